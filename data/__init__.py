@@ -1,0 +1,1 @@
+"""Text and tokens: quotes, splits, the tokenizer contract, batches, prompts, the shipped corpora and nano weights."""

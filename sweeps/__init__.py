@@ -1,0 +1,1 @@
+"""What to try: one file per question, and the engine they share."""

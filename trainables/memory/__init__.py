@@ -1,0 +1,1 @@
+"""Peak memory: measured by phase, predicted before launch."""

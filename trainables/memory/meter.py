@@ -1,0 +1,176 @@
+"""Measured memory, phase by phase: CUDA's own counters, or one probed step on a CPU.
+
+On CUDA every phase of every step is metered. A CPU has no such counters, so one training step runs under torch's
+profiler, which sees each tensor allocated and freed. What was predicted never enters here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.records import MemoryReport, PhaseMemory
+
+PHASES = ("load", "forward", "backward", "optimizer", "evaluation", "sampling")
+TRAINING_PHASES = ("load", "forward", "backward", "optimizer")
+
+
+class MemoryCapExceededError(RuntimeError):
+    """A CPU step whose live tensors needed more than the memory cap: what an out-of-memory error is on CUDA."""
+
+
+class MemoryMeter:
+    """Collects peaks by phase for one worker's device.
+
+    `cap_bytes` makes the device behave like a smaller one: on CUDA by the allocator's own limit, on CPU by the probe.
+    """
+
+    def __init__(self, device: torch.device, cap_bytes: int | None = None) -> None:
+        self.device = device
+        self.cap_bytes = cap_bytes
+        self._phases: dict[str, PhaseMemory] = {}
+        self._free_at_start_bytes: int | None = None
+        self._capacity_bytes = cap_bytes
+        if device.type == "cuda":
+            free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+            self._free_at_start_bytes = free_bytes
+            self._capacity_bytes = min(total_bytes, cap_bytes or total_bytes)
+            if cap_bytes is not None:
+                torch.cuda.set_per_process_memory_fraction(min(1.0, cap_bytes / total_bytes), device)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Mark the enclosed work as a phase; peaks of repeated phases are joined by their maximum."""
+        if self.device.type != "cuda":
+            with torch.profiler.record_function(_span_name(name)):
+                yield
+            return
+        before_retries = torch.cuda.memory_stats(self.device).get("num_alloc_retries", 0)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        try:
+            yield
+        finally:
+            stats = torch.cuda.memory_stats(self.device)
+            self._join(
+                PhaseMemory(
+                    phase=name,
+                    peak_allocated_bytes=stats["allocated_bytes.all.peak"],
+                    peak_reserved_bytes=stats["reserved_bytes.all.peak"],
+                    device_used_bytes=_device_used_bytes(self.device),
+                    allocation_retries=stats["num_alloc_retries"] - before_retries,
+                    inactive_split_bytes=stats["inactive_split_bytes.all.current"],
+                )
+            )
+
+    @contextlib.contextmanager
+    def probe(self, live_tensors: Iterable[Tensor]) -> Iterator[None]:
+        """Profile one training step on a CPU; on CUDA do nothing, as every step is metered there.
+
+        `live_tensors` are those that live when the step begins (weights, optimizer states, the batch).
+        Raises: MemoryCapExceededError after the step when its peak is above the cap.
+        """
+        if self.device.type == "cuda":
+            yield
+            return
+        live_bytes = _storage_bytes(live_tensors)
+        self._join(PhaseMemory(phase="load", peak_allocated_bytes=live_bytes))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+            yield
+        for name, peak_bytes in _peaks_by_phase(profile, live_bytes).items():
+            self._join(PhaseMemory(phase=name, peak_allocated_bytes=peak_bytes))
+        peak_bytes = self.report().peak_bytes
+        if self.cap_bytes is not None and peak_bytes > self.cap_bytes:
+            raise MemoryCapExceededError(
+                f"the step's live tensors need {peak_bytes} bytes; the memory cap is {self.cap_bytes} bytes."
+            )
+
+    def report(self) -> MemoryReport:
+        """Peaks so far. The main figure covers the training phases only: evaluation and sampling stand beside it."""
+        phases = tuple(self._phases[name] for name in PHASES if name in self._phases)
+        training = [p for p in phases if p.phase in TRAINING_PHASES]
+        allocated_bytes = max((p.peak_allocated_bytes or 0 for p in training), default=0)
+        if self.device.type != "cuda":
+            return MemoryReport(
+                counter="cpu_probe_tensor_bytes",
+                peak_bytes=allocated_bytes,
+                peak_cuda_allocated_bytes=None,
+                peak_cuda_reserved_bytes=None,
+                cuda_absent_reason="this worker has no CUDA device; the CPU's live tensor bytes were measured instead",
+                free_at_start_bytes=None,
+                capacity_bytes=self._capacity_bytes,
+                phases=phases,
+            )
+        reserved_bytes = max((p.peak_reserved_bytes or 0 for p in training), default=0)
+        return MemoryReport(
+            counter="cuda_reserved",
+            peak_bytes=reserved_bytes,
+            peak_cuda_allocated_bytes=allocated_bytes,
+            peak_cuda_reserved_bytes=reserved_bytes,
+            cuda_absent_reason=None,
+            free_at_start_bytes=self._free_at_start_bytes,
+            capacity_bytes=self._capacity_bytes,
+            phases=phases,
+        )
+
+    def _join(self, new: PhaseMemory) -> None:
+        old = self._phases.get(new.phase, new)
+        fields = ("peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "inactive_split_bytes")
+        joined = {name: _larger(getattr(old, name), getattr(new, name)) for name in fields}
+        retries = new.allocation_retries
+        if old is not new and retries is not None:
+            retries += old.allocation_retries or 0
+        self._phases[new.phase] = PhaseMemory(phase=new.phase, allocation_retries=retries, **joined)
+
+
+def _larger(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _span_name(phase: str) -> str:
+    return f"phase:{phase}"
+
+
+def _storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the distinct storages behind `tensors`; views and tied weights count once."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())
+
+
+def _peaks_by_phase(profile: torch.profiler.profile, live_bytes: int) -> dict[str, int]:
+    """Peak of live tensor bytes within each marked span, from the profiler's allocation events.
+
+    Source: kineto "[memory]" events, whose `nbytes` is negative for a free; torch 2.13.
+    """
+    results: Any = profile.profiler.kineto_results  # type: ignore[union-attr]
+    events = results.events()
+    spans = sorted(
+        (e.start_ns(), e.end_ns(), e.name().removeprefix("phase:")) for e in events if e.name().startswith("phase:")
+    )
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    peaks: dict[str, int] = {}
+    current_bytes, position = live_bytes, 0
+    for start, end, name in spans:
+        while position < len(changes) and changes[position][0] < start:
+            current_bytes += changes[position][1]
+            position += 1
+        peak_bytes = max(current_bytes, peaks.get(name, 0))
+        while position < len(changes) and changes[position][0] <= end:
+            current_bytes += changes[position][1]
+            peak_bytes = max(peak_bytes, current_bytes)
+            position += 1
+        peaks[name] = peak_bytes
+    return peaks
+
+
+def _device_used_bytes(device: torch.device) -> int | None:
+    """Bytes in use on the whole device as the driver counts them; None where the driver does not say."""
+    import pynvml
+
+    try:
+        return torch.cuda.device_memory_used(device)
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,112 @@
+"""One way to read and write a sweep's files, on a folder or on object storage."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import uuid
+from dataclasses import dataclass
+
+from pyarrow import ArrowException
+from pyarrow import fs as arrow_fs
+
+
+class StorageError(ValueError):
+    """A storage place that cannot be used; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder or bucket prefix; all paths are relative to it, with '/'.
+
+    `uri` is absolute, and is what Ray gets as `storage_path`.
+    """
+
+    uri: str
+    filesystem: arrow_fs.FileSystem
+    root: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie in a folder of this machine."""
+        return isinstance(self.filesystem, arrow_fs.LocalFileSystem)
+
+    def read_text(self, path: str) -> str:
+        """The UTF-8 text at `path`. Raises: FileNotFoundError."""
+        with self.filesystem.open_input_file(self._at(path)) as file:
+            return file.read().decode()
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write `text` so that a reader sees the old file or the new one, whole, whatever dies in between.
+
+        A folder gets a file beside, flushed and renamed; an object store's upload is atomic already.
+        """
+        target = self._at(path)
+        if not self.is_local:
+            with self.filesystem.open_output_stream(target) as file:
+                file.write(text.encode())
+            return
+        os.makedirs(posixpath.dirname(target), exist_ok=True)
+        beside = f"{target}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            with open(beside, "x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, target)
+        except BaseException:
+            if os.path.exists(beside):
+                os.unlink(beside)
+            raise
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at `path`."""
+        return self.filesystem.get_file_info(self._at(path)).type != arrow_fs.FileType.NotFound
+
+    def list_folders(self, path: str) -> list[str]:
+        """Names of the folders directly in `path`, sorted; none when it does not exist."""
+        selector = arrow_fs.FileSelector(self._at(path), allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        return sorted(info.base_name for info in found if info.type == arrow_fs.FileType.Directory)
+
+    def delete_folder(self, path: str) -> None:
+        """Remove the folder at `path` and all that is in it. Raises: FileNotFoundError."""
+        self.filesystem.delete_dir(self._at(path))
+
+    def child(self, path: str) -> Storage:
+        """The storage rooted at a folder of this one."""
+        return Storage(f"{self.uri}/{path}", self.filesystem, self._at(path))
+
+    def _at(self, path: str) -> str:
+        return posixpath.join(self.root, path) if path else self.root
+
+
+def open_storage(uri: str) -> Storage:
+    """The storage at a folder (relative or absolute) or at a URI such as `s3://bucket/prefix`.
+
+    Nothing is created. Raises: StorageError for a scheme that pyarrow does not know.
+    """
+    if "://" not in uri:
+        path = os.path.abspath(os.path.expanduser(uri))
+        return Storage(path, arrow_fs.LocalFileSystem(), path)
+    try:
+        filesystem, root = arrow_fs.FileSystem.from_uri(uri)
+    except (ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(
+            f"storage {uri!r} cannot be opened ({reason}); give a folder or s3://bucket/prefix."
+        ) from None
+    return Storage(uri.rstrip("/"), filesystem, root.rstrip("/"))
+
+
+def check_writable(storage: Storage) -> None:
+    """Write and remove a small file. Raises: StorageError when the storage refuses it."""
+    probe = f".writable-{uuid.uuid4().hex[:8]}"
+    try:
+        storage.write_text(probe, "")
+        storage.filesystem.delete_file(storage._at(probe))
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(
+            f"storage {storage.uri} is not writable ({reason}); choose another with --storage."
+        ) from None
