@@ -16,6 +16,7 @@ COMPONENTS = (
     "loss",
     "autocast_copies",
     "inputs",
+    "workspaces",
     "temporaries",
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -24,18 +25,26 @@ from trainables.memory.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_
 from trainables.memory.timeline import Allocation, MemoryTrace
 
 Device = Literal["cpu", "cuda"]
+# cuBLAS's workspace of a thread on cards before Hopper, and on Hopper and later.
+# Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
+CUBLAS_WORKSPACE_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
+CUBLAS_WORKSPACE_HOPPER_BYTES = 8 * 4096 * 1024
+MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 CUDA_BLOCK_BYTES = 512  # Source: kMinBlockSize, c10/cuda/CUDACachingAllocator, torch 2.13
 
 
-def trace(work: Callable[[Recorder], object], *, device: Device, shapes: Shapes | None = None) -> MemoryTrace:
+def trace(
+    work: Callable[[Recorder], object], *, device: Device, shapes: Shapes | None = None, workspace_bytes: int = 0
+) -> MemoryTrace:
     """The memory events of `work(recorder)`, run on fake tensors.
 
     `work` builds the model, marks phases with `recorder.phase(name)` and steps. All its tensors count as the device's:
     with "cuda", CPU fake tensors stand for CUDA's and operations choose what CUDA would choose. `shapes` helps to tell
-    logits and attention matrices from other tensors.
+    logits and attention matrices from other tensors. `workspace_bytes` is what the matrix library keeps for each thread
+    that multiplies: one runs the forward pass, another the backward pass.
     """
     rules = cuda_rules() if device == "cuda" else contextlib.nullcontext()
-    recorder = Recorder(device, shapes or Shapes())
+    recorder = Recorder(device, shapes or Shapes(), workspace_bytes)
     with rules, FakeTensorMode(allow_non_fake_inputs=True), _fake_tensors_count_as_tensors():
         with recorder:
             work(recorder)
@@ -45,10 +54,12 @@ def trace(work: Callable[[Recorder], object], *, device: Device, shapes: Shapes 
 class Recorder(TorchDispatchMode):
     """Sees every operation below autograd; a new storage is an allocation, its end is a free."""
 
-    def __init__(self, device: Device, shapes: Shapes) -> None:
+    def __init__(self, device: Device, shapes: Shapes, workspace_bytes: int = 0) -> None:
         super().__init__()
         self.device = device
         self._shapes = shapes
+        self._workspace_bytes = workspace_bytes
+        self._workspace_phases: set[str] = set()
         self._lone = holders_of_a_lone_gradient()
         self._phase = "load"
         self._allocations: list[Allocation] = []
@@ -109,12 +120,17 @@ class Recorder(TorchDispatchMode):
         if name == "torch_nn::_linear_cross_entropy_batch_chunked":
             with self:
                 return _fused_loss(self.device, args)
+        if self._workspace_bytes and name in MATRIX_PRODUCTS and self._phase not in self._workspace_phases:
+            self._workspace_phases.add(self._phase)
+            self._allocate(self._workspace_bytes, name, "workspaces")
         reused = self._summed_in_place(func, args)
         out = func(*args, **(kwargs or {}))
         if reused is not None:
             self._shared[reused] = self._shared.get(reused, 0) + 1
             self._watch(out.untyped_storage(), reused)
             return out
+        if name == "lift_fresh" and self.device == "cuda":
+            return out  # made from a Python number: such a tensor stays on the CPU
         from_weight = name == "_to_copy" and args[0].untyped_storage()._cdata in self._parameter_storages
         component = "autocast_copies" if from_weight and self._phase == "forward" else None
         if isinstance(out, Tensor):
@@ -224,10 +240,10 @@ def _fake_tensors_count_as_tensors() -> Iterator[None]:
     from torch.utils import _foreach_utils
     from transformers.utils import import_utils
 
-    types = _foreach_utils._foreach_supported_types
-    types.append(FakeTensor)
-    try:
-        with mock.patch.object(import_utils, "is_fake_tensor", lambda _: False):
-            yield
-    finally:
-        types.remove(FakeTensor)
+    optimizers = sys.modules["torch.optim.optimizer"]
+    with (
+        mock.patch.object(import_utils, "is_fake_tensor", lambda _: False),
+        mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
+        mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),
+    ):
+        yield
