@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from data.errors import UserError
 from trainables.memory.closed_form import ModelShape
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ GALACTICA_SHAPES = {
 }
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """A model that is not known or cannot be had; the message is one line for a person."""
 
 
@@ -132,6 +133,13 @@ def load_model(
             raise _unavailable(source, error) from None
     model.config.use_cache = False
     return model.train()
+
+
+def tokenizer_location(source: ModelSource, weights: Literal["pretrained", "random"]) -> str:
+    """Where the tokenizer of a model lies; a Galactica size with random weights borrows the nano family's."""
+    if weights == "random" and source.size is not None:
+        return str(NANO_FOLDER / NANO_SIZES[0])
+    return source.location
 
 
 def _unavailable(source: ModelSource, error: Exception) -> ModelError:

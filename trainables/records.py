@@ -6,6 +6,7 @@ One `TrialRecord` is one JSON document, the only source of truth about a trial. 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -235,12 +236,17 @@ def from_json(text: str) -> TrialRecord:
     return _build(TrialRecord, document, "record")
 
 
+def report_from_json(text: str) -> WorkerReport:
+    """The worker's report in `text`. Raises: ValueError, as `from_json`."""
+    return _build(WorkerReport, json.loads(text), "report")
+
+
 def _build(kind: Any, value: Any, where: str) -> Any:
     """Build `kind` (a dataclass, tuple, union or plain type) from parsed JSON, naming the field that does not match."""
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise ValueError(f"{where} is {type(value).__name__}; an object was expected.")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         unknown = set(value) - set(hints)
         if unknown:
             raise ValueError(f"{where} has unknown fields {sorted(unknown)}; known: {sorted(hints)}.")
@@ -254,7 +260,15 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             return None
         return _build(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where} is {type(value).__name__}; a list was expected.")
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
+    if kind in _PLAIN and (not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind is not bool)):
+        raise ValueError(f"{where} is {value!r}; {kind.__name__} was expected.")
     return value
+
+
+_PLAIN: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
+_hints = functools.cache(typing.get_type_hints)

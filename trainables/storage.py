@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
+from data.errors import UserError
 
-class StorageError(ValueError):
+
+class StorageError(UserError):
     """A storage place that cannot be used; the message is one line for a person."""
 
 
@@ -75,7 +77,8 @@ class Storage:
 
     def child(self, path: str) -> Storage:
         """The storage rooted at a folder of this one."""
-        return Storage(f"{self.uri}/{path}", self.filesystem, self._at(path))
+        address, question_mark, query = self.uri.partition("?")
+        return Storage(f"{address}/{path}{question_mark}{query}", self.filesystem, self._at(path))
 
     def _at(self, path: str) -> str:
         return posixpath.join(self.root, path) if path else self.root

@@ -9,13 +9,15 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from data.batches import Batch
 
 # Source: Taylor et al. 2022, "Galactica", section 4: AdamW 0.9/0.95, weight decay 0.1, gradients clipped to norm 1.
 ADAM_BETAS = (0.9, 0.95)
@@ -24,18 +26,6 @@ MAX_GRADIENT_NORM = 1.0
 WARMUP_FRACTION = 0.1  # assumed: short, since fine-tuning starts from trained weights
 
 Phase = Callable[[str], AbstractContextManager[object]]
-
-
-class MicroBatch(Protocol):
-    """Token ids and labels of the sequences that sit on the device at once, both [B, T]; masked labels are -100."""
-
-    @property
-    def input_ids(self) -> Tensor:  # noqa: D102
-        ...
-
-    @property
-    def labels(self) -> Tensor:  # noqa: D102
-        ...
 
 
 class CausalLoss(nn.Module):
@@ -120,14 +110,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return contextlib.nullcontext()
 
 
-def count_targets(labels_BT: Tensor) -> int:
-    """Tokens that the loss sees in these rows: labels that are not masked, the first position having no prediction."""
-    return int((labels_BT[:, 1:] != -100).sum())
-
-
 def training_step(
     loss_module: nn.Module,
-    micro_batches: Sequence[MicroBatch],
+    micro_batches: Sequence[Batch],
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler,
     *,
@@ -148,7 +133,7 @@ def training_step(
         is_last = index == len(micro_batches) - 1
         with _gradients_stay_local(loss_module) if not is_last else contextlib.nullcontext():
             with phase("forward"), autocast(precision, total_loss.device):
-                loss = loss_module(batch.input_ids, batch.labels, target_tokens)
+                loss = loss_module(batch.input_ids_BT, batch.labels_BT, target_tokens)
             with phase("backward"):
                 loss.backward()
         total_loss += loss.detach()
