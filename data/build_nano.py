@@ -131,7 +131,7 @@ def pack_rows(documents: list[list[int]], order: random.Random) -> torch.Tensor:
 
 
 @torch.no_grad()
-def heldout_perplexity(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, lines: list[str]) -> float:
+def heldout_perplexity(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, lines: list[str]) -> float:
     """Perplexity per token of `lines`, each a document `</s>line</s>` of its own; the closing `</s>` counts."""
     model.eval()
     documents = sorted((tokenizer(line).input_ids for line in lines), key=len)
@@ -192,7 +192,7 @@ def build(name: str, tokens: int) -> None:
     perplexity = heldout_perplexity(model, tokenizer, heldout)
     print(f"{name}: held-out perplexity {perplexity:.2f} on {len(heldout):,} lines after {seconds:,.0f} s", flush=True)
     save(model, tokenizer, NANO / name)
-    facts = {"tokens": tokens, "epoch_tokens": sum(len(document) + 1 for document in documents)}
+    facts: dict[str, float | str] = {"tokens": tokens, "epoch_tokens": sum(len(document) + 1 for document in documents)}
     facts |= {"lines": len(lines), "learning_rate": size.learning_rate, "seconds": round(seconds), "seed": SEED}
     facts["lines_fingerprint"] = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
     (NANO / name / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")

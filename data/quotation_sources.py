@@ -39,7 +39,7 @@ LEANING_OPENING = re.compile(
     And | But | For | Or | Nor | Neither | Which | Who(?!so) | Whom | Whose | That | Then | So | Yea | Also |
     Likewise | Wherefore | Therefore | Because | Wherein | Whereby | Whereof | Whereas | Whither | Moreover |
     Furthermore | Nevertheless | Howbeit | Notwithstanding | Now | Even | Thus | Again | To(?!\ every) | With |
-    From | Until | Till | Of | Not | Yet | Than | Forasmuch | Insomuch | After | As\ for | As\ also | As\ touching |
+    From | Until | Till | Of | Not | Yet | Than | Forasmuch | Insomuch | After | As\ (?:for|he|also|touching) |
     These | This | It(?!\ is\ ) | They(?!\ that) | He(?!\ that) | Him(?!\ that) | She | His | Her | Their | Them |
     Some | Otherwise | Beside | Unto | Upon | Into | Among | Hereby | Herein | Here\ is |
     In\ (?:whom|whose|which|holiness|all\ matters) | By\ whom | If\ so | Peradventure | When\ (?:he|they|she) |
@@ -53,7 +53,7 @@ LEANING_OPENING = re.compile(
 STORY = re.compile(
     r"""\b(?:
     said | saith\ unto | saying | answered | came\ to\ pass | spake | went | came | besought | king\ of | Israel |
-    Jews? | Jewish | Gentiles? | Jerusalem | Zion | Sion | Judah | Pharisees? | Moab | Egypt | Babylon | Jacob |
+    Jews? | Jewish | Gentiles? | Jerusalem | Zion | Sion | Judah | Pharisees? | Moab | Egypt\w* | Babylon | Jacob |
     David | Moses | Aaron | Samaria | Ephraim | Lebanon | Bashan | Idumea | Tyre | Ethiopia | Philistines? |
     Assyria\w* | Edom | Sodom | Macedonia | Achaia | Ephesus | Corinth | Timothy | Paul | Titus | Apollos | Peter |
     Barnabas | Cephas | Gaius | Simon | Mary | Pharaoh | Satan | John | Sadducees | disciples | deacons? |
@@ -62,9 +62,10 @@ STORY = re.compile(
     virgins? | vomit | (?:strange|brawling|contentious|odious)\ woman | woman\ being | wives | husbands? |
     silence\ in | usurp | subjection | slew | slay | slain | kill\w* | blood\w* | sacrific\w+ | burnt | bullocks? |
     rams? | swine | rod | smite | smote | smitten | dash\w* | stoned | servants?,?\ obey | slaves? | eunuchs? |
-    flagons | kisses
+    flagons | kisses | Selah | Sennacherib | Lucifer | Rahab | Herod | Pilate | Isaac | Abraham | Aroer |
+    devil,\ taking
     )\b""",
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 
 

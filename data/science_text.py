@@ -30,7 +30,8 @@ NOT_SCIENCE = re.compile(
     slang | informal | ethnic | racial | offensive | obscene | vulgar | derogatory | disparaging | slur |
     sexual\ intercourse | prostitut\w+ | copulat\w+ | writer | novelist | poet | painter | composer | politician |
     statesman | actor | actress | singer | a\ town | a\ city | a\ port | the\ capital | a\ battle | mythology |
-    saint | baseball | football | basketball | cricket | goddess | monetary\ unit | money | journalist | military | movie
+    saint | baseball | football | basketball | cricket | goddess | monetary\ unit | money | journalist | military |
+    movie
     )\b""",
     re.VERBOSE,
 )

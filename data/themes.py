@@ -111,7 +111,7 @@ _WORDS = {
         "daughter wife$ husband house$ marriage marry married parents brother inheritance",
     ),
     "kindness": (
-        "kind$ kindness kindly charity generous bountiful",
+        "kindness kindly charity generous bountiful$ be_kind is_kind",
         "give$ giveth giver merciful gift gifts alms help$ helped helper needy stranger cheerful good$",
     ),
     "fear": (
@@ -124,7 +124,7 @@ _WORDS = {
     ),
     "beauty": (
         "beauty beautiful fair$ fairest",
-        "comely flower flowers rose$ lily lilies adorn ornament art$ music garden",
+        "comely flower flowers rose$ lily lilies adorn ornament music garden",
     ),
     "prayer": (
         "pray$ prayer prayers supplication",

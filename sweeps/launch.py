@@ -98,6 +98,7 @@ def _tune(prepared: Prepared, options: SweepOptions, device: Device, owed: int) 
                     search_alg=RecordSearch(prepared.facts, prepared.storage.uri, study),
                     num_samples=remaining,
                     max_concurrent_trials=concurrent,
+                    reuse_actors=True,  # a driver process imports torch once, not once a trial
                 ),
                 # Tune's own files are scratch: records and checkpoints lie in the sweep's storage.
                 run_config=tune.RunConfig(name=prepared.facts.name, storage_path=scratch, verbose=0),

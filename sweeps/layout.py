@@ -41,14 +41,15 @@ def store_facts(storage: Storage, facts: SweepFacts) -> None:
 def load_facts(storage: Storage) -> SweepFacts:
     """Read what `store_facts` wrote. Raises: FileNotFoundError; ValueError for a document of another version."""
     document = json.loads(storage.read_text(SWEEP_FILE))
-    fields = {f.name: f for f in dataclasses.fields(SweepPlan)}
-    options = document.pop("options")
-    if set(options) != set(fields):
+    known = {field.name for field in dataclasses.fields(SweepFacts)} - {"plan"} | {"options"}
+    options = document.pop("options") if isinstance(document, dict) and set(document) == known else {}
+    if set(options) != {field.name for field in dataclasses.fields(SweepPlan)}:
         raise ValueError(
             f"{storage.uri}/{SWEEP_FILE} was written by another version of this program; start a new sweep."
         )
-    plan = SweepPlan(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
-    return SweepFacts(plan=plan, **(document | {"objectives": tuple(document["objectives"])}))
+    choices: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in options.items()}
+    facts: dict[str, Any] = document | {"objectives": tuple(document["objectives"])}
+    return SweepFacts(plan=SweepPlan(**choices), **facts)
 
 
 def record_path(trial_id: str) -> str:

@@ -80,7 +80,7 @@ def parse_options(arguments: Sequence[str], description: str) -> SweepOptions:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
+            options = tyro.cli(
                 SweepOptions, args=arguments, description=description, config=(tyro.conf.FlagCreatePairsOff,)
             )
     except SystemExit as end:
@@ -89,6 +89,11 @@ def parse_options(arguments: Sequence[str], description: str) -> SweepOptions:
         lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()[1:]]
         message = " ".join(lines).split("For full helptext")[0].strip()
         raise OptionsError(f"{message}; --help lists all options.") from None
+    for name in ("trials", "max_concurrent"):  # what a resumed sweep may change, and no plan checks again
+        count = getattr(options, name)
+        if count is not None and count < 1:
+            raise OptionsError(f"--{name.replace('_', '-')}={count}; it must be at least 1.")
+    return options
 
 
 def exit_with(error: Exception) -> int:

@@ -15,6 +15,8 @@ from trainables.records import TrialSettings
 
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
 
+LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
+
 T = TypeVar("T")
 
 
@@ -45,6 +47,10 @@ SMOKE = Defaults(
     sequence_length=128,
     token_budget=4_000,
 )
+
+
+# Options that the plan holds under another name.
+PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +118,7 @@ def make_plan(options: SweepOptions, device: Device) -> SweepPlan:
     """Make every choice that the options left open. Raises: OptionsError; trainables.models.ModelError."""
     on_cuda = device.on_cuda
     default = SMOKE if options.smoke else ON_GPU if on_cuda else ON_CPU
-    cap_bytes = _option("--memory-cap", parse_bytes, options.memory_cap) if options.memory_cap else None
+    cap_bytes = _cap_bytes(options.memory_cap)
     gpu = options.gpu or ("this GPU" if on_cuda else "a10")
     card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
     total_bytes = device.gpu_bytes if on_cuda else card
@@ -156,6 +162,10 @@ def detect_device() -> Device:
     return Device(gpus=count, gpu_bytes=min(int(size) for size in sizes), cpus=cpus)
 
 
+def _cap_bytes(memory_cap: str | None) -> int | None:
+    return None if memory_cap is None else _option("--memory-cap", parse_bytes, memory_cap)
+
+
 def _given(value: T | None, default: T) -> T:
     return default if value is None else value
 
@@ -168,15 +178,20 @@ def _option(flag: str, parse: Callable[[str], int], text: str) -> int:
 
 
 def _check(plan: SweepPlan) -> None:
-    for flag in ("models", "batch_sizes", "micro_batch_sizes", "learning_rates"):
-        values = getattr(plan, flag)
+    for flag, values in (
+        ("--model-sizes", plan.models),
+        ("--batch-sizes", plan.batch_sizes),
+        ("--micro-batch-sizes", plan.micro_batch_sizes),
+        ("--learning-rates", plan.learning_rates),
+    ):
         if not values:
-            name = "model-sizes" if flag == "models" else flag.replace("_", "-")
-            raise OptionsError(f"--{name} was given no value; give one or more.")
+            raise OptionsError(f"{flag} was given no value; give one or more.")
         if len(set(values)) != len(values):
-            raise OptionsError(f"--{flag.replace('_', '-')} names a value twice: {values}; name each once.")
+            raise OptionsError(f"{flag} names a value twice: {values}; name each once.")
     if plan.trials < 1:
         raise OptionsError(f"--trials={plan.trials}; it must be at least 1.")
+    if not 0 <= plan.seed <= LARGEST_SEED:
+        raise OptionsError(f"--seed={plan.seed}; it must be from 0 to {LARGEST_SEED}.")
     if plan.sequence_length < 8:
         raise OptionsError(f"--sequence-length={plan.sequence_length}; it must be at least 8.")
     for model in plan.models:
@@ -202,11 +217,13 @@ def _check(plan: SweepPlan) -> None:
 
 
 def changed_by(options: SweepOptions, stored: SweepPlan) -> str | None:
-    """The flag with which `options` contradict the sweep that is to be resumed, or None."""
-    names = {field.name for field in dataclasses.fields(SweepPlan)} & {f.name for f in dataclasses.fields(SweepOptions)}
+    """The flag with which `options` contradict the sweep that is to be resumed, or None. Raises: OptionsError."""
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SweepOptions)}
     defaults = SweepOptions()
-    for name in sorted(names - {"trials"}):
-        given = getattr(options, name)
-        if given != getattr(defaults, name) and given != getattr(stored, name):
+    for name, value in given.items():
+        field = PLAN_NAMES.get(name, name)
+        if name == "trials" or value == getattr(defaults, name) or not hasattr(stored, field):
+            continue
+        if (_cap_bytes(value) if name == "memory_cap" else value) != getattr(stored, field):
             return f"--{name.replace('_', '-')}"
     return None

@@ -6,9 +6,11 @@ a crash the sampler knows what it knew, and what was under way is proposed again
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 from ray.tune.search.optuna import OptunaSearch
@@ -65,6 +67,7 @@ def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> o
     `study_url` is an Optuna storage URL; None keeps the study in memory. An older study of that name is replaced, since
     the records are the truth.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     history = load_history(storage)
     if study_url and facts.name in optuna.get_all_study_names(study_url):
         optuna.delete_study(study_name=facts.name, storage=study_url)
@@ -75,7 +78,10 @@ def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> o
         directions=[objective.direction for objective in objectives],
         sampler=TPESampler(seed=facts.plan.seed + len(history), n_startup_trials=STARTING_POINTS),
     )
-    study.set_metric_names([objective.name for objective in objectives])
+    with warnings.catch_warnings():
+        # The names that optuna-dashboard shows; experimental since Optuna 3.2, and nothing else depends on them.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([objective.name for objective in objectives])
     start = starting_points(facts.plan)
     for number in range(max(len(start), *(n + 1 for n in history), 0)):
         proposal, record = history.get(number, (start[number] if number < len(start) else {}, None))

@@ -12,7 +12,7 @@ from sweeps.plan import SweepPlan
 from trainables.records import TrialSettings
 
 if TYPE_CHECKING:
-    from optuna.distributions import CategoricalDistribution
+    from optuna.distributions import BaseDistribution
 
 STARTING_POINTS = 12  # trials that are laid out evenly before the sampler takes over
 
@@ -37,7 +37,7 @@ def space_size(plan: SweepPlan) -> int:
     return size
 
 
-def distributions(plan: SweepPlan) -> dict[str, CategoricalDistribution]:
+def distributions(plan: SweepPlan) -> dict[str, BaseDistribution]:
     """The space as Optuna writes it."""
     from optuna.distributions import CategoricalDistribution
 

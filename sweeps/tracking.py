@@ -5,9 +5,13 @@ Nothing here can end a sweep: without an API key runs are written offline, and w
 
 from __future__ import annotations
 
+import http.client
 import netrc
 import os
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +25,10 @@ from trainables.storage import Storage
 Mode = Literal["online", "offline", "disabled"]
 
 PROJECT = "galactica-sweeps"
+KEY_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")  # where `wandb login` keeps a key, in 0.31 and before it
 INIT_TIMEOUT_SECONDS = 30
+PROBE_TIMEOUT_SECONDS = 5
+FINISH_TIMEOUT_SECONDS = 60  # for uploads at the end of a run; what is left then lies in its local file
 
 
 def choose_mode(asked: Mode | None) -> Mode:
@@ -83,14 +90,26 @@ class WandbTracker:
         self._storage.write_text(_mark(record.trial_id), self._mode)
 
     def _open(self, trial_id: str, settings: TrialSettings) -> Any:
+        """The trial's run; None where wandb can give none, and a later --resume may mirror the trial."""
         import wandb
 
+        wandb.setup(settings=wandb.Settings(silent=True))
+        if self._mode == "online" and (reason := _why_unreachable(wandb.setup().settings.base_url)):
+            self._go_offline(reason)
         try:
             return self._init(trial_id, settings)
         except (wandb.Error, TimeoutError, OSError) as error:
-            print(f"wandb: {' '.join(str(error).split())}; going on offline.", file=sys.stderr)
-            self._mode = "offline"
-            return self._init(trial_id, settings)
+            self._go_offline(str(error))
+        if any(self._runs.values()):
+            print(f"wandb: trial {trial_id} is not mirrored.", file=sys.stderr)
+            return None
+        # wandb's service process keeps the id of a run that failed to start; only a new process can take it again.
+        wandb.teardown()
+        return self._init(trial_id, settings)
+
+    def _go_offline(self, reason: str) -> None:
+        self._mode = "offline"
+        print(f"wandb: {' '.join(reason.split())}; going on offline.", file=sys.stderr)
 
     def _init(self, trial_id: str, settings: TrialSettings) -> Any:
         import wandb
@@ -110,7 +129,11 @@ class WandbTracker:
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(
-                silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS, x_disable_stats=True
+                silent=True,
+                console="off",
+                init_timeout=INIT_TIMEOUT_SECONDS,
+                finish_timeout=FINISH_TIMEOUT_SECONDS,
+                x_disable_stats=True,
             ),
         )
 
@@ -136,8 +159,8 @@ def _samples_table(record: TrialRecord) -> Any:
     import wandb
 
     assert record.report is not None
-    columns = ["prompt", "kind", "seed", "base", "tuned"]
-    rows = [[s.prompt, s.kind, s.seed, s.base_text, s.text] for s in record.report.samples]
+    columns: list[Any] = ["prompt", "kind", "seed", "base", "tuned"]
+    rows: list[Any] = [[s.prompt, s.kind, s.seed, s.base_text, s.text] for s in record.report.samples]
     return wandb.Table(columns=columns, data=rows)
 
 
@@ -148,7 +171,21 @@ def _mark(trial_id: str) -> str:
 def _has_api_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
+    own = os.environ.get("WANDB_BASE_URL")
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (FileNotFoundError, netrc.NetrcParseError):
+        keys = netrc.netrc(os.environ.get("NETRC"))
+    except (OSError, netrc.NetrcParseError):
         return False
+    entries = (keys.authenticators(host) for host in ([urllib.parse.urlsplit(own).netloc] if own else KEY_HOSTS))
+    return any(entry is not None and entry[2] for entry in entries)
+
+
+def _why_unreachable(url: str) -> str | None:
+    """Why nothing answers at `url`; None when something does, be it with an error of its own."""
+    try:
+        urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError as answer:
+        answer.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{url} does not answer ({getattr(error, 'reason', error)})"
+    return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sweeps.layout import SweepFacts, load_record, store_record
@@ -12,6 +13,7 @@ from sweeps.objectives import objectives_for, verdict
 from sweeps.space import to_settings
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.predict import predict
+from trainables.models import find_model, tokenizer_location
 from trainables.records import (
     Outcome,
     Provenance,
@@ -71,7 +73,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         outcome=outcome,
         prediction=prediction,
         report=report,
-        provenance=context.provenance,
+        provenance=replace(context.provenance, tokenizer=_tokenizer_name(settings)),
         started_at=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - clock,
     )
@@ -115,10 +117,16 @@ def _fit(job: Any, context: TrialContext) -> None:
         torch_config=TorchConfig(backend="nccl" if plan.on_cuda else "gloo"),
         run_config=RunConfig(
             name=job.trial_id,
-            storage_path=f"{context.sweep_uri}/trials",
+            storage_path=open_storage(context.sweep_uri).child("trials").uri,
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     ).fit()
+
+
+def _tokenizer_name(settings: TrialSettings) -> str:
+    source = find_model(settings.model)
+    location = tokenizer_location(source, settings.weights)
+    return settings.model if location == source.location else f"{Path(location).name}, standing in for the model's own"
 
 
 def worker_resources(on_cuda: bool, cpu_threads: int) -> dict[str, float]:

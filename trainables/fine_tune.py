@@ -23,7 +23,8 @@ class TrialJob:
     @staticmethod
     def from_config(config: dict[str, Any]) -> TrialJob:
         """The job that `dataclasses.asdict` made a plain dict of, as Ray Train carries it."""
-        return TrialJob(**(config | {"settings": TrialSettings(**config["settings"])}))
+        fields: dict[str, Any] = config | {"settings": TrialSettings(**config["settings"])}
+        return TrialJob(**fields)
 
 
 def train_worker(config: dict[str, Any]) -> None:

@@ -45,8 +45,9 @@ class Storage:
         """
         target = self._at(path)
         if not self.is_local:
+            content = text.encode()  # before the old file is opened for writing: this may fail
             with self.filesystem.open_output_stream(target) as file:
-                file.write(text.encode())
+                file.write(content)
             return
         os.makedirs(posixpath.dirname(target), exist_ok=True)
         beside = f"{target}.{uuid.uuid4().hex[:8]}.tmp"
@@ -99,7 +100,8 @@ def open_storage(uri: str) -> Storage:
         raise StorageError(
             f"storage {uri!r} cannot be opened ({reason}); give a folder or s3://bucket/prefix."
         ) from None
-    return Storage(uri.rstrip("/"), filesystem, root.rstrip("/"))
+    address, question_mark, query = uri.partition("?")
+    return Storage(f"{address.rstrip('/')}{question_mark}{query}", filesystem, root.rstrip("/"))
 
 
 def check_writable(storage: Storage) -> None:

@@ -68,7 +68,7 @@ class TrainingLoop:
         tokens = int(self.rows.lengths[indices].sum())
         mine = indices[self.rank :: self.world_size].split(settings.micro_batch_size)
         micro_batches = [self._to_device(collate(self.rows, chosen)) for chosen in mine]
-        learning_rate = self.schedule.get_last_lr()[0]
+        learning_rate = float(self.schedule.get_last_lr()[0])
         started = time.perf_counter()
         with self._probe(micro_batches) if self._is_probe(step) else contextlib.nullcontext():
             loss = training_step(

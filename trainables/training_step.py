@@ -9,7 +9,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from data.batches import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Source: Taylor et al. 2022, "Galactica", section 4: AdamW 0.9/0.95, weight decay 0.1, gradients clipped to norm 1.
 ADAM_BETAS = (0.9, 0.95)
@@ -34,7 +37,7 @@ class CausalLoss(nn.Module):
     `kind` "hf" is transformers' own loss; "fused" never holds all logits at once.
     """
 
-    def __init__(self, model: nn.Module, kind: Literal["hf", "fused"]) -> None:
+    def __init__(self, model: PreTrainedModel, kind: Literal["hf", "fused"]) -> None:
         super().__init__()
         self.model = model
         self.kind = kind
@@ -47,13 +50,16 @@ class CausalLoss(nn.Module):
             ).loss
         hidden_BTD = self.model.base_model(input_ids=input_ids_BT, use_cache=False)[0]
         targets_BT = functional.pad(labels_BT, (0, 1), value=-100)[:, 1:]
-        return _fused_loss(hidden_BTD, self.model.get_output_embeddings(), targets_BT) / target_tokens
+        head = self.model.get_output_embeddings()
+        assert head is not None, "a causal language model has an output layer"
+        return _fused_loss(hidden_BTD, head, targets_BT) / target_tokens
 
 
 def _fused_loss(hidden_BTD: Tensor, head: nn.Module, targets_BT: Tensor) -> Tensor:
     """Summed cross-entropy of `head(hidden)` in chunks, by torch's own kernel; torch before 2.13 lacks it."""
     hidden_ND, targets_N = hidden_BTD.flatten(0, 1), targets_BT.flatten()
     weight_VD, bias_V = head.weight, getattr(head, "bias", None)
+    assert isinstance(weight_VD, Tensor)
     if torch.is_autocast_enabled(hidden_ND.device.type):
         dtype = torch.get_autocast_dtype(hidden_ND.device.type)
         hidden_ND, weight_VD = hidden_ND.to(dtype), weight_VD.to(dtype)

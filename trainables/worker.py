@@ -83,8 +83,11 @@ class Worker:
                 dtype=torch.bfloat16 if settings.precision == "bf16" else torch.float32,
                 attention=settings.attention,
                 seed=settings.seed,
-            ).to(self.device)
-        check_embedding(loaded, model.get_input_embeddings().num_embeddings)
+            )
+            model.to(self.device)  # pyright: ignore[reportArgumentType]  # transformers' wraps() hides the self
+        embedding = model.get_input_embeddings()
+        assert isinstance(embedding, torch.nn.Embedding)
+        check_embedding(loaded, embedding.num_embeddings)
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         is_measured = self.rank == 0 and settings.weights == "pretrained"
