@@ -1,6 +1,7 @@
 """Everything a trial needs to go on bit for bit, in safetensors and JSON: no pickle is written or read.
 
-A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `random.safetensors`, `progress.json`.
+A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `progress.json`, and for
+each worker `random-<rank>.safetensors`.
 The data position is the step number alone, since the order of rows is a function of the seed.
 """
 
@@ -14,38 +15,47 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from trainables.records import CurvePoint
+from trainables.records import CurvePoint, PhaseMemory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far training had come: steps done, tokens seen, the loss curve, and the timed seconds and tokens."""
 
-    step: int
-    tokens: int
-    train_seconds: float
-    timed_seconds: float
-    timed_tokens: int
-    curve: tuple[CurvePoint, ...]
+    step: int = 0
+    tokens: int = 0
+    train_seconds: float = 0.0
+    timed_seconds: float = 0.0
+    timed_tokens: int = 0
+    curve: tuple[CurvePoint, ...] = ()
+    memory_phases: tuple[PhaseMemory, ...] = ()
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler, progress: Progress
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler,
+    progress: Progress,
+    *,
+    rank: int = 0,
 ) -> None:
-    """Write model, optimizer, schedule, random state and progress into `folder`, which must exist."""
+    """Write a checkpoint into `folder`, which must exist: the first worker all of it, others their random state."""
+    save_file(_random_state(), folder / _random_file(rank))
+    if rank > 0:
+        return
     save_model(model, str(folder / "model.safetensors"))
     save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
-    save_file(_random_state(), folder / "random.safetensors")
     document = dataclasses.asdict(progress) | {"schedule_step": schedule.last_epoch}
     (folder / "progress.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LambdaLR, *, rank: int = 0
 ) -> Progress:
-    """Put model, optimizer, schedule and random state back as they were saved.
+    """Put model, optimizer, schedule and this worker's random state back as they were saved.
 
     Raises: FileNotFoundError or safetensors' SafetensorError when a file is missing or cut short.
     """
@@ -54,11 +64,16 @@ def load_checkpoint(
     _restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
     schedule_step = document.pop("schedule_step")
     schedule.load_state_dict(schedule.state_dict() | {"last_epoch": schedule_step, "_step_count": schedule_step + 1})
-    for group, base, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):  # type: ignore[attr-defined]
+    for group, base, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         group["lr"] = base * factor(schedule_step)
-    _restore_random_state(load_file(folder / "random.safetensors"))
+    _restore_random_state(load_file(folder / _random_file(rank)))
     curve = tuple(CurvePoint(**point) for point in document.pop("curve"))
-    return Progress(curve=curve, **document)
+    phases = tuple(PhaseMemory(**phase) for phase in document.pop("memory_phases"))
+    return Progress(curve=curve, memory_phases=phases, **document)
+
+
+def _random_file(rank: int) -> str:
+    return f"random-{rank}.safetensors"
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -24,8 +24,8 @@ def mean_loss(model: torch.nn.Module, rows: Rows, *, batch_size: int, precision:
     for indices in _chunks(len(rows.lengths), batch_size):
         batch = collate(rows, indices)
         with autocast(precision, device):
-            logits_BTV = model(input_ids=batch.input_ids.to(device), use_cache=False).logits
-        targets_BT = batch.labels[:, 1:].to(device)
+            logits_BTV = model(input_ids=batch.input_ids_BT.to(device), use_cache=False).logits
+        targets_BT = batch.labels_BT[:, 1:].to(device)
         losses = functional.cross_entropy(
             logits_BTV[:, :-1].float().flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="sum"
         )

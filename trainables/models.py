@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from data.errors import UserError
 from trainables.memory.closed_form import ModelShape
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ GALACTICA_SHAPES = {
 }
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """A model that is not known or cannot be had; the message is one line for a person."""
 
 
@@ -94,12 +95,17 @@ def load_config(source: ModelSource, weights: Literal["pretrained", "random"]) -
     """
     if weights == "random" and source.size is not None:
         return galactica_config(source.size)
+    from huggingface_hub.utils import logging
     from transformers import AutoConfig
 
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its retries would speak before our one line does
     try:
         return AutoConfig.from_pretrained(source.location, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unavailable(source, error) from None
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def load_model(
@@ -113,9 +119,12 @@ def load_model(
     """The model in training mode on the CPU, its weights in `dtype`; random ones are drawn from `seed`.
 
     Weights are read from safetensors, or from `.bin` files with torch's weights-only reader; no code of theirs runs.
-    Raises: ModelError when the weights cannot be had.
+    Raises: ModelError when the weights cannot be had, or lack a tensor that would then start at random.
     """
+    from pickle import UnpicklingError
+
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     config = load_config(source, weights)
@@ -125,13 +134,42 @@ def load_model(
             model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
     else:
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                source.location, config=config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source.location,
+                config=config,
+                dtype=dtype,
+                attn_implementation=attention,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # told below, by name
+                output_loading_info=True,
             )
-        except (OSError, ValueError) as error:
+        except UnpicklingError:
+            raise ModelError(
+                f"model {source.name!r}: its .bin weights are no plain tensors, and pickled code is never run;"
+                " give a copy in safetensors."
+            ) from None
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise _unavailable(source, error) from None
+        model, found = loaded
+        _check_whole(source, found)
     model.config.use_cache = False
     return model.train()
+
+
+def tokenizer_location(source: ModelSource, weights: Literal["pretrained", "random"]) -> str:
+    """Where the tokenizer of a model lies; a Galactica size with random weights borrows the nano family's."""
+    if weights == "random" and source.size is not None:
+        return str(NANO_FOLDER / NANO_SIZES[0])
+    return source.location
+
+
+def _check_whole(source: ModelSource, found: dict[str, Any]) -> None:
+    absent = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    if absent:
+        raise ModelError(
+            f"model {source.name!r}: {len(absent)} weights, such as {absent[0]}, are missing or of another shape than"
+            " its config.json says, and would start at random; get a whole copy."
+        )
 
 
 def _unavailable(source: ModelSource, error: Exception) -> ModelError:

@@ -6,6 +6,7 @@ One `TrialRecord` is one JSON document, the only source of truth about a trial. 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -58,6 +59,8 @@ class TrialSettings:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}={value}; it must be at least 1.")
+        if self.memory_cap_bytes is not None and self.memory_cap_bytes < 1:
+            raise ValueError(f"memory_cap_bytes={self.memory_cap_bytes}; it must be at least 1, or None for no cap.")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise ValueError(f"learning_rate={self.learning_rate}; it must be a positive number, such as 1e-3.")
         if self.batch_size % (self.micro_batch_size * self.workers):
@@ -235,12 +238,17 @@ def from_json(text: str) -> TrialRecord:
     return _build(TrialRecord, document, "record")
 
 
+def report_from_json(text: str) -> WorkerReport:
+    """The worker's report in `text`. Raises: ValueError, as `from_json`."""
+    return _build(WorkerReport, json.loads(text), "report")
+
+
 def _build(kind: Any, value: Any, where: str) -> Any:
     """Build `kind` (a dataclass, tuple, union or plain type) from parsed JSON, naming the field that does not match."""
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise ValueError(f"{where} is {type(value).__name__}; an object was expected.")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         unknown = set(value) - set(hints)
         if unknown:
             raise ValueError(f"{where} has unknown fields {sorted(unknown)}; known: {sorted(hints)}.")
@@ -254,7 +262,27 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             return None
         return _build(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where} is {type(value).__name__}; a list was expected.")
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} is {type(value).__name__}; an object was expected.")
+        return {name: _build(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} is {value!r}; known: {', '.join(arguments)}.")
+        return value
+    if kind is Outcome:
+        if value not in tuple(Outcome):
+            raise ValueError(f"{where} is {value!r}; known: {', '.join(Outcome)}.")
+        return Outcome(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} is {value!r}; a finite number was expected.")
+    if kind in _PLAIN and (not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind is not bool)):
+        raise ValueError(f"{where} is {value!r}; {kind.__name__} was expected.")
     return value
+
+
+_PLAIN: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
+_hints = functools.cache(typing.get_type_hints)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
+from data.errors import UserError
 
-class StorageError(ValueError):
+
+class StorageError(UserError):
     """A storage place that cannot be used; the message is one line for a person."""
 
 
@@ -43,8 +45,9 @@ class Storage:
         """
         target = self._at(path)
         if not self.is_local:
+            content = text.encode()  # before the old file is opened for writing: this may fail
             with self.filesystem.open_output_stream(target) as file:
-                file.write(text.encode())
+                file.write(content)
             return
         os.makedirs(posixpath.dirname(target), exist_ok=True)
         beside = f"{target}.{uuid.uuid4().hex[:8]}.tmp"
@@ -75,7 +78,8 @@ class Storage:
 
     def child(self, path: str) -> Storage:
         """The storage rooted at a folder of this one."""
-        return Storage(f"{self.uri}/{path}", self.filesystem, self._at(path))
+        address, question_mark, query = self.uri.partition("?")
+        return Storage(f"{address}/{path}{question_mark}{query}", self.filesystem, self._at(path))
 
     def _at(self, path: str) -> str:
         return posixpath.join(self.root, path) if path else self.root
@@ -96,7 +100,8 @@ def open_storage(uri: str) -> Storage:
         raise StorageError(
             f"storage {uri!r} cannot be opened ({reason}); give a folder or s3://bucket/prefix."
         ) from None
-    return Storage(uri.rstrip("/"), filesystem, root.rstrip("/"))
+    address, question_mark, query = uri.partition("?")
+    return Storage(f"{address.rstrip('/')}{question_mark}{query}", filesystem, root.rstrip("/"))
 
 
 def check_writable(storage: Storage) -> None:

@@ -9,13 +9,18 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from data.batches import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Source: Taylor et al. 2022, "Galactica", section 4: AdamW 0.9/0.95, weight decay 0.1, gradients clipped to norm 1.
 ADAM_BETAS = (0.9, 0.95)
@@ -26,25 +31,13 @@ WARMUP_FRACTION = 0.1  # assumed: short, since fine-tuning starts from trained w
 Phase = Callable[[str], AbstractContextManager[object]]
 
 
-class MicroBatch(Protocol):
-    """Token ids and labels of the sequences that sit on the device at once, both [B, T]; masked labels are -100."""
-
-    @property
-    def input_ids(self) -> Tensor:  # noqa: D102
-        ...
-
-    @property
-    def labels(self) -> Tensor:  # noqa: D102
-        ...
-
-
 class CausalLoss(nn.Module):
     """A causal language model together with its loss, so that data-parallel wrappers see one forward.
 
     `kind` "hf" is transformers' own loss; "fused" never holds all logits at once.
     """
 
-    def __init__(self, model: nn.Module, kind: Literal["hf", "fused"]) -> None:
+    def __init__(self, model: PreTrainedModel, kind: Literal["hf", "fused"]) -> None:
         super().__init__()
         self.model = model
         self.kind = kind
@@ -57,13 +50,16 @@ class CausalLoss(nn.Module):
             ).loss
         hidden_BTD = self.model.base_model(input_ids=input_ids_BT, use_cache=False)[0]
         targets_BT = functional.pad(labels_BT, (0, 1), value=-100)[:, 1:]
-        return _fused_loss(hidden_BTD, self.model.get_output_embeddings(), targets_BT) / target_tokens
+        head = self.model.get_output_embeddings()
+        assert head is not None, "a causal language model has an output layer"
+        return _fused_loss(hidden_BTD, head, targets_BT) / target_tokens
 
 
 def _fused_loss(hidden_BTD: Tensor, head: nn.Module, targets_BT: Tensor) -> Tensor:
     """Summed cross-entropy of `head(hidden)` in chunks, by torch's own kernel; torch before 2.13 lacks it."""
     hidden_ND, targets_N = hidden_BTD.flatten(0, 1), targets_BT.flatten()
     weight_VD, bias_V = head.weight, getattr(head, "bias", None)
+    assert isinstance(weight_VD, Tensor)
     if torch.is_autocast_enabled(hidden_ND.device.type):
         dtype = torch.get_autocast_dtype(hidden_ND.device.type)
         hidden_ND, weight_VD = hidden_ND.to(dtype), weight_VD.to(dtype)
@@ -120,14 +116,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return contextlib.nullcontext()
 
 
-def count_targets(labels_BT: Tensor) -> int:
-    """Tokens that the loss sees in these rows: labels that are not masked, the first position having no prediction."""
-    return int((labels_BT[:, 1:] != -100).sum())
-
-
 def training_step(
     loss_module: nn.Module,
-    micro_batches: Sequence[MicroBatch],
+    micro_batches: Sequence[Batch],
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler,
     *,
@@ -148,7 +139,7 @@ def training_step(
         is_last = index == len(micro_batches) - 1
         with _gradients_stay_local(loss_module) if not is_last else contextlib.nullcontext():
             with phase("forward"), autocast(precision, total_loss.device):
-                loss = loss_module(batch.input_ids, batch.labels, target_tokens)
+                loss = loss_module(batch.input_ids_BT, batch.labels_BT, target_tokens)
             with phase("backward"):
                 loss.backward()
         total_loss += loss.detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 # Device memory as the driver reports it; assumed from figures that people published, not measured here.
 CARD_BYTES = {
@@ -30,6 +31,7 @@ def card_bytes(name: str) -> int:
 def parse_bytes(text: str) -> int:
     """Bytes in a size such as "24GiB" or "512MiB". Raises: ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B)", text.strip())
-    if match is None or float(match[1]) <= 0:
+    size_bytes = 0 if match is None else int(Fraction(match[1]) * _UNITS[match[2]])
+    if size_bytes < 1:
         raise ValueError(f"{text!r} is not a memory size; write a positive number and a unit: {', '.join(_UNITS)}.")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return size_bytes

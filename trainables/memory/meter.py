@@ -88,6 +88,15 @@ class MemoryMeter:
                 f"the step's live tensors need {peak_bytes} bytes; the memory cap is {self.cap_bytes} bytes."
             )
 
+    def restore(self, phases: Iterable[PhaseMemory]) -> None:
+        """Take over the peaks that a run measured before it was interrupted."""
+        for phase in phases:
+            self._join(phase)
+
+    def has_measured(self, name: str) -> bool:
+        """Whether a peak of this phase is known."""
+        return name in self._phases
+
     def report(self) -> MemoryReport:
         """Peaks so far. The main figure covers the training phases only: evaluation and sampling stand beside it."""
         phases = tuple(self._phases[name] for name in PHASES if name in self._phases)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from data.tokenizer import LoadedTokenizer
@@ -61,8 +63,9 @@ def sample_completions(
         for length, members in sorted(by_length.items()):
             torch.manual_seed(settings.seed)
             ids_BT = torch.tensor([encoded[i] for i in members], device=model.device)
-            out_BT = model.generate(ids_BT, attention_mask=torch.ones_like(ids_BT), generation_config=config)
-            new_BT = out_BT[:, length:].tolist()  # type: ignore[union-attr]
+            generate: Any = model.generate  # a mixin's method, which pyright takes for a submodule
+            out_BT: Tensor = generate(ids_BT, attention_mask=torch.ones_like(ids_BT), generation_config=config)
+            new_BT = out_BT[:, length:].tolist()
             for row, ids in enumerate(new_BT):
                 completions[members[row // settings.per_prompt]].append(_completion(ids, loaded))
     model.train(was_training)
@@ -74,4 +77,5 @@ def _completion(ids: list[int], loaded: LoadedTokenizer) -> Completion:
     if ended:
         ids = ids[: ids.index(loaded.separator_id)]
     text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
+    assert isinstance(text, str)
     return Completion(text=" ".join(text.split()), ended=ended)

@@ -9,9 +9,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.special import expit
 
 FEATURES = 2**14
 NGRAM_RANGE = (2, 4)
@@ -36,9 +39,9 @@ class StyleJudge:
         """Probability in [0, 1] that each text is a quotation; an empty text scores 0."""
         if not texts:
             return numpy.zeros(0)
-        logits = _features(texts) @ self.weights + self.bias
+        logits = (_features(texts) @ self.weights).astype(numpy.float64) + self.bias
         filled = numpy.array([bool(text.strip()) for text in texts])
-        return numpy.where(filled, 1 / (1 + numpy.exp(-logits)), 0.0)
+        return numpy.where(filled, expit(logits), 0.0)
 
     def to_json(self) -> str:
         """The judge as JSON text."""
@@ -62,12 +65,15 @@ def fit_style_judge(quotes: Sequence[str], base_texts: Sequence[str]) -> StyleJu
     labels = [1] * min(len(quotes), LINES_PER_CLASS) + [0] * min(len(base_texts), LINES_PER_CLASS)
     model = LogisticRegression(C=100.0, class_weight="balanced", max_iter=300)
     model.fit(_features(texts), labels)
-    return StyleJudge(weights=model.coef_[0].astype(numpy.float32), bias=float(model.intercept_[0]))
+    weights, bias = numpy.asarray(model.coef_)[0], numpy.asarray(model.intercept_)[0]
+    return StyleJudge(weights=weights.astype(numpy.float32), bias=float(bias))
 
 
-def _features(texts: Sequence[str]):
+def _features(texts: Sequence[str]) -> csr_matrix:
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    return HashingVectorizer(
-        analyzer="char_wb", ngram_range=NGRAM_RANGE, n_features=FEATURES, alternate_sign=False, dtype=numpy.float32
-    ).transform(texts)
+    number_type: Any = numpy.float32  # pyright takes the default, float64, for the only type allowed
+    vectorizer = HashingVectorizer(
+        analyzer="char_wb", ngram_range=NGRAM_RANGE, n_features=FEATURES, alternate_sign=False, dtype=number_type
+    )
+    return csr_matrix(vectorizer.transform(texts))

@@ -1,0 +1,46 @@
+# make sweep, make test and make lint each do all the set-up they need; the second time it is a matter of a file's date.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: sweep smoke test lint format lock clean
+
+sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 1"
+	$(BIN)/python sweeps/batch_memory.py $(ARGS)
+
+smoke: $(READY)  ## two tiny trials, under a minute
+	$(BIN)/python sweeps/batch_memory.py --smoke $(ARGS)
+
+test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+		|| { echo "Python 3.11 or 3.12 is needed; name one with make PYTHON=..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $(READY)
+
+lock:  ## write requirements.lock anew from pyproject.toml, in an environment of its own
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
+	{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -m pip freeze --exclude-editable \
+		| grep -v -E '^(nvidia-[a-ln-z]|triton|cuda-)' | sed 's/+cpu//'; } > build/requirements.lock
+	mv build/requirements.lock requirements.lock
+	rm -rf build/lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,237 @@
+"""The report's sections as HTML text. Whatever comes from a record goes through `text`, so it is shown, never run."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analysis.load import Sweep
+from analysis.table import (
+    COLUMNS,
+    COUNTERS,
+    MISSING,
+    Column,
+    TrialRow,
+    best_record,
+    cell_text,
+    memory_text,
+    memory_unit,
+    pareto_front,
+    rate_text,
+    trial_row,
+)
+from trainables.records import Outcome, TrialRecord
+
+OUTCOMES = {
+    Outcome.FINISHED: ("finished", ""),
+    Outcome.STOPPED_EARLY: ("stopped early", "The search ended these before their token budget."),
+    Outcome.OUT_OF_MEMORY: ("out of memory", "The device had no memory left. The settings do not fit as they are."),
+    Outcome.PREDICTED_NOT_TO_FIT: ("predicted not to fit", "Predicted to need more than there is, so never started."),
+    Outcome.DIVERGED: ("diverged", "The loss ran away, most often from too high a learning rate."),
+    Outcome.FAILED: ("failed", "An error ended these."),
+}
+FRONT_COLUMNS = ("number", "model", "batch_size", "micro_batch_size", "learning_rate")
+OBJECTIVE_COLUMNS = ("sample_quality", "peak_bytes", "tokens_per_second")
+FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_size", "learning_rate", "error")
+FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
+
+
+def text(value: Any) -> str:
+    """`value` as HTML text that is safe in an element and in a quoted attribute."""
+    return html.escape(str(value), quote=True)
+
+
+def script_json(value: Any) -> str:
+    """`value` as JSON that cannot end the script element around it."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def answer(sweep: Sweep) -> str:
+    """The first thing to read: which trial to use, what it reaches, and how the trials ended."""
+    best = best_record(sweep.records)
+    if not sweep.records:
+        return "<p class='lead'>No trial is recorded yet.</p>"
+    counts = Counter(record.outcome for record in sweep.records)
+    tally = ", ".join(f"{counts[outcome]} {name}" for outcome, (name, _) in OUTCOMES.items() if counts[outcome])
+    total = "1 trial" if len(sweep.records) == 1 else f"{len(sweep.records):,} trials"
+    parts = [f"<p class='muted'>{total}: {tally}.</p>"]
+    if best is None:
+        lead = "No trial finished, so there is nothing to recommend. <a href='#failures'>What failed, and why</a>."
+        return f"<p class='lead'>{lead}</p>{parts[0]}"
+    parts.insert(0, f"<p class='lead'>{_recommendation(best)}</p>")
+    parts.append(_memory_note(sweep.records))
+    return "".join(parts)
+
+
+def front_table(sweep: Sweep) -> str:
+    """The trials that no other beats in all of quality, peak memory and speed."""
+    rows = sorted((trial_row(record) for record in pareto_front(sweep.records)), key=lambda row: row.peak_bytes or 0)
+    if not rows:
+        return ""
+    caption = (
+        "The Pareto front, least memory first: none can be bettered in one of these three without loss in another."
+    )
+    return table(rows, [*FRONT_COLUMNS, *OBJECTIVE_COLUMNS], caption, identity="front")
+
+
+def trials_table(sweep: Sweep) -> str:
+    """Every trial; columns that are empty throughout are left out, and those that never vary stand in the caption."""
+    rows = [trial_row(record) for record in sweep.records]
+    if not rows:
+        return "<p>No trial is recorded yet.</p>"
+    values = {column.name: {getattr(row, column.name) for row in rows} - {None} for column in COLUMNS}
+    names = [name for name in values if values[name] and name != "error"]
+    names = [name for name in names if name not in FOLDED_COLUMNS or len(values[name]) > 1]
+    folded = [
+        f"{title}: {_counter_text(next(iter(values[name])))}."
+        for name, title in FOLDED_COLUMNS.items()
+        if len(values[name]) == 1
+    ]
+    caption = " ".join(["Choose a heading to sort by it.", *folded])
+    best, front = best_record(sweep.records), {record.trial_id for record in pareto_front(sweep.records)}
+    marks = dict.fromkeys(front, "front") | ({best.trial_id: "best"} if best else {})
+    return table(rows, names, caption, identity="trials", sortable=True, marks=marks)
+
+
+def table(
+    rows: Sequence[TrialRow],
+    names: Iterable[str],
+    caption: str,
+    identity: str,
+    sortable: bool = False,
+    marks: dict[str, str] | None = None,
+) -> str:
+    """`rows` as an HTML table of the columns in `names`; `marks` puts a word behind a trial's id."""
+    columns = [column for column in COLUMNS if column.name in set(names)]
+    units = {c.name: memory_unit(getattr(row, c.name) for row in rows) for c in columns if c.kind == "bytes"}
+    heads = []
+    for column in columns:
+        title = text(column.title) + (f", {units[column.name].name}" if column.kind == "bytes" else "")
+        inner = f"<button type='button' title='{text(column.meaning)}'>{title}</button>" if sortable else title
+        heads.append(f"<th scope='col' class='{_side(column)}'{' aria-sort=none' if sortable else ''}>{inner}</th>")
+    body = []
+    for row in rows:
+        cells = (_cell(row, column, units.get(column.name), (marks or {}).get(row.trial_id)) for column in columns)
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f"<div class='scroll' role='region' tabindex='0' aria-labelledby='{identity}-caption'>"
+        f"<table class='{'sortable' if sortable else ''}'><caption id='{identity}-caption'>{text(caption)}</caption>"
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def figure_block(identity: str, figure: go.Figure | None, meaning: str, absent: str) -> str:
+    """A figure with the words that stand for it where it cannot be seen, or the sentence that says why it is absent."""
+    if figure is None:
+        return f"<p class='muted'>{text(absent)}</p>"
+    data = script_json(json.loads(str(figure.to_json())))
+    layout: Any = figure.layout
+    return (
+        f"<figure><div class='plot-scroll'><div class='plot' id='plot-{identity}' role='img'"
+        f" style='height:{int(layout.height)}px' aria-label='{text(meaning)}'></div></div>"
+        "<noscript><p>The figure needs JavaScript; its numbers stand in the table of trials.</p></noscript>"
+        f"<figcaption>{text(meaning)}</figcaption></figure>"
+        f"<script type='application/json' class='plot-data' data-for='plot-{identity}'>{data}</script>"
+    )
+
+
+def failures(sweep: Sweep) -> str:
+    """Trials that did not finish, by outcome, each with its reason; then what could not be read."""
+    parts = []
+    for outcome, (name, meaning) in OUTCOMES.items():
+        rows = [trial_row(r) for r in sweep.records if r.outcome == outcome and outcome != Outcome.FINISHED]
+        if rows:
+            heading = f"<h3>{text(name.capitalize())} <span class='muted'>{len(rows)}</span></h3>"
+            parts.append(heading + table(rows, FAILURE_COLUMNS, meaning, identity=f"outcome-{outcome.value}"))
+    if sweep.unreadable:
+        lines = "".join(f"<li>{text(line)}</li>" for line in sweep.unreadable)
+        parts.append(f"<h3>Without a readable record <span class='muted'>{len(sweep.unreadable)}</span></h3>")
+        parts.append(f"<ul class='plain'>{lines}</ul>")
+    nothing = "Every recorded trial finished." if sweep.records else "No trial is recorded yet."
+    return "".join(parts) or f"<p class='muted'>{nothing}</p>"
+
+
+def provenance(sweep: Sweep) -> str:
+    """Where the numbers come from; a fact on which the trials differ is listed with all its values."""
+    found = [record.provenance for record in sweep.records]
+    versions = sorted({f"{name} {version}" for item in found for name, version in item.versions.items()})
+    told = sweep.facts.get("provenance")
+    sweep_sha = told.get("git_sha", MISSING) if isinstance(told, dict) else MISSING
+    facts: dict[str, Iterable[Any]] = {
+        "Code": [item.git_sha for item in found] or [sweep_sha],
+        "Data fingerprint": [item.data_fingerprint for item in found],
+        "Tokenizer": [item.tokenizer for item in found],
+        "Seeds": [record.settings.seed for record in sweep.records],
+        "Tokens a trial": [f"{record.settings.token_budget:,}" for record in sweep.records],
+        "Device": [f"{item.device}, {item.host_cpus} host CPUs" for item in found],
+        "Versions": versions,
+        "Sweep begun": [sweep.facts.get("created_at", MISSING)],
+        "Trials begun": _first_and_last([record.started_at for record in sweep.records]),
+        "Options": [json.dumps(sweep.facts.get("options", {}), ensure_ascii=False)],
+    }
+    items = "".join(
+        f"<dt>{text(name)}</dt><dd>{'<br>'.join(map(text, dict.fromkeys(values))) or MISSING}</dd>"
+        for name, values in facts.items()
+    )
+    return f"<dl class='facts'>{items}</dl>"
+
+
+def _recommendation(best: TrialRecord) -> str:
+    row = trial_row(best)
+    reached = [f"a measured peak of {memory_text(row.peak_bytes or 0)}"]
+    if row.sample_quality is not None:
+        reached.insert(0, f"sample quality {cell_text(row.sample_quality, 'decimal')}")
+    reached.append(f"{cell_text(row.tokens_per_second, 'speed')} tokens/s")
+    sentence = (
+        f"Use <strong>{text(row.model)}</strong> with batch {row.batch_size} (micro-batch {row.micro_batch_size}) and"
+        f" learning rate {text(rate_text(row.learning_rate))}: {', '.join(reached[:-1])} and {reached[-1]}"
+        f" (trial {row.number})."
+    )
+    if row.sample_quality is not None:
+        return sentence
+    reason = best.report.quality_absent_reason if best.report else None
+    return f"{sentence} It is the fastest; quality was not measured ({text(reason or 'no reason recorded')})."
+
+
+def _memory_note(records: Sequence[TrialRecord]) -> str:
+    """Said once: that the peak is the CPU probe's and why there is no CUDA figure; nothing where CUDA was measured."""
+    memories = [record.report.memory for record in records if record.report and record.report.memory]
+    reasons = [m.cuda_absent_reason or "no reason recorded" for m in memories if m.counter == "cpu_probe_tensor_bytes"]
+    if not reasons:
+        return ""
+    return (
+        "<p class='note'>Peak memory here is the live tensor bytes of one probe step on the CPU. Peak CUDA memory was"
+        f" not measured: {text('; '.join(dict.fromkeys(reasons)))}.</p>"
+    )
+
+
+def _cell(row: TrialRow, column: Column, unit: Any, mark: str | None) -> str:
+    value = getattr(row, column.name)
+    shown = text(_counter_text(cell_text(value, column.kind, unit)))
+    if column.name == "outcome":
+        shown = text(OUTCOMES[Outcome(row.outcome)][0])
+        if row.outcome != Outcome.FINISHED:
+            shown = f"<a href='#failures'>{shown}</a>"
+    if column.name == "trial_id" and mark:
+        shown = f"{shown} <span class='mark {mark}'>{mark}</span>"
+    order = "" if value is None else f" data-order='{text(value)}'"
+    if column.name == "number":
+        return f"<th scope='row' class='number'{order}>{shown}</th>"
+    return f"<td class='{_side(column)}{' long' if column.name == 'error' else ''}'{order}>{shown}</td>"
+
+
+def _side(column: Column) -> str:
+    return "words" if column.kind == "text" else "number"
+
+
+def _counter_text(value: str) -> str:
+    return COUNTERS.get(value, value)
+
+
+def _first_and_last(times: Sequence[str]) -> list[str]:
+    return [f"{min(times)} to {max(times)}"] if times else []

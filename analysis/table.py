@@ -1,0 +1,269 @@
+"""The one table that report, board and CSV show: a row a trial, what its columns mean, and which trials are best."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from trainables.records import Outcome, TrialRecord
+
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "sample_quality": "maximize",
+    "peak_bytes": "minimize",
+    "tokens_per_second": "maximize",
+}
+COUNTERS = {
+    "cuda_reserved": "CUDA reserved",
+    "cpu_probe_tensor_bytes": "CPU probe, live tensor bytes",
+}
+MISSING = "–"
+
+Kind = Literal["text", "integer", "count", "decimal", "rate", "bytes", "speed", "seconds"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One trial in plain columns; None where nothing was measured. Losses in nats per token."""
+
+    number: int
+    trial_id: str
+    model: str
+    parameters: int | None
+    batch_size: int
+    micro_batch_size: int
+    learning_rate: float
+    loss: float | None
+    quote_loss: float | None
+    sample_quality: float | None
+    style_seen: float | None
+    style_off_domain: float | None
+    spill_over: float | None
+    retention: float | None
+    peak_bytes: int | None
+    peak_counter: str | None
+    predicted_bytes: int | None
+    predicted_counter: str | None
+    predicted_for: str | None
+    tokens_per_second: float | None
+    outcome: str
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a field of `TrialRow` is shown: its heading, its kind of value, and what it means in a few words."""
+
+    name: str
+    title: str
+    kind: Kind
+    meaning: str
+
+
+COLUMNS = (
+    Column("number", "No.", "integer", "Trial number, in the order of proposal"),
+    Column("trial_id", "Trial", "text", "Trial id, the name of its folder"),
+    Column("model", "Model", "text", "Model size or name"),
+    Column("batch_size", "Batch", "integer", "Sequences per optimizer step"),
+    Column("micro_batch_size", "Micro-batch", "integer", "Sequences on one device at once"),
+    Column("learning_rate", "Learning rate", "rate", "Peak learning rate"),
+    Column("outcome", "Outcome", "text", "How the trial ended"),
+    Column("sample_quality", "Quality", "decimal", "Sample quality; higher is better"),
+    Column("peak_bytes", "Peak", "bytes", "Peak memory, measured"),
+    Column("peak_counter", "Peak counts", "text", "The counter that measured the peak"),
+    Column("predicted_bytes", "Predicted", "bytes", "Peak memory as predicted before launch; never a measurement"),
+    Column("predicted_counter", "Prediction counts", "text", "The counter that the prediction is for"),
+    Column("predicted_for", "Predicted for", "text", "The device that the prediction is for"),
+    Column("tokens_per_second", "Tokens/s", "speed", "Training speed, real tokens per second"),
+    Column("loss", "Loss", "decimal", "Last training loss, nats per token"),
+    Column("quote_loss", "Quote loss", "decimal", "Loss on held-out quotes after tuning, nats per token"),
+    Column("style_seen", "Style, seen", "decimal", "Probability of the wanted style on keywords seen in training"),
+    Column("style_off_domain", "Style, off-domain", "decimal", "Probability of the style where it is not wanted"),
+    Column("spill_over", "Spill-over", "decimal", "Style taken on where it is not wanted; lower is better"),
+    Column("retention", "Retention", "decimal", "How much of the base model's science is kept; higher is better"),
+    Column("parameters", "Parameters", "count", "Number of parameters"),
+    Column("seconds", "Seconds", "seconds", "Wall-clock time of the whole trial"),
+    Column("error", "Why", "text", "Why the trial did not finish"),
+)
+
+
+@dataclass(frozen=True)
+class MemoryUnit:
+    """The unit in which a column or axis shows memory: its name and how many bytes it has."""
+
+    name: str
+    size_bytes: int
+
+    def text(self, size_bytes: int) -> str:
+        """`size_bytes` in this unit without its name, to three significant digits or to the whole unit."""
+        value = size_bytes / self.size_bytes
+        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def memory_unit(sizes_bytes: Iterable[int | None]) -> MemoryUnit:
+    """GiB when the largest size has one at least, else MiB."""
+    largest = max((size for size in sizes_bytes if size is not None), default=0)
+    return MemoryUnit("GiB", 2**30) if largest >= 2**30 else MemoryUnit("MiB", 2**20)
+
+
+def memory_text(size_bytes: int) -> str:
+    """`size_bytes` in GiB or MiB, whichever suits it, with the unit's name."""
+    unit = memory_unit([size_bytes])
+    return f"{unit.text(size_bytes)} {unit.name}"
+
+
+def trial_row(record: TrialRecord) -> TrialRow:
+    """The row of one record.
+
+    The prediction shown is the one that compares with the measurement: reserved bytes, or allocated bytes where the
+    CPU's live tensor bytes were counted (without a measurement: where the prediction names no GPU).
+    """
+    report, prediction, settings = record.report, record.prediction, record.settings
+    memory = report.memory if report else None
+    quality = report.quality if report else None
+    on_cpu = memory.counter == "cpu_probe_tensor_bytes" if memory else bool(prediction and prediction.gpu is None)
+    predicted = prediction and (prediction.allocated_bytes if on_cpu else prediction.reserved_bytes)
+    return TrialRow(
+        number=record.number,
+        trial_id=record.trial_id,
+        model=settings.model,
+        parameters=report.parameters if report else None,
+        batch_size=settings.batch_size,
+        micro_batch_size=settings.micro_batch_size,
+        learning_rate=settings.learning_rate,
+        loss=report.final_loss if report else None,
+        quote_loss=report.evaluation.quote_loss if report and report.evaluation else None,
+        sample_quality=quality.sample_quality if quality else None,
+        style_seen=quality.style_seen if quality else None,
+        style_off_domain=quality.style_off_domain if quality else None,
+        spill_over=quality.spill_over if quality else None,
+        retention=quality.retention if quality else None,
+        peak_bytes=memory.peak_bytes if memory else None,
+        peak_counter=memory.counter if memory else None,
+        predicted_bytes=predicted,
+        predicted_counter=("allocated" if on_cpu else "reserved") if prediction else None,
+        predicted_for=(prediction.gpu or "this machine") if prediction else None,
+        tokens_per_second=report.tokens_per_second if report else None,
+        outcome=str(record.outcome),
+        seconds=record.seconds,
+        error=why(record),
+    )
+
+
+def why(record: TrialRecord) -> str | None:
+    """In one line, why the trial did not finish: the worker's words, or the prediction's figures; None if unknown."""
+    if record.report and record.report.error:
+        return record.report.error
+    prediction = record.prediction
+    if record.outcome != Outcome.PREDICTED_NOT_TO_FIT or prediction is None:
+        return None
+    capacity = "not known" if prediction.capacity_bytes is None else memory_text(prediction.capacity_bytes)
+    return (
+        f"Predicted: {memory_text(prediction.allocated_bytes)} allocated, {memory_text(prediction.reserved_bytes)}"
+        f" reserved, {memory_text(prediction.device_bytes)} of the device at {prediction.peak_phase};"
+        f" capacity {capacity}. Never started."
+    )
+
+
+def cell_text(value: Any, kind: Kind, unit: MemoryUnit | None = None) -> str:
+    """`value` as a person reads it in a column of `kind`; bytes in `unit`, or each in its own when there is none."""
+    if value is None:
+        return MISSING
+    match kind:
+        case "bytes":
+            return unit.text(value) if unit else memory_text(value)
+        case "count":
+            return count_text(value)
+        case "rate":
+            return rate_text(value)
+        case "decimal":
+            return f"{value:.3f}"
+        case "integer":
+            return f"{value:,}"
+        case "speed" | "seconds":
+            return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        case "text":
+            return str(value)
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate with at most three digits: 0.0003 as 3e-4."""
+    digits, _, exponent = f"{rate:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def count_text(count: int) -> str:
+    """A number of parameters as people say it: 0.30M, 125M, 1.3B."""
+    value, letter = (count / 1e9, "B") if count >= 1e9 else (count / 1e6, "M")
+    return f"{value:,.0f}{letter}" if value >= 10 else f"{value:.1f}{letter}" if value >= 1 else f"{value:.2f}{letter}"
+
+
+def objective_values(record: TrialRecord) -> dict[str, float] | None:
+    """The record's values by name in `OBJECTIVES`; without sample_quality where it was not measured.
+
+    Returns: None for a record that did not finish, or that has no finite peak memory or speed.
+    """
+    report = record.report
+    if record.outcome != Outcome.FINISHED or report is None or report.memory is None:
+        return None
+    measured = {
+        "sample_quality": report.quality.sample_quality if report.quality else None,
+        "peak_bytes": report.memory.peak_bytes,
+        "tokens_per_second": report.tokens_per_second,
+    }
+    values = {name: float(value) for name, value in measured.items() if value is not None and math.isfinite(value)}
+    return values if "peak_bytes" in values and "tokens_per_second" in values else None
+
+
+def pareto_front(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The finished records that no comparable one dominates, in order of number.
+
+    One dominates another when it is nowhere worse and somewhere better; equals stand side by side. Comparable are
+    records whose peak has the same counter and that have the same objectives measured.
+    """
+    groups: dict[tuple[str, ...], list[tuple[TrialRecord, list[float]]]] = defaultdict(list)
+    for record in records:
+        values = objective_values(record)
+        if values is not None and record.report and record.report.memory:
+            gains = [value if OBJECTIVES[name] == "maximize" else -value for name, value in values.items()]
+            groups[(record.report.memory.counter, *values)].append((record, gains))
+    front = [
+        members[index][0]
+        for members in groups.values()
+        for index in nondominated(np.array([gains for _, gains in members]))
+    ]
+    return sorted(front, key=lambda record: (record.number, record.trial_id))
+
+
+def nondominated(gains: np.ndarray) -> list[int]:
+    """Indices of the rows of `gains` (trials by objectives, more is better) that no other row dominates."""
+    front: list[int] = []
+    kept = np.empty_like(gains)
+    # From the best first objective down, ties broken by the next: a later row can then never dominate an earlier one.
+    for index in np.lexsort(-gains.T[::-1]):
+        row, best = gains[index], kept[: len(front)]
+        if not ((best >= row).all(axis=1) & (best > row).any(axis=1)).any():
+            kept[len(front)] = row
+            front.append(int(index))
+    return sorted(front)
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The finished trial to use: highest sample quality, then smallest peak, then fastest.
+
+    Where no quality was measured: the fastest, then the smallest. None when no trial finished.
+    """
+    found = [(record, values) for record in records if (values := objective_values(record)) is not None]
+    judged = [pair for pair in found if "sample_quality" in pair[1]]
+
+    def rank(pair: tuple[TrialRecord, dict[str, float]]) -> tuple[float, ...]:
+        record, values = pair
+        peak, speed = -values["peak_bytes"], values["tokens_per_second"]
+        return (values["sample_quality"], peak, speed, -record.number) if judged else (speed, peak, -record.number)
+
+    return max(judged or found, key=rank)[0] if found else None

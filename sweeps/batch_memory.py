@@ -1,0 +1,15 @@
+"""What batch fits, and what does it buy?
+
+Question: over model size, batch size, micro-batch size and learning rate, which trials write the best samples, need the
+least memory and train fastest? A Pareto front of the three.
+Command: python sweeps/batch_memory.py
+Hardware: any; nano models on a CPU, Galactica 125m on a CUDA GPU.
+"""
+
+import sys
+
+from sweeps.launch import main
+
+if __name__ == "__main__":
+    description = "Sweep batch size, micro-batch size, learning rate and model size against memory, quality and speed."
+    sys.exit(main("batch_memory", description, sys.argv[1:]))

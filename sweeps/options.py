@@ -1,0 +1,102 @@
+"""What a person can ask of a sweep on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from data.errors import UserError
+
+
+class OptionsError(UserError):
+    """A person's mistake on the command line; the message is one line: what, what is allowed, what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """Options of a sweep. Those left away are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
+
+    trials: int | None = None
+    """Number of trials. [12]"""
+    model_sizes: tuple[str, ...] | None = None
+    """nano-0.3m, nano-1m, nano-4m, 125m, 1.3b, 6.7b, 30b, 120b, a hub name, a folder. [CPU: all nano; GPU: 125m]"""
+    batch_sizes: tuple[int, ...] | None = None
+    """Sequences per optimizer step. [8 16 32]"""
+    micro_batch_sizes: tuple[int, ...] | None = None
+    """Sequences on one device at once; each must divide every batch size. [2 4 8]"""
+    learning_rates: tuple[float, ...] | None = None
+    """Peak learning rates. [CPU: 3e-4 1e-3 3e-3 1e-2; GPU: 1e-5 3e-5 1e-4 3e-4]"""
+    sequence_length: int | None = None
+    """Tokens per row. [CPU: 128; GPU: 512]"""
+    token_budget: int | None = None
+    """Tokens that each trial trains on, equal for all. [CPU: 48000; GPU: 1000000]"""
+    data: str = "shipped"
+    """A .txt, .csv or .jsonl file of quotes, or a Hugging Face data set name. The shipped quotes by default."""
+    layout: Literal["packed", "padded"] = "packed"
+    """Rows of several whole quotes, or one quote a row."""
+    precision: Literal["fp32", "bf16-amp", "bf16"] | None = None
+    """Number format of training. [CPU: fp32; GPU: bf16-amp]"""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """Attention implementation."""
+    loss: Literal["hf", "fused"] = "hf"
+    """Transformers' own loss, or one that never holds all logits at once."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass instead of keeping them."""
+    workers_per_trial: int = 1
+    """Data-parallel workers of a trial, one GPU (or CPU share) each."""
+    max_concurrent: int | None = None
+    """Trials at the same time. [CPU: one for each core, at most 4; GPU: as many as the GPUs allow]"""
+    gpu: str | None = None
+    """Card that memory is predicted for. [the GPU that is there, else a10]"""
+    memory_cap: str | None = None
+    """Make the device behave like a smaller one, such as 24GiB."""
+    storage: str = "results"
+    """Folder or s3://bucket/prefix for all sweeps."""
+    name: str | None = None
+    """This sweep's name. [the question and the time]"""
+    resume: bool = False
+    """Go on with the sweep of that name."""
+    seed: int | None = None
+    """Seed of the proposals, the weights, the order of the data and the samples. [0]"""
+    wandb: Literal["online", "offline", "disabled"] | None = None
+    """Where to mirror trials to Weights & Biases. [online with an API key, else offline]"""
+    weights: Literal["pretrained", "random"] = "pretrained"
+    """Random weights measure memory and speed only; quality is then recorded as not measured."""
+    dry_run: bool = False
+    """Print what would run, and launch nothing."""
+    smoke: bool = False
+    """Two tiny trials, to see that everything works; under a minute."""
+
+
+def parse_options(arguments: Sequence[str], description: str) -> SweepOptions:
+    """Options from command-line arguments. Raises: OptionsError; SystemExit(0) after --help."""
+    import tyro
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options = tyro.cli(
+                SweepOptions, args=arguments, description=description, config=(tyro.conf.FlagCreatePairsOff,)
+            )
+    except SystemExit as end:
+        if not end.code:
+            raise
+        lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()[1:]]
+        message = " ".join(lines).split("For full helptext")[0].strip()
+        raise OptionsError(f"{message}; --help lists all options.") from None
+    for name in ("trials", "max_concurrent"):  # what a resumed sweep may change, and no plan checks again
+        count = getattr(options, name)
+        if count is not None and count < 1:
+            raise OptionsError(f"--{name.replace('_', '-')}={count}; it must be at least 1.")
+    return options
+
+
+def exit_with(error: Exception) -> int:
+    """Say a person's mistake in one line on stderr. Returns: the exit code for it, 2."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,153 @@
+"""Everything that is checked and laid out before the first trial: data, models, judge, and the sweep's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import re
+import secrets
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data.quotes import load_science
+from data.splits import Split, is_validation
+from sweeps.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
+from sweeps.objectives import objectives_for
+from sweeps.options import OptionsError, SweepOptions
+from sweeps.plan import Device, SweepPlan, changed_by, make_plan
+from trainables.memory.closed_form import ModelShape
+from trainables.models import find_model, load_config, model_shape, tokenizer_location
+from trainables.records import Provenance
+from trainables.storage import Storage, check_writable, open_storage
+from trainables.trial_data import prepare_quotes, store_quotes, without_keyword
+
+PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A sweep that is ready to run."""
+
+    facts: SweepFacts
+    storage: Storage
+    shapes: dict[str, ModelShape]
+
+
+def prepare_new(question: str, options: SweepOptions, device: Device) -> Prepared:
+    """Check everything a person can get wrong, then lay the sweep's folder out.
+
+    Raises: OptionsError, StorageError, DataError, TokenizerError or ModelError, before anything is written.
+    """
+    plan = make_plan(options, device)
+    created_at = datetime.now(UTC)
+    name = options.name or f"{question}-{created_at:%Y%m%d-%H%M%S}"
+    storage = sweep_storage(options.storage, name)
+    if storage.exists(SWEEP_FILE):
+        raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
+    split, fingerprint = prepare_quotes(plan.data)
+    shapes = check_models(plan)
+    facts = SweepFacts(
+        name=name,
+        question=question,
+        token=secrets.token_hex(3),
+        created_at=created_at.isoformat(timespec="seconds"),
+        plan=plan,
+        objectives=tuple(dataclasses.asdict(objective) for objective in objectives_for(plan.weights)),
+        provenance=dataclasses.asdict(_provenance(fingerprint, device)),
+    )
+    if not options.dry_run:
+        check_writable(storage)
+        _lay_out(storage, facts, split)
+    return Prepared(facts=facts, storage=storage, shapes=shapes)
+
+
+def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
+    """Find the sweep that is to go on; its own plan holds, but it may be given more trials.
+
+    Raises: OptionsError, StorageError or ModelError.
+    """
+    if options.name is None:
+        raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
+    storage = sweep_storage(options.storage, options.name)
+    try:
+        facts = load_facts(storage)
+    except FileNotFoundError:
+        known = ", ".join(open_storage(options.storage).list_folders("")) or "none"
+        raise OptionsError(f"no sweep named {options.name!r} in {options.storage}; there are: {known}.") from None
+    except ValueError as error:
+        raise OptionsError(str(error)) from None
+    if flag := changed_by(options, facts.plan):
+        raise OptionsError(
+            f"{flag} differs from the sweep's own; leave it away, or start a sweep under another --name."
+        )
+    check_writable(storage)
+    if options.trials is not None and options.trials != facts.plan.trials:
+        facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))
+        store_facts(storage, facts)
+    return Prepared(facts=facts, storage=storage, shapes=check_models(facts.plan))
+
+
+def sweep_storage(storage_uri: str, name: str) -> Storage:
+    """The place of a sweep. Raises: OptionsError for a name that cannot be a folder's; StorageError."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise OptionsError(f"--name {name!r} cannot name a folder; use letters, digits, '.', '_' and '-', at most 100.")
+    return open_storage(storage_uri).child(name)
+
+
+def check_models(plan: SweepPlan) -> dict[str, ModelShape]:
+    """The shape of each model, once its config, its tokenizer and its length have been looked at.
+
+    Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions.
+    """
+    from data.tokenizer import load_tokenizer
+
+    shapes = {}
+    for name in plan.models:
+        source = find_model(name)
+        config = load_config(source, plan.weights)
+        load_tokenizer(tokenizer_location(source, plan.weights))
+        positions = getattr(config, "max_position_embeddings", None)
+        if positions is not None and plan.sequence_length > positions:
+            raise OptionsError(
+                f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
+            )
+        shapes[name] = model_shape(config)
+    return shapes
+
+
+def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:
+    """Write data and judge, and last the sweep's own document: with it the sweep exists."""
+    from trainables.quality.style import fit_style_judge
+
+    base_lines = [line for line in load_science() if not is_validation(line)]
+    judge = fit_style_judge([quote.text for quote in split.train], without_keyword(base_lines))
+    store_quotes(storage, split)
+    storage.write_text("judge.json", judge.to_json())
+    store_facts(storage, facts)
+
+
+def _provenance(fingerprint: str, device: Device) -> Provenance:
+    return Provenance(
+        git_sha=_git_sha(),
+        data_fingerprint=fingerprint,
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        device=f"{device.gpus} GPU" if device.on_cuda else "cpu",
+        host_cpus=os.cpu_count() or 1,
+        tokenizer="",
+    )
+
+
+def _git_sha() -> str:
+    """The commit that the program's files stand at, "+changes" after it where files differ; "unknown" outside git."""
+    folder = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(folder)]
+        sha = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{sha}+changes" if status.strip() else sha

@@ -1,0 +1,106 @@
+"""The searcher: Optuna's sampler behind Ray Tune, fed by records.
+
+Every proposal is written down before it starts, and a study can be built again from proposals and records alone: after
+a crash the sampler knows what it knew, and what was under way is proposed again under the same number.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState, create_trial
+from ray.tune.search.optuna import OptunaSearch
+
+from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
+from sweeps.objectives import objectives_for, verdict
+from sweeps.space import STARTING_POINTS, distributions, starting_points
+from trainables.records import Outcome, TrialRecord
+from trainables.storage import Storage, open_storage
+
+CONSTRAINT = "feasible"
+
+
+class RecordSearch(OptunaSearch):
+    """Proposes trials from `study`, and tells it what their records say."""
+
+    def __init__(self, facts: SweepFacts, storage_uri: str, study: optuna.Study) -> None:
+        self.objectives = objectives_for(facts.plan.weights)
+        # The base class builds a study of its own only when it is given a space; this one comes ready made.
+        super().__init__(
+            metric=[objective.name for objective in self.objectives],
+            mode=["max" if objective.direction == "maximize" else "min" for objective in self.objectives],
+        )
+        self._space = distributions(facts.plan)
+        self._ot_study = study
+        self.facts = facts
+        self.storage_uri = storage_uri
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """The next proposal, written down, with the trial's number and our id for it."""
+        proposal = super().suggest(trial_id)
+        number = self._ot_trials[trial_id].number
+        ours = self.facts.trial_id(number)
+        store_proposal(open_storage(self.storage_uri), ours, proposal)
+        return {"number": number, "trial_id": ours, "proposal": proposal}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study what the trial's record says; a trial without a record is told as failed."""
+        trial = self._ot_trials[trial_id]
+        record = load_record(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
+        self._completed_trials.add(trial_id)
+        if record is None or record.outcome is Outcome.FAILED:
+            self._ot_study.tell(trial, state=TrialState.FAIL)
+            return
+        told = verdict(record, self.objectives)
+        trial.set_constraint(CONSTRAINT, told.violation)
+        trial.set_user_attr("outcome", record.outcome.value)
+        self._ot_study.tell(trial, list(told.values))
+
+
+def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> optuna.Study:
+    """A study that holds the sweep's history: what has a record is told, what has none is queued under its number.
+
+    `study_url` is an Optuna storage URL; None keeps the study in memory. An older study of that name is replaced, since
+    the records are the truth.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    history = load_history(storage)
+    if study_url and facts.name in optuna.get_all_study_names(study_url):
+        optuna.delete_study(study_name=facts.name, storage=study_url)
+    objectives = objectives_for(facts.plan.weights)
+    study = optuna.create_study(
+        storage=study_url,
+        study_name=facts.name,
+        directions=[objective.direction for objective in objectives],
+        sampler=TPESampler(seed=facts.plan.seed + len(history), n_startup_trials=STARTING_POINTS),
+    )
+    with warnings.catch_warnings():
+        # The names that optuna-dashboard shows; experimental since Optuna 3.2, and nothing else depends on them.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([objective.name for objective in objectives])
+    start = starting_points(facts.plan)
+    for number in range(max(len(start), *(n + 1 for n in history), 0)):
+        proposal, record = history.get(number, (start[number] if number < len(start) else {}, None))
+        if record is None:
+            study.enqueue_trial(proposal)
+        else:
+            study.add_trial(_told_trial(facts, proposal, record))
+    return study
+
+
+def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord) -> optuna.trial.FrozenTrial:
+    space = distributions(facts.plan)
+    if record.outcome is Outcome.FAILED:
+        return create_trial(state=TrialState.FAIL, params=proposal, distributions=space)
+    told = verdict(record, objectives_for(facts.plan.weights))
+    return create_trial(
+        values=list(told.values),
+        params=proposal,
+        distributions=space,
+        constraints={CONSTRAINT: told.violation},
+        user_attrs={"outcome": record.outcome.value},
+    )

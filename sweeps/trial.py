@@ -1,0 +1,141 @@
+"""One trial as a Ray Tune function: predict, train through Ray Train, and write exactly one record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sweeps.layout import SweepFacts, load_record, store_record
+from sweeps.objectives import objectives_for, verdict
+from sweeps.space import to_settings
+from trainables.memory.closed_form import ModelShape
+from trainables.memory.predict import predict
+from trainables.models import find_model, tokenizer_location
+from trainables.records import (
+    Outcome,
+    Provenance,
+    TrialRecord,
+    TrialSettings,
+    WorkerReport,
+    report_from_json,
+)
+from trainables.storage import Storage, open_storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialContext:
+    """What all trials of a sweep share."""
+
+    facts: SweepFacts
+    sweep_uri: str
+    shapes: dict[str, ModelShape]
+    provenance: Provenance
+    cpu_threads: int
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> None:
+    """Run the trial that `config` proposes and report its objectives to Tune."""
+    from ray import tune
+
+    storage = open_storage(context.sweep_uri)
+    record = load_record(storage, config["trial_id"])
+    if record is None:
+        record = _record(config, context, storage)
+        store_record(storage, record)
+    objectives = objectives_for(context.facts.plan.weights)
+    told = verdict(record, objectives)
+    tune.report({objective.name: value for objective, value in zip(objectives, told.values, strict=True)})
+
+
+def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> TrialRecord:
+    started, clock = datetime.now(UTC), time.monotonic()
+    plan = context.facts.plan
+    settings = to_settings(plan, config["proposal"])
+    prediction = predict(
+        settings,
+        context.shapes[settings.model],
+        gpu=plan.gpu,
+        capacity_bytes=plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes,
+        on_cuda=plan.on_cuda,
+    )
+    report, outcome = None, Outcome.PREDICTED_NOT_TO_FIT
+    if prediction.fits:
+        report = _train(settings, config["trial_id"], context, storage)
+        outcome = report.outcome
+    return TrialRecord(
+        trial_id=config["trial_id"],
+        number=config["number"],
+        sweep=context.facts.name,
+        settings=settings,
+        outcome=outcome,
+        prediction=prediction,
+        report=report,
+        provenance=replace(context.provenance, tokenizer=_tokenizer_name(settings)),
+        started_at=started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - clock,
+    )
+
+
+def _train(settings: TrialSettings, trial_id: str, context: TrialContext, storage: Storage) -> WorkerReport:
+    """Train through Ray Train; an earlier run of the same trial is resumed from its checkpoint.
+
+    The workers' own word counts. Only where they left none does the error that ended them become the report.
+    """
+    from trainables.fine_tune import TrialJob, report_path
+
+    if storage.exists(report_path(trial_id)):
+        return report_from_json(storage.read_text(report_path(trial_id)))
+    job = TrialJob(settings=settings, sweep_uri=context.sweep_uri, trial_id=trial_id, cpu_threads=context.cpu_threads)
+    error = None
+    try:
+        _fit(job, context)
+    except Exception as caught:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
+        error = caught
+    if storage.exists(report_path(trial_id)):
+        return report_from_json(storage.read_text(report_path(trial_id)))
+    return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=_one_line(error))
+
+
+def _fit(job: Any, context: TrialContext) -> None:
+    from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from trainables.fine_tune import train_worker
+
+    plan = context.facts.plan
+    TorchTrainer(
+        train_worker,
+        train_loop_config=asdict(job),
+        scaling_config=ScalingConfig(
+            num_workers=plan.workers,
+            use_gpu=plan.on_cuda,
+            resources_per_worker=worker_resources(plan.on_cuda, context.cpu_threads),
+        ),
+        torch_config=TorchConfig(backend="nccl" if plan.on_cuda else "gloo"),
+        run_config=RunConfig(
+            name=job.trial_id,
+            storage_path=open_storage(context.sweep_uri).child("trials").uri,
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    ).fit()
+
+
+def _tokenizer_name(settings: TrialSettings) -> str:
+    source = find_model(settings.model)
+    location = tokenizer_location(source, settings.weights)
+    return settings.model if location == source.location else f"{Path(location).name}, standing in for the model's own"
+
+
+def worker_resources(on_cuda: bool, cpu_threads: int) -> dict[str, float]:
+    """What one worker asks of Ray; a little less than its CPUs, so that the trial's driver fits beside it."""
+    return {"CPU": cpu_threads - 0.2, **({"GPU": 1} if on_cuda else {})}
+
+
+def _one_line(error: BaseException | None) -> str:
+    failures = getattr(error, "worker_failures", None)
+    cause = next(iter(failures.values())) if failures else error
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"

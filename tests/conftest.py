@@ -1,0 +1,51 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SWEEP_SECONDS = 420  # far above what any of these sweeps takes on a quiet machine
+
+RunSweep = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def sweep_environment() -> Iterator[dict[str, str]]:
+    """An environment in which a sweep's own Ray keeps to a folder of its own, and nothing is asked of the network."""
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie below it, and their paths may have 107 bytes
+    unwanted = ("RAY_ADDRESS", "WANDB_API_KEY", "WANDB_MODE")
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+    yield environment | {"RAY_TMPDIR": folder, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "HOME": folder}
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sweep_command() -> list[str]:
+    """The main job, as a person types it."""
+    return [sys.executable, str(ROOT / "sweeps" / "batch_memory.py")]
+
+
+@pytest.fixture(scope="session")
+def run_sweep(sweep_environment: dict[str, str], sweep_command: list[str]) -> RunSweep:
+    """Runs the main job to its end with the given flags, its results in a folder of its own."""
+
+    def run(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*sweep_command, "--storage", str(folder), *flags],
+            env=sweep_environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=SWEEP_SECONDS,
+        )
+
+    return run

@@ -1,0 +1,33 @@
+"""Which fields a record owes by its outcome: the list that 'none missing' is checked against."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+from trainables.records import Outcome, TrialRecord
+
+TRAINED = (
+    "prediction",
+    "report.parameters",
+    "report.train_seconds",
+    "report.memory",
+)
+OWED = {
+    Outcome.FINISHED: (*TRAINED, "report.tokens_per_second", "report.final_loss", "report.curve"),
+    Outcome.STOPPED_EARLY: (*TRAINED, "report.final_loss"),
+    Outcome.OUT_OF_MEMORY: ("prediction", "report.error", "report.memory"),
+    Outcome.PREDICTED_NOT_TO_FIT: ("prediction",),
+    Outcome.DIVERGED: (*TRAINED, "report.error"),
+    Outcome.FAILED: ("report.error",),
+}
+PROVENANCE = ("git_sha", "data_fingerprint", "versions", "device", "host_cpus", "tokenizer")
+QUALITY = ("report.quality", "report.evaluation", "report.samples")
+
+
+def missing_fields(record: TrialRecord) -> list[str]:
+    """Names of fields that the record's outcome owes and that are empty."""
+    owed = [*OWED[record.outcome], *(f"provenance.{name}" for name in PROVENANCE)]
+    if record.outcome is Outcome.FINISHED:
+        assert record.report is not None
+        owed += ["report.quality_absent_reason"] if record.settings.weights == "random" else QUALITY
+    return [name for name in owed if attrgetter(name)(record) in (None, "", (), {})]

@@ -1,0 +1,352 @@
+"""The house rules that show in the code itself: imports point down, without circles; light modules are light."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+import importlib.metadata
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = {"data": 1, "trainables": 2, "analysis": 3, "sweeps": 4, "tests": 5}
+SCRIPT_FOLDERS = ("sweeps", "analysis", "data")  # running a file puts its folder first on the path
+WITHOUT_SEARCH = ("data", "trainables", "analysis")
+WITHOUT_RAY = (
+    "trainables.memory",
+    "trainables.training_step",
+    "trainables.training_loop",
+    "trainables.models",
+    "trainables.checkpoints",
+)
+PICKLES = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file of ours: its dotted name, its syntax tree, and every dotted name that it imports, wherever it does."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+    imports: frozenset[str]
+
+
+House = dict[str, Module]
+
+
+def read_house(root: Path) -> House:
+    """Every module of the packages in `root`, by dotted name."""
+    house: House = {}
+    for package in FLOORS:
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            is_package = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if is_package else parts)
+            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            home = name if is_package else name.rpartition(".")[0]
+            house[name] = Module(name, path, tree, frozenset(imported_names(tree, home)))
+    return house
+
+
+def imported_names(tree: ast.Module, home: str) -> Iterator[str]:
+    """Dotted names that `tree` imports; `from a import b` may mean a module a.b, so both are told."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = home.split(".")[: len(home.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and last_name(node.func) in ("import_module", "__import__"):
+            yield from (str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_under(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def targets(house: House, module: Module) -> set[str]:
+    """The modules of ours that `module` imports; of a.b and a.b.c the longer, where it is one."""
+    found = module.imports & set(house)
+    return {name for name in found if not any(other != name and is_under(other, name) for other in found)}
+
+
+def reached(house: House, start: str) -> set[str]:
+    """The modules of ours that importing `start` may load, packages on the way included."""
+    seen: set[str] = set()
+    waiting = {start}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        parts = name.split(".")
+        around = {".".join(parts[:length]) for length in range(1, len(parts))} & set(house)
+        waiting |= (around | (house[name].imports & set(house))) - seen
+    return seen
+
+
+def arrows_up(house: House) -> list[str]:
+    """Imports of a higher floor; the tests' own modules count as the highest, also by their bare names."""
+    floor = {name: FLOORS[name.split(".")[0]] for name in house}
+    floor |= {name.split(".")[1]: FLOORS["tests"] for name in house if name.startswith("tests.")}
+    return [
+        f"{module.name} imports {imported}, which is above it"
+        for module in house.values()
+        for imported in sorted(module.imports)
+        if floor.get(imported, 0) > floor[module.name]
+    ]
+
+
+def circles(house: House) -> list[str]:
+    graph = {name: targets(house, module) - {name} for name, module in house.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" <- ".join(error.args[1])]
+    return []
+
+
+def search_below_sweeps(house: House) -> list[str]:
+    return [
+        f"{module.name} imports {imported}"
+        for module in house.values()
+        if module.name.split(".")[0] in WITHOUT_SEARCH
+        for imported in sorted(module.imports)
+        if is_under(imported, "ray.tune") or is_under(imported, "optuna")
+    ]
+
+
+def ray_in_light_modules(house: House) -> list[str]:
+    """Also through other modules of ours, since they are loaded too."""
+    light = [name for name in house if any(is_under(name, package) for package in WITHOUT_RAY)]
+    return [
+        f"{name} loads {through}, which imports {imported}"
+        for name in light
+        for through in sorted(reached(house, name))
+        for imported in sorted(house[through].imports)
+        if is_under(imported, "ray")
+    ]
+
+
+def more_than_standard(house: House, name: str) -> list[str]:
+    roots = {imported.split(".")[0] for imported in house[name].imports}
+    return [f"{name} imports {root}" for root in sorted(roots - set(sys.stdlib_module_names))]
+
+
+def shadows(house: House, installed: Mapping[str, object]) -> list[str]:
+    """Files and folders of the script folders whose name would be found instead of another module."""
+    taken = {*FLOORS, *installed, *sys.stdlib_module_names}
+    own = {tuple(name.split(".")[:2]) for name in house if name.split(".")[0] in SCRIPT_FOLDERS and "." in name}
+    return [f"{folder}/{name} hides another module named {name}" for folder, name in sorted(own) if name in taken]
+
+
+def path_edits(house: House) -> list[str]:
+    """Any use of sys.path: reading it is rarely needed, and every edit needs its name."""
+    found = []
+    for module in house.values():
+        used = any(
+            isinstance(node, ast.Attribute) and node.attr == "path" and last_name(node.value) == "sys"
+            for node in ast.walk(module.tree)
+        )
+        if used or "sys.path" in module.imports:
+            found.append(f"{module.name} uses sys.path")
+    return found
+
+
+def given_arguments(module: Module) -> Iterator[tuple[str, ast.expr]]:
+    """Names and values of keyword arguments and of entries in dict displays."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.value
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant):
+                    yield str(key.value), value
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+                    yield str(target.slice.value), node.value
+                elif isinstance(target, (ast.Attribute, ast.Name)):
+                    yield last_name(target), node.value
+
+
+def working_folders(house: House) -> list[str]:
+    return [
+        f"{module.name} sets working_dir"
+        for module in house.values()
+        for name, _ in given_arguments(module)
+        if name == "working_dir"
+    ]
+
+
+def unsafe_loading(house: House) -> list[str]:
+    found = []
+    for module in house.values():
+        found += [f"{module.name} imports {name}" for name in sorted(module.imports) if name.split(".")[0] in PICKLES]
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and node.attr == "load" and last_name(node.value) == "torch":
+                found.append(f"{module.name} uses torch.load")
+        if "torch.load" in module.imports:
+            found.append(f"{module.name} uses torch.load")
+        for name, value in given_arguments(module):
+            if name == "trust_remote_code" and not (isinstance(value, ast.Constant) and value.value is False):
+                found.append(f"{module.name} may trust remote code")
+    return found
+
+
+@functools.cache
+def our_house() -> House:
+    return read_house(ROOT)
+
+
+def test_every_floor_is_read() -> None:
+    assert {name.split(".")[0] for name in our_house()} == set(FLOORS)
+    assert "sweeps.launch" in our_house()
+    assert "trainables.memory.predict" in our_house()["sweeps.trial"].imports
+    assert "ray.tune" in our_house()["sweeps.launch"].imports  # it stands inside a function
+
+
+def test_imports_point_down() -> None:
+    assert arrows_up(our_house()) == []
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circles(our_house()) == []
+
+
+def test_search_stays_on_the_top_floor() -> None:
+    assert search_below_sweeps(our_house()) == []
+
+
+def test_memory_and_step_load_without_ray() -> None:
+    for name in WITHOUT_RAY:
+        assert name in our_house()
+    assert ray_in_light_modules(our_house()) == []
+
+
+def test_records_need_only_the_standard_library() -> None:
+    assert more_than_standard(our_house(), "trainables.records") == []
+
+
+def test_no_script_folder_hides_another_module() -> None:
+    assert shadows(our_house(), importlib.metadata.packages_distributions()) == []
+
+
+def test_nobody_edits_the_path_or_sets_a_working_folder() -> None:
+    assert path_edits(our_house()) == []
+    assert working_folders(our_house()) == []
+
+
+def test_nothing_is_loaded_that_can_run_code() -> None:
+    assert unsafe_loading(our_house()) == []
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """Builds a house of a few files, and reads it."""
+
+    def make(**files: str) -> House:
+        for name, text in files.items():
+            path = tmp_path / (name.replace("__", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return read_house(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import sweeps.plan",
+        "from sweeps import plan",
+        "from sweeps.plan import make_plan",
+        "def f():\n    from sweeps.plan import make_plan",
+        "if TYPE_CHECKING:\n    import sweeps.plan as p",
+        "import importlib\nimportlib.import_module('sweeps.plan')",
+        "import made_up_records",
+    ],
+)
+def test_checker_sees_an_arrow_up(made, line: str) -> None:
+    house = made(trainables__a=line, sweeps__plan="", tests__made_up_records="", sweeps__b="import trainables.a")
+    assert len(arrows_up(house)) >= 1
+    assert all(complaint.startswith("trainables.a imports ") for complaint in arrows_up(house))
+    assert circles(house) == []
+
+
+def test_checker_sees_a_circle_of_three_with_one_arrow_inside_a_function(made) -> None:
+    house = made(
+        data__a="from data.b import x", data__b="from . import c", data__c="def f():\n    from .a import y", data__d=""
+    )
+    (circle,) = circles(house)
+    assert set(circle.split(" <- ")) == {"data.a", "data.b", "data.c"}
+    assert arrows_up(house) == []
+
+
+@pytest.mark.parametrize("line", ["import optuna", "from optuna import x", "from ray import tune", "import ray.tune"])
+def test_checker_sees_search_below_sweeps(made, line: str) -> None:
+    assert len(search_below_sweeps(made(analysis__a=line, sweeps__a=line))) >= 1
+    assert search_below_sweeps(made(analysis__a="from ray import train", sweeps__a=line)) == []
+
+
+def test_checker_sees_ray_through_another_module(made) -> None:
+    files = {"trainables__memory__meter": "from trainables.worker import x", "trainables__other": "import ray"}
+    assert ray_in_light_modules(made(**files, trainables__worker="import arrays")) == []
+    house = made(**files, trainables__worker="def f():\n    import ray.train")
+    assert ray_in_light_modules(house) == ["trainables.memory.meter loads trainables.worker, which imports ray.train"]
+
+
+def test_checker_sees_more_than_the_standard_library(made) -> None:
+    house = made(trainables__records="import json, numpy\nfrom data.errors import UserError")
+    assert more_than_standard(house, "trainables.records") == [
+        "trainables.records imports data",
+        "trainables.records imports numpy",
+    ]
+
+
+def test_checker_sees_names_that_hide_others(made) -> None:
+    house = made(
+        sweeps__signal="", sweeps__fine="", data__trainables="", analysis__wandb____init__="", trainables__json=""
+    )
+    assert shadows(house, {"wandb": ["wandb"]}) == [
+        "analysis/wandb hides another module named wandb",
+        "data/trainables hides another module named trainables",
+        "sweeps/signal hides another module named signal",
+    ]
+
+
+@pytest.mark.parametrize("text", ["import sys\nsys.path.insert(0, 'x')", "from sys import path", "sys.path += ['x']"])
+def test_checker_sees_path_edits(made, text: str) -> None:
+    assert path_edits(made(data__a=text)) == ["data.a uses sys.path"]
+
+
+@pytest.mark.parametrize("text", ["f(working_dir='.')", "env = {'working_dir': '.'}", "env['working_dir'] = '.'"])
+def test_checker_sees_a_working_folder(made, text: str) -> None:
+    assert working_folders(made(data__a=text)) == ["data.a sets working_dir"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pickle",
+        "def f():\n    from cloudpickle import loads",
+        "torch.load('x', weights_only=True)",
+        "from torch import load",
+        "f(trust_remote_code=True)",
+        "f(trust_remote_code=flag)",
+        "f(**{'trust_remote_code': True})",
+    ],
+)
+def test_checker_sees_unsafe_loading(made, text: str) -> None:
+    assert len(unsafe_loading(made(data__a=text))) >= 1
+    assert unsafe_loading(made(data__a="f(trust_remote_code=False)\nsafetensors.torch.load_file(x)")) == []

@@ -1,0 +1,135 @@
+"""One worker's training from the first step to the token budget: order of rows, meter, timing, loss curve. No ray."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+from data.batches import Batch, Rows, StepPlan, collate
+from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trainables.memory.meter import MemoryMeter
+from trainables.records import CurvePoint, TrialSettings
+from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
+
+CURVE_POINTS = 100
+COLD_STEPS = 2  # the first step allocates, the second may be the probe: neither is timed
+
+
+class DivergedError(RuntimeError):
+    """A loss that is not a number, or twice as bad as knowing nothing."""
+
+
+class TrainingLoop:
+    """Training state of one worker; `step()` runs the next optimizer step, `is_done` says when the budget is spent."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: Rows,
+        settings: TrialSettings,
+        meter: MemoryMeter,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.model = model
+        self.rows = rows
+        self.settings = settings
+        self.meter = meter
+        self.rank = rank
+        self.world_size = world_size
+        self.plan = StepPlan(rows.lengths, settings.batch_size, settings.seed)
+        self.total_steps = self.plan.steps_for(settings.token_budget)
+        loss_module: torch.nn.Module = CausalLoss(model, settings.loss)
+        self.loss_module = DistributedDataParallel(loss_module) if world_size > 1 else loss_module
+        self.optimizer = make_optimizer(model.parameters(), settings.learning_rate)
+        self.schedule = make_schedule(self.optimizer, self.total_steps)
+        self.progress = Progress()
+        self._resumed_at: int | None = None
+        torch.manual_seed(settings.seed + rank)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the token budget is spent."""
+        return self.progress.step >= self.total_steps
+
+    def step(self) -> CurvePoint:
+        """Train on the next batch. Raises: DivergedError after the step; out-of-memory errors as they come."""
+        settings, step = self.settings, self.progress.step
+        indices = self.plan.indices(step)
+        tokens = int(self.rows.lengths[indices].sum())
+        mine = indices[self.rank :: self.world_size].split(settings.micro_batch_size)
+        micro_batches = [self._to_device(collate(self.rows, chosen)) for chosen in mine]
+        learning_rate = float(self.schedule.get_last_lr()[0])
+        started = time.perf_counter()
+        with self._probe(micro_batches) if self._is_probe(step) else contextlib.nullcontext():
+            loss = training_step(
+                self.loss_module,
+                micro_batches,
+                self.optimizer,
+                self.schedule,
+                target_tokens=(tokens - len(indices)) / self.world_size,  # a row's first token is predicted by nothing
+                precision=settings.precision,
+                phase=self.meter.phase,
+            )
+        mean_loss = self._sum_over_workers(loss)
+        seconds = time.perf_counter() - started
+        point = CurvePoint(
+            step=step + 1, tokens=self.progress.tokens + tokens, loss=mean_loss, learning_rate=learning_rate
+        )
+        self._advance(point, tokens, seconds)
+        return point
+
+    def save(self, folder: Path) -> None:
+        """Write this worker's part of a checkpoint into `folder`."""
+        save_checkpoint(folder, self.model, self.optimizer, self.schedule, self.progress, rank=self.rank)
+
+    def resume(self, folder: Path) -> int:
+        """Go on from the checkpoint in `folder`. Returns: the number of steps that were done."""
+        self.progress = load_checkpoint(folder, self.model, self.optimizer, self.schedule, rank=self.rank)
+        self.meter.restore(self.progress.memory_phases)
+        self._resumed_at = self.progress.step
+        return self.progress.step
+
+    def _advance(self, point: CurvePoint, tokens: int, seconds: float) -> None:
+        old, is_finite = self.progress, math.isfinite(point.loss)
+        is_logged = point.step % max(1, self.total_steps // CURVE_POINTS) == 0 or point.step == self.total_steps
+        is_timed = point.step > COLD_STEPS and point.step - 1 != self._resumed_at
+        self.progress = dataclasses.replace(
+            old,
+            step=point.step,
+            tokens=point.tokens,
+            train_seconds=old.train_seconds + seconds,
+            timed_seconds=old.timed_seconds + (seconds if is_timed else 0.0),
+            timed_tokens=old.timed_tokens + (tokens if is_timed else 0),
+            curve=(*old.curve, point) if is_logged and is_finite else old.curve,
+            memory_phases=self.meter.report().phases,
+        )
+        if not is_finite or point.loss > 2 * math.log(self.model.config.vocab_size):
+            raise DivergedError(f"the loss is {point.loss:.3g} nats at step {point.step}; try a lower learning rate.")
+
+    def _is_probe(self, step: int) -> bool:
+        return step >= min(1, self.total_steps - 1) and not self.meter.has_measured("optimizer")
+
+    def _probe(self, micro_batches: list[Batch]) -> contextlib.AbstractContextManager[None]:
+        states = [value for state in self.optimizer.state.values() for value in state.values()]
+        batches = [tensor for batch in micro_batches for tensor in (batch.input_ids_BT, batch.labels_BT)]
+        return self.meter.probe([*self.model.parameters(), *self.model.buffers(), *states, *batches])
+
+    def _to_device(self, batch: Batch) -> Batch:
+        device = self.meter.device
+        return Batch(input_ids_BT=batch.input_ids_BT.to(device), labels_BT=batch.labels_BT.to(device))
+
+    def _sum_over_workers(self, loss: Tensor) -> float:
+        """The step's mean loss per token: each worker holds its sum divided by its even share of all tokens."""
+        if self.world_size > 1:
+            torch.distributed.all_reduce(loss)
+        return float(loss) / self.world_size

@@ -1,0 +1,61 @@
+"""What a sweep's trials read: quotes already cleaned and split, and the frozen style judge.
+
+The sweep prepares this once and stores it beside its records; every trial reads the same lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.quotes import Quote, load_quotes, load_science
+from data.splits import Split, fingerprint, is_validation, remove_duplicates, split_quotes
+from trainables.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialData:
+    """Quotes to train on and to hold out, and held-out science lines."""
+
+    quotes: Split
+    science_validation: tuple[str, ...]
+
+
+def prepare_quotes(data: str) -> tuple[Split, str]:
+    """Load a person's quotes, drop duplicates and split them. Returns: the split and the data fingerprint.
+
+    Raises: data.quotes.DataError, whose message is one line for a person.
+    """
+    quotes = remove_duplicates(load_quotes(data))
+    return split_quotes(quotes), fingerprint(quotes)
+
+
+def store_quotes(storage: Storage, split: Split) -> None:
+    """Write the split beside the sweep's records, so that what was trained on can be read later."""
+    for side, quotes in (("train", split.train), ("validation", split.validation)):
+        storage.write_text(f"data/{side}.jsonl", "".join(_to_line(quote) for quote in quotes))
+
+
+def load_trial_data(storage: Storage) -> TrialData:
+    """Read what `store_quotes` wrote, and the shipped science lines that no model was trained on."""
+    train, validation = (
+        tuple(_from_line(line) for line in storage.read_text(f"data/{side}.jsonl").splitlines())
+        for side in ("train", "validation")
+    )
+    science = tuple(line for line in load_science() if is_validation(line))
+    return TrialData(quotes=Split(train=train, validation=validation), science_validation=science)
+
+
+def without_keyword(lines: Sequence[str]) -> list[str]:
+    """The text after "keyword: " of each line."""
+    return [line.split(": ", 1)[-1] for line in lines]
+
+
+def _to_line(quote: Quote) -> str:
+    return json.dumps({"keyword": quote.keyword, "quote": quote.text, "source": quote.source}, ensure_ascii=True) + "\n"
+
+
+def _from_line(line: str) -> Quote:
+    document = json.loads(line)
+    return Quote(keyword=document["keyword"], text=document["quote"], source=document["source"])

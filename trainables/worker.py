@@ -1,0 +1,182 @@
+"""One worker of one trial: from model and data to a `WorkerReport`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from transformers import PreTrainedModel
+
+from data.batches import encode_documents, make_rows
+from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
+from trainables.baseline import Baseline, baseline_for
+from trainables.fine_tune import TrialJob, progress_path, report_path
+from trainables.held_out import HeldOut
+from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
+from trainables.models import find_model, load_model, tokenizer_location
+from trainables.quality.measure import measure_quality
+from trainables.quality.style import StyleJudge
+from trainables.records import Evaluation, Outcome, WorkerReport, to_json
+from trainables.storage import Storage, open_storage
+from trainables.training_loop import DivergedError, TrainingLoop
+from trainables.trial_data import TrialData, load_trial_data
+
+CHECKPOINTS = 4
+PROGRESS_SECONDS = 1.0
+
+
+def run_worker(job: TrialJob) -> None:
+    """Run this worker's share; the first worker writes the trial's report. Running out of memory is a report too."""
+    storage = open_storage(job.sweep_uri)
+    worker = Worker(job, storage)
+    error = None
+    try:
+        report = worker.run()
+    except (torch.OutOfMemoryError, MemoryCapExceededError) as caught:
+        error = str(caught).splitlines()[0]
+        report = worker.report(Outcome.OUT_OF_MEMORY, error=error)
+    except DivergedError as caught:
+        error = str(caught)
+        report = worker.report(Outcome.DIVERGED, error=error)
+    if worker.rank == 0 or report.outcome is Outcome.OUT_OF_MEMORY:
+        storage.write_text(report_path(job.trial_id), to_json(report))
+    if error is not None and worker.world_size > 1:
+        raise RuntimeError(error)  # the other workers wait in a collective: only the end of the group frees them
+    ray.train.report({"outcome": report.outcome.value})
+
+
+class Worker:
+    """One worker of one trial, and what it knows so far."""
+
+    def __init__(self, job: TrialJob, storage: Storage) -> None:
+        context = ray.train.get_context()
+        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
+        self.job, self.storage = job, storage
+        # With declared rather than real GPUs, Ray names a CUDA device that torch does not have.
+        on_cuda = torch.cuda.is_available()
+        self.device = ray.train.torch.get_device() if on_cuda else torch.device("cpu")
+        if not on_cuda:
+            torch.set_num_threads(job.cpu_threads)
+        self.meter = MemoryMeter(self.device, job.settings.memory_cap_bytes)
+        self.loop: TrainingLoop | None = None
+        self.resumed_from_step: int | None = None
+        self._progress_at = -math.inf
+
+    def run(self) -> WorkerReport:
+        """Train, evaluate, sample and score. Raises: out-of-memory errors and DivergedError."""
+        settings = self.job.settings
+        data = load_trial_data(self.storage)
+        source = find_model(settings.model)
+        loaded = load_tokenizer(tokenizer_location(source, settings.weights))
+        with self.meter.phase("load"):
+            model = load_model(
+                source,
+                weights=settings.weights,
+                dtype=torch.bfloat16 if settings.precision == "bf16" else torch.float32,
+                attention=settings.attention,
+                seed=settings.seed,
+            )
+            model.to(self.device)  # pyright: ignore[reportArgumentType]  # transformers' wraps() hides the self
+        embedding = model.get_input_embeddings()
+        assert isinstance(embedding, torch.nn.Embedding)
+        check_embedding(loaded, embedding.num_embeddings)
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        is_measured = self.rank == 0 and settings.weights == "pretrained"
+        held_out = HeldOut(data, loaded, settings) if is_measured else None
+        baseline = self._baseline(held_out, model) if held_out else None
+        self._train(model, data, loaded)
+        if held_out is None or baseline is None:
+            return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")
+        with self.meter.phase("evaluation"):
+            quote_loss, science_perplexity = held_out.losses(model)
+        evaluation = Evaluation(
+            quote_loss_before=baseline.quote_loss,
+            quote_loss=quote_loss,
+            science_perplexity_before=baseline.science_perplexity,
+            science_perplexity=science_perplexity,
+        )
+        with self.meter.phase("sampling"):
+            samples = held_out.samples(model, baseline.completions)
+        judge = StyleJudge.from_json(self.storage.read_text("judge.json"))
+        quality = measure_quality(samples, evaluation, judge, held_out.sampling)
+        return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
+
+    def report(self, outcome: Outcome, **fields: Any) -> WorkerReport:
+        """What is known so far, as a report with this outcome."""
+        memory = self.meter.report()
+        if self.loop is None:
+            return WorkerReport(outcome=outcome, device=_device_name(self.device), memory=memory, **fields)
+        progress = self.loop.progress
+        rate = progress.timed_tokens / progress.timed_seconds if progress.timed_seconds else None
+        return WorkerReport(
+            outcome=outcome,
+            device=_device_name(self.device),
+            steps=progress.step,
+            tokens_seen=progress.tokens,
+            parameters=sum(p.numel() for p in self.loop.model.parameters()),
+            train_seconds=progress.train_seconds,
+            tokens_per_second=rate,
+            final_loss=progress.curve[-1].loss if progress.curve else None,
+            resumed_from_step=self.resumed_from_step,
+            curve=progress.curve,
+            memory=memory,
+            **fields,
+        )
+
+    def _baseline(self, held_out: HeldOut, model: PreTrainedModel) -> Baseline:
+        def measure() -> Baseline:
+            quote_loss, science_perplexity = held_out.losses(model)
+            return Baseline(
+                quote_loss=quote_loss, science_perplexity=science_perplexity, completions=held_out.completions(model)
+            )
+
+        return baseline_for(self.storage, self.job.settings.model, self.job.settings.precision, measure)
+
+    def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> None:
+        settings = self.job.settings
+        rows = make_rows(
+            encode_documents(loaded, [quote.line for quote in data.quotes.train]),
+            layout=settings.layout,
+            sequence_length=settings.sequence_length,
+            pad_id=loaded.pad_id,
+            seed=settings.seed,
+        )
+        loop = TrainingLoop(model, rows, settings, self.meter, rank=self.rank, world_size=self.world_size)
+        self.loop = loop
+        if (checkpoint := ray.train.get_checkpoint()) is not None:
+            with checkpoint.as_directory() as folder:
+                self.resumed_from_step = loop.resume(Path(folder))
+        save_every = -(-loop.total_steps // CHECKPOINTS)
+        while not loop.is_done:
+            point = loop.step()
+            self._tell_progress(loop)
+            if point.step % save_every == 0 or loop.is_done:
+                self._save(loop)
+
+    def _save(self, loop: TrainingLoop) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            loop.save(Path(folder))
+            ray.train.report({"step": loop.progress.step}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def _tell_progress(self, loop: TrainingLoop) -> None:
+        """Store how far training has come, about once a second and at its end: the live table and wandb follow it."""
+        now = time.monotonic()
+        if self.rank > 0 or (now - self._progress_at < PROGRESS_SECONDS and not loop.is_done):
+            return
+        self._progress_at = now
+        curve = [dataclasses.asdict(point) for point in loop.progress.curve]
+        document = {"step": loop.progress.step, "total_steps": loop.total_steps, "curve": curve}
+        self.storage.write_text(progress_path(self.job.trial_id), json.dumps(document))
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
