@@ -231,11 +231,27 @@ def _fused_loss(device: Device, args: tuple[Any, ...]) -> Any:
         return module._linear_cross_entropy_batch_chunked_accumulator(*loop_arguments)
 
 
+def _convert_fake_module(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """`module.to(...)` for fake parameters, which torch cannot swap in place."""
+    for child in module.children() if recurse else ():
+        _convert_fake_module(child, convert)
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            converted = convert(parameter)
+            if converted is not parameter:
+                module._parameters[name] = nn.Parameter(converted.detach(), parameter.requires_grad)
+    for name, buffer in module._buffers.items():
+        if buffer is not None:
+            module._buffers[name] = convert(buffer)
+    return module
+
+
 @contextlib.contextmanager
 def _fake_tensors_count_as_tensors() -> Iterator[None]:
-    """Let optimizers, clipping and transformers' masks treat fakes as they treat plain tensors.
+    """Let optimizers, clipping, conversions and transformers' masks treat fakes as they treat plain tensors.
 
-    Torch uses multi-tensor kernels for plain tensors only, and transformers leaves shortcuts out that read a mask.
+    Torch uses multi-tensor kernels for plain tensors only and does not convert fake parameters in place; transformers
+    leaves shortcuts out that read a mask.
     """
     from torch.utils import _foreach_utils
     from transformers.utils import import_utils
@@ -245,5 +261,6 @@ def _fake_tensors_count_as_tensors() -> Iterator[None]:
         mock.patch.object(import_utils, "is_fake_tensor", lambda _: False),
         mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
         mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),
+        mock.patch.object(nn.Module, "_apply", _convert_fake_module),
     ):
         yield
