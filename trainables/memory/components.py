@@ -14,6 +14,7 @@ class Shapes:
     vocabulary: int = 0
     tokens: int = 0
     sequence_length: int = 0
+    width: int = 0
 
 
 def component_of(shapes: Shapes, phase: str, operation: str, tensor: Tensor, position: int) -> str:
@@ -35,6 +36,6 @@ def component_of(shapes: Shapes, phase: str, operation: str, tensor: Tensor, pos
 
 def _is_attention_matrix(shapes: Shapes, shape: tuple[int, ...]) -> bool:
     length = shapes.sequence_length
-    if length == 0 or len(shape) < 3:
+    if length == 0 or len(shape) < 3 or shape[-1] != length or shape[-2] != length:
         return False
-    return shape[-1] == length and shape[-2] == length
+    return len(shape) > 3 or length != shapes.width

@@ -42,6 +42,7 @@ def trace_trial(
         vocabulary=config.vocab_size,
         tokens=settings.micro_batch_size * settings.sequence_length,
         sequence_length=settings.sequence_length,
+        width=config.hidden_size,
     )
     workspace_bytes = CUBLAS_WORKSPACE_HOPPER_BYTES if is_hopper else CUBLAS_WORKSPACE_BYTES
     return trace(

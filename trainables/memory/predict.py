@@ -39,7 +39,7 @@ def predict(
     except ModelError:
         if shape is None:
             raise
-        return _by_formula(settings, shape, gpu, capacity_bytes, on_cuda)
+        return predict_by_formula(settings, shape, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda)
     return prediction_of(trace, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda)
 
 
@@ -142,9 +142,10 @@ def _prediction(
     )
 
 
-def _by_formula(
-    settings: TrialSettings, shape: ModelShape, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+def predict_by_formula(
+    settings: TrialSettings, shape: ModelShape, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
 ) -> MemoryPrediction:
+    """Peak memory by the closed form alone, with a typical allocator slack: instant, and coarser than `predict`."""
     step = step_memory(settings, shape)
     allocated_bytes = step.allocated_bytes
     reserved_bytes = round(allocated_bytes * (1 + SLACK_FRACTION))

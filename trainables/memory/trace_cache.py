@@ -35,19 +35,22 @@ def cache_key(facts: dict[str, Any]) -> str:
 
 def load_trace(key: str) -> MemoryTrace | None:
     """The trace of that name, or None where there is none or it cannot be read."""
+    document = load_document(key)
+    if document is None:
+        return None
     try:
-        document = json.loads((cache_folder() / f"{key}.json").read_text(encoding="utf-8"))
         labels = [tuple(label) for label in document["labels"]]
-        allocations = tuple(Allocation(size, *labels[label]) for size, label in document["allocations"])
         return MemoryTrace(
-            allocations=allocations, events=tuple(document["events"]), block_bytes=document["block_bytes"]
+            allocations=tuple(Allocation(size, *labels[label]) for size, label in document["allocations"]),
+            events=tuple(document["events"]),
+            block_bytes=document["block_bytes"],
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError):
         return None
 
 
 def store_trace(key: str, trace: MemoryTrace) -> None:
-    """Keep a trace; a reader sees it whole or not at all. A folder that cannot be written to is no error."""
+    """Keep a trace under a name."""
     labels = {label: number for number, label in enumerate(dict.fromkeys(a[1:] for a in trace.allocations))}
     document = {
         "block_bytes": trace.block_bytes,
@@ -55,11 +58,24 @@ def store_trace(key: str, trace: MemoryTrace) -> None:
         "allocations": [(a.size_bytes, labels[a[1:]]) for a in trace.allocations],
         "events": trace.events,
     }
+    store_document(key, json.dumps(document, separators=(",", ":")))
+
+
+def load_document(key: str) -> dict[str, Any] | None:
+    """The JSON document of that name, or None where there is none or it cannot be read."""
+    try:
+        return json.loads((cache_folder() / f"{key}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def store_document(key: str, text: str) -> None:
+    """Keep a document; a reader sees it whole or not at all. A folder that cannot be written to is no error."""
     target = cache_folder() / f"{key}.json"
     beside = target.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
         os.replace(beside, target)
     except OSError:
         beside.unlink(missing_ok=True)

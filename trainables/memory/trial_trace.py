@@ -33,7 +33,7 @@ def trial_trace(settings: TrialSettings, *, device: Device, gpu: str | None = No
 
     Raises: trainables.models.ModelError when the model is not known or its config cannot be had.
     """
-    key = cache_key(_facts(settings, device, gpu))
+    key = cache_key(trial_facts(settings, device, gpu))
     trace = load_trace(key)
     if trace is None:
         trace = _run(settings, device, gpu)
@@ -71,7 +71,8 @@ def _run(settings: TrialSettings, device: Device, gpu: str | None) -> MemoryTrac
     return trace_trial(settings, config, device=device, is_hopper=gpu in HOPPER_CARDS)
 
 
-def _facts(settings: TrialSettings, device: Device, gpu: str | None) -> dict[str, Any]:
+def trial_facts(settings: TrialSettings, device: Device, gpu: str | None) -> dict[str, Any]:
+    """What a trace hangs on beside the programs, as plain JSON. Raises: ModelError for an unknown model."""
     source = find_model(settings.model)
     config = Path(source.location) / "config.json"
     return {
