@@ -84,9 +84,9 @@ class _Step:
         adapters = shape.layers * LORA_LAYERS * 2 * settings.lora_rank * shape.width
         self.is_lora = settings.lora_rank > 0
         self.other_weights = max(0, shape.parameters - self.head - shape.layers * self.layer_weights)  # positions, norms
-        self.mask = settings.micro_batch_size * settings.sequence_length**2 * self.weight
-        if settings.attention == "sdpa":
-            self.mask = 0
+        # Eager attention's causal mask lives through the backward pass only where checkpointing will need it again.
+        has_mask = settings.attention == "eager" and settings.gradient_checkpointing
+        self.mask = settings.micro_batch_size * settings.sequence_length**2 * self.weight if has_mask else 0
         trained = adapters if self.is_lora else shape.parameters
         trained_size = 4 if self.is_lora else self.weight
         weights = shape.parameters * self.weight + (4 * adapters if self.is_lora else 0)
@@ -153,15 +153,18 @@ class _Step:
         layer_activations, layer_attention = self.layer()
         trained = 0 if self.is_lora else self.weight
         mask = self.Nd if self.shape.has_dropout else 0
+        casts_again = 2 if self.is_amp and settings.gradient_checkpointing else 0  # bytes of a weight cast once more
+        projections = 3 if settings.attention == "sdpa" else 2  # eager attention is done with the values by then
         feed_forward = _Half(
-            activations=layer_activations - mask,
+            activations=layer_activations - mask + casts_again * (4 * d * d + d * f),
             attention=layer_attention,
             temporaries=self.activation * self.Nf + 2 * self.weight * self.Nd,
             done=d * f * trained,
         )
         scores_size = 13 if settings.precision == "fp32" and self.shape.has_dropout else 12
         attention = _Half(
-            activations=self.Nd * (self.weight + (self.normed_copies() + 3) * self.activation),
+            activations=self.Nd * (self.weight + (self.normed_copies() + projections) * self.activation)
+            + casts_again * 3 * d * d,
             attention=layer_attention if settings.attention == "sdpa" else scores_size * self.scores,
             temporaries=self.Nd * (self.weight + self.activation * (4 if settings.attention == "sdpa" else 1)),
             done=(d * d + 2 * d * f) * trained,
