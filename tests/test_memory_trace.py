@@ -54,9 +54,7 @@ def measured_peak(settings: TrialSettings, config: PretrainedConfig) -> int:
     ]
 
     def step() -> None:
-        training_step(
-            loss_module, batches, optimizer, schedule, target_tokens=100, precision="fp32", phase=meter.phase
-        )
+        training_step(loss_module, batches, optimizer, schedule, target_tokens=100, precision="fp32", phase=meter.phase)
 
     step()
     states = [value for state in optimizer.state.values() for value in state.values()]
@@ -107,7 +105,9 @@ def test_transformers_loss_holds_three_fp32_copies_of_the_logits() -> None:
 def test_cuda_dropout_keeps_one_byte_for_each_element() -> None:
     masks = [a.size_bytes for a in cuda_trace().allocations if a.operation == "native_dropout"]
     assert 2 * 128 * 96 in masks  # a byte each
-    assert not [a for a in trace_trial(make_settings(), TINY, device="cpu").allocations if a.operation == "native_dropout"]
+    assert not [
+        a for a in trace_trial(make_settings(), TINY, device="cpu").allocations if a.operation == "native_dropout"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,7 @@ def test_any_step_of_any_model_can_be_traced() -> None:
 def llama_config() -> PretrainedConfig:
     from transformers import LlamaConfig
 
-    return LlamaConfig(
-        vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
-    )
+    return LlamaConfig(vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
 
 
 def test_settings_that_do_not_touch_memory_leave_the_trace_alone() -> None:

@@ -119,7 +119,7 @@ def make_optimizer(
 
 
 def make_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler | None:
-    """What keeps fp16 gradients from vanishing: the loss is scaled up, the gradients down; other precisions need none."""
+    """What keeps fp16 gradients from vanishing: loss scaled up, gradients down. Other precisions need none."""
     return torch.amp.GradScaler(device.type) if precision == "fp16-amp" else None
 
 

@@ -22,13 +22,13 @@ from unittest import mock
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from published_models import published_config  # noqa: E402
+from published_models import published_config
 
-from trainables.memory.allocator import replay  # noqa: E402
-from trainables.memory.components import Shapes  # noqa: E402
-from trainables.memory.fake_models import fake_model  # noqa: E402
-from trainables.memory.timeline import MemoryTrace  # noqa: E402
-from trainables.memory.trace import CUBLAS_WORKSPACE_BYTES, Recorder, trace  # noqa: E402
+from trainables.memory.allocator import replay
+from trainables.memory.components import Shapes
+from trainables.memory.fake_models import fake_model
+from trainables.memory.timeline import MemoryTrace
+from trainables.memory.trace import CUBLAS_WORKSPACE_BYTES, Recorder, trace
 
 STEPS = 4
 # Source: README of the measurements: about 400 MiB of the card is the context's and the display's.

@@ -83,7 +83,9 @@ class _Step:
         self.layer_weights = 4 * shape.width**2 + 2 * shape.width * shape.ffn_width
         adapters = shape.layers * LORA_LAYERS * 2 * settings.lora_rank * shape.width
         self.is_lora = settings.lora_rank > 0
-        self.other_weights = max(0, shape.parameters - self.head - shape.layers * self.layer_weights)  # positions, norms
+        self.other_weights = max(
+            0, shape.parameters - self.head - shape.layers * self.layer_weights
+        )  # positions, norms
         # Eager attention's causal mask lives through the backward pass only where checkpointing will need it again.
         has_mask = settings.attention == "eager" and settings.gradient_checkpointing
         self.mask = settings.micro_batch_size * settings.sequence_length**2 * self.weight if has_mask else 0
@@ -102,7 +104,7 @@ class _Step:
     def loss(self) -> dict[str, int]:
         """Transformers' loss holds three fp32 tensors [tokens, vocabulary] at its height.
 
-        The fused one brings the head's gradient, and autograd a tensor of zeros beside it; under autocast its fp32 copy.
+        The fused one brings the head's gradient, and autograd zeros of its size; under autocast its fp32 copy.
         """
         gradients, temporaries, loss = self.accumulated, 0, 0
         if self.settings.loss == "hf":
@@ -154,19 +156,23 @@ class _Step:
         trained = 0 if self.is_lora else self.weight
         mask = self.Nd if self.shape.has_dropout else 0
         casts_again = 2 if self.is_amp and settings.gradient_checkpointing else 0  # bytes of a weight cast once more
-        projections = 3 if settings.attention == "sdpa" else 2  # eager attention is done with the values by then
         feed_forward = _Half(
             activations=layer_activations - mask + casts_again * (4 * d * d + d * f),
             attention=layer_attention,
-            temporaries=self.activation * self.Nf + 2 * self.weight * self.Nd,
+            temporaries=self.activation * self.Nf + (self.weight + self.activation) * self.Nd,
             done=d * f * trained,
         )
-        scores_size = 13 if settings.precision == "fp32" and self.shape.has_dropout else 12
+        if settings.attention == "sdpa":
+            scores, projections, gradients = layer_attention, 3, 4
+        elif settings.precision == "fp32" and self.shape.has_dropout:  # at the product's gradient
+            scores, projections, gradients = 13 * self.scores, 3, 2
+        else:  # at the softmax's gradient, which is fp32 in every precision; the values are done with
+            scores, projections, gradients = 12 * self.scores, 2, 1
         attention = _Half(
             activations=self.Nd * (self.weight + (self.normed_copies() + projections) * self.activation)
             + casts_again * 3 * d * d,
-            attention=layer_attention if settings.attention == "sdpa" else scores_size * self.scores,
-            temporaries=self.Nd * (self.weight + self.activation * (4 if settings.attention == "sdpa" else 1)),
+            attention=scores,
+            temporaries=self.Nd * (self.weight + self.activation * gradients),
             done=(d * d + 2 * d * f) * trained,
         )
         return feed_forward, attention

@@ -22,11 +22,38 @@ aten = torch.ops.aten
 
 # Operations that CUDA autocast runs in fp32 and CPU autocast does not; those that a language model may meet.
 # Source: AT_FORALL_FP32 against the CPU's own list, ATen/autocast_mode.h.
-FP32_OPERATIONS = (
-    "acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow.Tensor_Scalar"
-    " pow.Tensor_Tensor pow.Scalar softplus layer_norm native_layer_norm group_norm norm.Scalar logsumexp"
-    " cosine_similarity kl_div l1_loss smooth_l1_loss nll_loss nll_loss2d nll_loss_nd"
-).split()
+FP32_OPERATIONS = [
+    "acos",
+    "asin",
+    "cosh",
+    "erfinv",
+    "exp",
+    "expm1",
+    "log",
+    "log10",
+    "log2",
+    "log1p",
+    "reciprocal",
+    "rsqrt",
+    "sinh",
+    "tan",
+    "pow.Tensor_Scalar",
+    "pow.Tensor_Tensor",
+    "pow.Scalar",
+    "softplus",
+    "layer_norm",
+    "native_layer_norm",
+    "group_norm",
+    "norm.Scalar",
+    "logsumexp",
+    "cosine_similarity",
+    "kl_div",
+    "l1_loss",
+    "smooth_l1_loss",
+    "nll_loss",
+    "nll_loss2d",
+    "nll_loss_nd",
+]
 # Operations that CUDA autocast runs in fp32 by asking for an fp32 result.
 # Source: AT_FORALL_FP32_SET_OPT_DTYPE, ATen/autocast_mode.h.
 FP32_RESULT_OPERATIONS = ("softmax.int", "log_softmax.int", "sum", "sum.dim_IntList", "cumsum", "prod")
@@ -46,7 +73,9 @@ def cuda_rules() -> Iterator[None]:
     devices = ["cpu", *_foreach_utils._get_foreach_kernels_supported_devices()]
     try:
         with (
-            mock.patch.object(sys.modules["torch.optim.optimizer"], "_get_foreach_kernels_supported_devices", lambda: devices),
+            mock.patch.object(
+                sys.modules["torch.optim.optimizer"], "_get_foreach_kernels_supported_devices", return_value=devices
+            ),
             _fused_loss_defaults(),
         ):
             yield

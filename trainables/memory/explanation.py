@@ -65,9 +65,7 @@ def _explain(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bo
         "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
         "context_bytes": CONTEXT_BYTES if on_cuda else 0,
         "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
-        "remedies": [
-            dataclasses.asdict(remedy) for remedy in remedies(settings, shape, prediction, on_cuda=on_cuda)
-        ],
+        "remedies": [dataclasses.asdict(remedy) for remedy in remedies(settings, shape, prediction, on_cuda=on_cuda)],
         "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},
         "cards_needed": {name: cards_needed(settings, shape, card_bytes(name)) for name in CARD_BYTES},
         "method": prediction.method,

@@ -57,7 +57,10 @@ def _changes(settings: TrialSettings) -> Iterator[tuple[str, dict[str, Any]]]:
     if settings.micro_batch_size > 1:
         half = settings.micro_batch_size // 2
         change = f"micro-batch {half}, accumulating twice as often"
-        yield change, {"micro_batch_size": half, "batch_size": 2 * half * settings.accumulation_steps * settings.workers}
+        yield (
+            change,
+            {"micro_batch_size": half, "batch_size": 2 * half * settings.accumulation_steps * settings.workers},
+        )
     if settings.lora_rank == 0:
         yield f"LoRA of rank {SUGGESTED_RANK}", {"lora_rank": SUGGESTED_RANK}
         yield (

@@ -113,7 +113,7 @@ class Recorder(TorchDispatchMode):
             block_bytes=CUDA_BLOCK_BYTES if self.device == "cuda" else 1,
         )
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: D102
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1  # a fake tensor has no value; optimizers ask for their step number
         name = func._schema.name.removeprefix("aten::")
@@ -258,7 +258,7 @@ def _fake_tensors_count_as_tensors() -> Iterator[None]:
 
     optimizers = sys.modules["torch.optim.optimizer"]
     with (
-        mock.patch.object(import_utils, "is_fake_tensor", lambda _: False),
+        mock.patch.object(import_utils, "is_fake_tensor", return_value=False),
         mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
         mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),
         mock.patch.object(nn.Module, "_apply", _convert_fake_module),
