@@ -47,7 +47,7 @@ def write_timeline(
 
 def stacked_levels(trace: MemoryTrace, most_points: int = MOST_POINTS) -> dict[str, list[int]]:
     """Bytes of each component after each event, thinned to the highest moment of each stretch of events."""
-    current = dict.fromkeys(COMPONENTS, 0)
+    current: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
     stretch = max(1, -(-len(trace.events) // most_points))
     points: list[dict[str, int]] = []
     best, best_total, total = dict(current), -1, 0

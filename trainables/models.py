@@ -182,7 +182,7 @@ def add_adapters(model: PreTrainedModel, rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05), model)
     for name, module in model.named_modules():
         if ".lora_" in name:
-            module.to(torch.float32)
+            torch.nn.Module.to(module, torch.float32)
 
 
 def tokenizer_location(source: ModelSource, weights: Literal["pretrained", "random"]) -> str:

@@ -1,8 +1,8 @@
 """Predicted against measured peaks on this machine: python tests/benchmarks/memory_accuracy.py [--out FILE].
 
 On a CPU: real fp32 steps of nano models and 125m, peaks by torch's profiler, some minutes. With a CUDA GPU: 125m and
-1.3b over micro-batch, length, precision, attention, checkpointing, loss and LoRA, random weights; allocated and reserved
-peaks, and the fit under caps of 24, 40 and 80 GB. One process a run; a run that FILE already holds is not repeated.
+1.3b over micro-batch, length, precision, attention, checkpointing, loss and LoRA, random weights; allocated and
+reserved peaks, and the fit under caps of 24, 40 and 80 GB. One process a run; what FILE already holds is not repeated.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ Source: each model's config.json on the hub, of which only what decides shapes i
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import GPT2Config, GPTNeoConfig, GPTNeoXConfig, OPTConfig, PretrainedConfig
 
 
-def _opt(layers: int, width: int, heads: int, ffn_width: int, **others: object) -> PretrainedConfig:
+def _opt(layers: int, width: int, heads: int, ffn_width: int, **others: Any) -> PretrainedConfig:
     return OPTConfig(
         vocab_size=50_272,
         hidden_size=width,
@@ -24,7 +26,7 @@ def _opt(layers: int, width: int, heads: int, ffn_width: int, **others: object) 
     )
 
 
-def _gpt2(layers: int, width: int, heads: int, **others: object) -> PretrainedConfig:
+def _gpt2(layers: int, width: int, heads: int, **others: Any) -> PretrainedConfig:
     return GPT2Config(vocab_size=50_257, n_layer=layers, n_embd=width, n_head=heads, **others)
 
 

@@ -25,7 +25,7 @@ class OutOfMemory:
 def oom_card(prediction: MemoryPrediction, moment: OutOfMemory | None, remedies: Sequence[Remedy]) -> str:
     """The explanation of an out-of-memory error, or of a trial that was predicted not to fit (`moment` None)."""
     capacity = prediction.capacity_bytes
-    needs = f"needs {_gib(prediction.device_bytes)}"
+    needs = f"Needs {_gib(prediction.device_bytes)}"
     if capacity is not None:
         needs += f", {prediction.gpu or 'the device'} has {_gib(capacity)}"
     largest = sorted(prediction.components.items(), key=lambda part: -part[1])[:2]

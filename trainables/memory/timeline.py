@@ -68,7 +68,7 @@ class MemoryTrace:
     def peak(self) -> Peak:
         """The first moment at which the most memory was allocated; raises ValueError for an empty trace."""
         position, allocated_bytes = max(enumerate(self.levels()), key=lambda pair: (pair[1], -pair[0]))
-        components = dict.fromkeys(COMPONENTS, 0)
+        components: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
         for index in self.live_at(position):
             components[self.allocations[index].component] += self.block_size(index)
         cause = self.allocations[self.events[position]]

@@ -56,7 +56,7 @@ class Recorder(TorchDispatchMode):
 
     def __init__(self, device: Device, shapes: Shapes, workspace_bytes: int = 0) -> None:
         super().__init__()
-        self.device = device
+        self.device: Device = device
         self._shapes = shapes
         self._workspace_bytes = workspace_bytes
         self._workspace_phases: set[str] = set()
