@@ -20,7 +20,8 @@ class TrialJob:
     @staticmethod
     def from_config(config: dict[str, Any]) -> TrialJob:
         """The job that `dataclasses.asdict` made a plain dict of, as Ray Train carries it."""
-        return TrialJob(**(config | {"settings": TrialSettings(**config["settings"])}))
+        fields: dict[str, Any] = config | {"settings": TrialSettings(**config["settings"])}
+        return TrialJob(**fields)
 
 
 def report_path(trial_id: str) -> str:
