@@ -2,9 +2,9 @@
 
     python data/build_nano.py --size nano-1m
 
-Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). The three sizes took about half an hour on
-two slow CPU cores. Each model goes to data/nano/<size>/ as fp16 safetensors with its tokenizer; `--card` then writes
-data/nano/MODEL_CARD.md from what is there.
+Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). Two sizes at a time, the three took
+50 minutes on a busy 2-core machine. Each model goes to data/nano/<size>/ as fp16 safetensors with its tokenizer;
+`--card` then writes data/nano/MODEL_CARD.md from what is there.
 """
 
 import argparse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna import Study
@@ -22,14 +22,14 @@ class DistinctSampler(TPESampler):
     taken at random, so a space of n points gives n different trials.
     """
 
-    def __init__(self, space: Mapping[str, CategoricalDistribution], *, seed: int, startup_trials: int) -> None:
+    def __init__(self, values: Mapping[str, Sequence[Any]], *, seed: int, startup_trials: int) -> None:
         super().__init__(seed=seed, n_startup_trials=startup_trials, multivariate=True)
-        self._space = dict(space)
+        self._values = dict(values)
         self._random = random.Random(seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All parameters, from the first trial on: they are drawn together."""
-        return dict(self._space)
+        return {name: CategoricalDistribution(values) for name, values in self._values.items()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -40,8 +40,8 @@ class DistinctSampler(TPESampler):
             point = super().sample_relative(study, trial, search_space)
             if point and _key(point) not in taken:
                 return point
-        values = (distribution.choices for distribution in self._space.values())
-        points = [dict(zip(self._space, choice, strict=True)) for choice in itertools.product(*values)]
+        choices = itertools.product(*self._values.values())
+        points = [dict(zip(self._values, choice, strict=True)) for choice in choices]
         free = [point for point in points if _key(point) not in taken]
         return self._random.choice(free or points)
 

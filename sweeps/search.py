@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
 from sweeps.objectives import objectives_for, verdict
 from sweeps.sampler import DistinctSampler
-from sweeps.space import STARTING_POINTS, distributions, starting_points
+from sweeps.space import STARTING_POINTS, distributions, space_values, starting_points
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage, open_storage
 
@@ -80,7 +80,7 @@ def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> o
         study_name=facts.name,
         directions=[objective.direction for objective in objectives],
         sampler=DistinctSampler(
-            distributions(facts.plan), seed=facts.plan.seed + len(history), startup_trials=STARTING_POINTS
+            space_values(facts.plan), seed=facts.plan.seed + len(history), startup_trials=STARTING_POINTS
         ),
     )
     with warnings.catch_warnings():

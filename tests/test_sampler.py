@@ -11,25 +11,25 @@ from optuna.distributions import CategoricalDistribution
 from sweeps.sampler import DistinctSampler
 
 SPACE = {
-    "size": CategoricalDistribution(("small", "large")),
-    "batch": CategoricalDistribution((8, 16, 32)),
-    "rate": CategoricalDistribution((1e-4, 1e-3, 1e-2)),
+    "size": ("small", "large"),
+    "batch": (8, 16, 32),
+    "rate": (1e-4, 1e-3, 1e-2),
 }
 WIDE_SPACE = {
-    "size": CategoricalDistribution(("small", "large")),
-    "batch": CategoricalDistribution((1, 2, 4, 8, 16, 32)),
-    "rate": CategoricalDistribution(tuple(10.0**-power for power in range(1, 9))),
+    "size": ("small", "large"),
+    "batch": (1, 2, 4, 8, 16, 32),
+    "rate": tuple(10.0**-power for power in range(1, 9)),
 }
 
 
 def proposals(
-    count: int, *, seed: int, space: dict[str, CategoricalDistribution] = SPACE, startup_trials: int = 4
+    count: int, *, seed: int, space: dict[str, tuple[Any, ...]] = SPACE, startup_trials: int = 4
 ) -> list[dict[str, Any]]:
     """Ask and tell `count` times; for each batch the rate 1e-3 is best, and small batches are cheap."""
     sampler = DistinctSampler(space, seed=seed, startup_trials=startup_trials)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for _ in range(count):
-        trial = study.ask(space)
+        trial = study.ask({name: CategoricalDistribution(values) for name, values in space.items()})
         study.tell(trial, [trial.params["batch"] * (2 if trial.params["rate"] == 1e-3 else 1), trial.params["batch"]])
     return [trial.params for trial in study.trials]
 
