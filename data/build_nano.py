@@ -2,9 +2,10 @@
 
     python data/build_nano.py --size nano-1m
 
-Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). The three sizes took about half an hour on
-two slow CPU cores. Each model goes to data/nano/<size>/ as fp16 safetensors with its tokenizer; `--card` then writes
-data/nano/MODEL_CARD.md from what is there.
+Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). Two sizes at a time, the three took
+50 minutes on a busy 2-core machine. Each model goes to data/nano/<size>/ as fp16 safetensors with its tokenizer;
+`python data/nano_card.py`
+then writes data/nano/MODEL_CARD.md from what is there.
 """
 
 import argparse
@@ -212,18 +213,12 @@ def save(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
 
 
 def main() -> None:
-    """Build the sizes that are asked for (all three by default), or the model card."""
+    """Build the sizes that are asked for (all three by default)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, help="one size only (default: all three)")
     parser.add_argument("--tokens", type=int, help="tokens to see (default: each size's own budget)")
-    parser.add_argument("--card", action="store_true", help="write MODEL_CARD.md from the saved models instead")
     options = parser.parse_args()
     try:
-        if options.card:
-            from data.nano_card import write_card
-
-            write_card(NANO)
-            return
         for name in [options.size] if options.size else SIZES:
             build(name, options.tokens or SIZES[name].tokens)
     except FileNotFoundError as error:

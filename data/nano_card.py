@@ -1,13 +1,14 @@
 """Write data/nano/MODEL_CARD.md from the saved nano models: measured anew, from the fp16 files that ship."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from data.build_nano import END, SIZES, heldout_perplexity
+from data.build_nano import END, NANO, SIZES, heldout_perplexity
 from data.science_text import heldout_lines
 
 PROMPTS = ("hope:", "virus:", "phosphorylation:")
@@ -52,7 +53,7 @@ tokens, seed {sample_seed}; prompt included.
 ## Rebuild
 
 `apt-get install dict-wn`, then `python data/build_nano.py` (about an hour on one slow core) and `python
-data/build_nano.py --card`.
+data/nano_card.py`.
 
 ## Licence
 
@@ -111,3 +112,16 @@ def write_card(folder: Path) -> None:
         samples="\n\n".join(samples),
     )
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+
+
+def main() -> None:
+    """Write the card of the models that are there."""
+    try:
+        write_card(NANO)
+    except FileNotFoundError as error:
+        print(f"{error.filename} is missing; install Debian's package dict-wn, or build the models.", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sweeps.layout import SweepFacts, load_record
-from trainables.fine_tune import progress_path
+from trainables.job import progress_path
 from trainables.records import CurvePoint, TrialRecord, TrialSettings
 from trainables.storage import Storage
 
@@ -54,7 +55,9 @@ class Follower:
     def _run(self) -> None:
         seconds = LOCAL_POLL_SECONDS if self._storage.is_local else REMOTE_POLL_SECONDS
         while not self._stop.wait(seconds):
-            self._look()
+            # A storage that does not answer for a moment is asked again at the next look.
+            with contextlib.suppress(OSError):
+                self._look()
         self._look()
 
     def _look(self) -> None:

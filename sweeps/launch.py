@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -112,7 +113,7 @@ def _start_ray(device: Device) -> None:
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level="ERROR")
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
     ray.init(
         address="local",
@@ -120,7 +121,7 @@ def _start_ray(device: Device) -> None:
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
     )
     print(f"Ray dashboard: http://{ray.get_runtime_context().worker.node.webui_url}", flush=True)
 

@@ -40,9 +40,12 @@ def store_facts(storage: Storage, facts: SweepFacts) -> None:
 
 def load_facts(storage: Storage) -> SweepFacts:
     """Read what `store_facts` wrote. Raises: FileNotFoundError; ValueError for a document of another version."""
-    document = json.loads(storage.read_text(SWEEP_FILE))
+    try:
+        document = json.loads(storage.read_text(SWEEP_FILE))
+    except json.JSONDecodeError:
+        document = {}
     known = {field.name for field in dataclasses.fields(SweepFacts)} - {"plan"} | {"options"}
-    options = document.pop("options") if isinstance(document, dict) and set(document) == known else {}
+    options = document.pop("options") if set(document) == known else {}
     if set(options) != {field.name for field in dataclasses.fields(SweepPlan)}:
         raise ValueError(
             f"{storage.uri}/{SWEEP_FILE} was written by another version of this program; start a new sweep."

@@ -83,7 +83,7 @@ def print_end(records: Sequence[TrialRecord], console: Console | None = None) ->
 def _cells(trial_id: str, line: _Line, *, star: bool = False) -> list[str]:
     settings, record = line.settings, line.record
     cells = [
-        f"{trial_id}{' *' if star else ''}",
+        f"{trial_id.split('-')[0]}{' *' if star else ''}",
         settings.model,
         str(settings.batch_size),
         str(settings.micro_batch_size),
@@ -99,15 +99,15 @@ def _cells(trial_id: str, line: _Line, *, star: bool = False) -> list[str]:
         cell_text(row.sample_quality, "decimal"),
         MISSING if row.peak_bytes is None else memory_text(row.peak_bytes),
         cell_text(row.tokens_per_second, "speed"),
-        row.outcome,
+        row.outcome.replace("_", " "),
     ]
 
 
 def _table(lines: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(COLUMNS):
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    for name in COLUMNS:
         is_text = name in ("trial", "size", "outcome")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=index != 1)
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name not in ("size", "outcome"))
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))
     return table

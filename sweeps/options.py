@@ -30,7 +30,7 @@ class SweepOptions:
     micro_batch_sizes: tuple[int, ...] | None = None
     """Sequences on one device at once; each must divide every batch size. [2 4 8]"""
     learning_rates: tuple[float, ...] | None = None
-    """Peak learning rates. [CPU: 3e-4 1e-3 3e-3 1e-2; GPU: 1e-5 3e-5 1e-4 3e-4]"""
+    """Peak learning rates. [CPU: 1e-4 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4 3e-4]"""
     sequence_length: int | None = None
     """Tokens per row. [CPU: 128; GPU: 512]"""
     token_budget: int | None = None

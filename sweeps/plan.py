@@ -33,7 +33,7 @@ class Defaults:
     token_budget: int
 
 
-NANO_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+NANO_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 ON_CPU = Defaults(models=NANO_SIZES, learning_rates=NANO_RATES, sequence_length=128, token_budget=48_000)
 ON_GPU = Defaults(
     models=("125m",), learning_rates=(1e-5, 3e-5, 1e-4, 3e-4), sequence_length=512, token_budget=1_000_000
@@ -122,11 +122,15 @@ def make_plan(options: SweepOptions, device: Device) -> SweepPlan:
     gpu = options.gpu or ("this GPU" if on_cuda else "a10")
     card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
     total_bytes = device.gpu_bytes if on_cuda else card
+    batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial)
+    dividing = tuple(
+        size for size in default.micro_batch_sizes if all(batch % (size * workers) == 0 for batch in batch_sizes)
+    )
     plan = SweepPlan(
         trials=_given(options.trials, default.trials),
         models=_given(options.model_sizes, default.models),
-        batch_sizes=_given(options.batch_sizes, default.batch_sizes),
-        micro_batch_sizes=_given(options.micro_batch_sizes, default.micro_batch_sizes),
+        batch_sizes=batch_sizes,
+        micro_batch_sizes=_given(options.micro_batch_sizes, dividing or default.micro_batch_sizes),
         learning_rates=_given(options.learning_rates, default.learning_rates),
         sequence_length=_given(options.sequence_length, default.sequence_length),
         token_budget=_given(options.token_budget, default.token_budget),
@@ -145,6 +149,11 @@ def make_plan(options: SweepOptions, device: Device) -> SweepPlan:
         on_cuda=on_cuda,
     )
     _check(plan)
+    units = device.gpus if on_cuda else device.cpus
+    if plan.workers > units and not os.environ.get("RAY_ADDRESS"):
+        raise OptionsError(
+            f"--workers-per-trial={plan.workers}; this machine has {units} {'GPU' if on_cuda else 'cores'}."
+        )
     return plan
 
 

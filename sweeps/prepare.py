@@ -21,7 +21,7 @@ from sweeps.plan import Device, SweepPlan, changed_by, make_plan
 from trainables.memory.closed_form import ModelShape
 from trainables.models import find_model, load_config, model_shape, tokenizer_location
 from trainables.records import Provenance
-from trainables.storage import Storage, check_writable, open_storage
+from trainables.storage import Storage, check_reachable, check_writable, open_storage
 from trainables.trial_data import prepare_quotes, store_quotes, without_keyword
 
 PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
@@ -46,6 +46,7 @@ def prepare_new(question: str, options: SweepOptions, device: Device) -> Prepare
     created_at = datetime.now(UTC)
     name = options.name or f"{question}-{created_at:%Y%m%d-%H%M%S}"
     storage = sweep_storage(options.storage, name)
+    check_reachable(storage)
     if storage.exists(SWEEP_FILE):
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     split, fingerprint = prepare_quotes(plan.data)
@@ -73,6 +74,7 @@ def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
     if options.name is None:
         raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
     storage = sweep_storage(options.storage, options.name)
+    check_reachable(storage)
     try:
         facts = load_facts(storage)
     except FileNotFoundError:
@@ -84,6 +86,8 @@ def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
         raise OptionsError(
             f"{flag} differs from the sweep's own; leave it away, or start a sweep under another --name."
         )
+    if facts.plan.on_cuda and not (device.on_cuda or os.environ.get("RAY_ADDRESS")):
+        raise OptionsError(f"sweep {options.name!r} ran on GPUs and this machine has none; resume it where there are.")
     check_writable(storage)
     if options.trials is not None and options.trials != facts.plan.trials:
         facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))

@@ -11,13 +11,13 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
 from sweeps.objectives import objectives_for, verdict
-from sweeps.space import STARTING_POINTS, distributions, starting_points
+from sweeps.sampler import DistinctSampler
+from sweeps.space import STARTING_POINTS, distributions, space_values, starting_points
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage, open_storage
 
@@ -42,6 +42,7 @@ class RecordSearch(OptunaSearch):
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """The next proposal, written down, with the trial's number and our id for it."""
         proposal = super().suggest(trial_id)
+        assert proposal is not None, "Optuna always proposes"
         number = self._ot_trials[trial_id].number
         ours = self.facts.trial_id(number)
         store_proposal(open_storage(self.storage_uri), ours, proposal)
@@ -49,6 +50,8 @@ class RecordSearch(OptunaSearch):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study what the trial's record says; a trial without a record is told as failed."""
+        if trial_id in self._completed_trials:
+            return
         trial = self._ot_trials[trial_id]
         record = load_record(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
         self._completed_trials.add(trial_id)
@@ -76,7 +79,9 @@ def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> o
         storage=study_url,
         study_name=facts.name,
         directions=[objective.direction for objective in objectives],
-        sampler=TPESampler(seed=facts.plan.seed + len(history), n_startup_trials=STARTING_POINTS),
+        sampler=DistinctSampler(
+            space_values(facts.plan), seed=facts.plan.seed + len(history), startup_trials=STARTING_POINTS
+        ),
     )
     with warnings.catch_warnings():
         # The names that optuna-dashboard shows; experimental since Optuna 3.2, and nothing else depends on them.

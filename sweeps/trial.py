@@ -11,6 +11,7 @@ from typing import Any
 from sweeps.layout import SweepFacts, load_record, store_record
 from sweeps.objectives import objectives_for, verdict
 from sweeps.space import to_settings
+from trainables.job import TrialJob, report_path
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.predict import predict
 from trainables.models import find_model, tokenizer_location
@@ -84,8 +85,6 @@ def _train(settings: TrialSettings, trial_id: str, context: TrialContext, storag
 
     The workers' own word counts. Only where they left none does the error that ended them become the report.
     """
-    from trainables.fine_tune import TrialJob, report_path
-
     if storage.exists(report_path(trial_id)):
         return report_from_json(storage.read_text(report_path(trial_id)))
     job = TrialJob(settings=settings, sweep_uri=context.sweep_uri, trial_id=trial_id, cpu_threads=context.cpu_threads)
@@ -99,7 +98,7 @@ def _train(settings: TrialSettings, trial_id: str, context: TrialContext, storag
     return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=_one_line(error))
 
 
-def _fit(job: Any, context: TrialContext) -> None:
+def _fit(job: TrialJob, context: TrialContext) -> None:
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 

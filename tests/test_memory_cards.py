@@ -24,7 +24,22 @@ def test_a_size_with_its_unit_is_read_to_the_byte(text: str, size_bytes: int) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["24X", "24", "GiB", "", "-1GiB", "0GiB", "0.0MB", "0.0001KiB", "24gib", "24G", "1e3GiB", "nanGiB", "1,5GiB", "2TiB"],
+    [
+        "24X",
+        "24",
+        "GiB",
+        "",
+        "-1GiB",
+        "0GiB",
+        "0.0MB",
+        "0.0001KiB",
+        "24gib",
+        "24G",
+        "1e3GiB",
+        "nanGiB",
+        "1,5GiB",
+        "2TiB",
+    ],
 )
 def test_what_is_no_size_is_named_beside_the_units(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is looked at below

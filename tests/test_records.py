@@ -26,10 +26,10 @@ def anything_of(kind: Any) -> st.SearchStrategy[Any]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is TrialSettings:
         return allowed_settings()
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return st.builds(kind, **{name: anything_of(hint) for name, hint in typing.get_type_hints(kind).items()})
     if origin in (typing.Union, types.UnionType):
-        return st.one_of(st.none() if a is type(None) else anything_of(a) for a in arguments)
+        return st.one_of([st.none() if a is type(None) else anything_of(a) for a in arguments])
     if origin is tuple:
         return st.lists(anything_of(arguments[0]), max_size=2).map(tuple)
     if origin is dict:
@@ -44,13 +44,15 @@ def anything_of(kind: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def allowed_settings(draw: st.DrawFn) -> TrialSettings:
     hints = typing.get_type_hints(TrialSettings)
-    fields = {name: draw(anything_of(hint)) for name, hint in hints.items()}
-    sizes = {name: draw(st.integers(1, 64)) for name in ("micro_batch_size", "workers", "sequence_length")}
+    fields: dict[str, Any] = {name: draw(anything_of(hint)) for name, hint in hints.items()}
+    sizes: dict[str, Any] = {
+        name: draw(st.integers(1, 64)) for name in ("micro_batch_size", "workers", "sequence_length")
+    }
     sizes["batch_size"] = sizes["micro_batch_size"] * sizes["workers"] * draw(st.integers(1, 8))
     sizes["token_budget"] = draw(st.integers(1, 10**12))
     sizes["memory_cap_bytes"] = draw(st.none() | st.integers(1, 2**40))
-    rate = draw(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
-    return TrialSettings(**(fields | sizes | {"learning_rate": rate}))
+    sizes["learning_rate"] = draw(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
+    return TrialSettings(**(fields | sizes))
 
 
 def a_record() -> dict[str, Any]:
@@ -152,7 +154,7 @@ def test_a_missing_field_is_named_in_one_line(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '"record"'])
 def test_what_is_no_record_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="^[^\n]+$"):
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
         from_json(text)
 
 

@@ -89,9 +89,12 @@ def make_sweep(folder: Path, url: str | None = None, **changes: Any) -> Sweep:
     return Sweep(open_storage(str(folder / "sweep")), facts, url)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
 def sweep(request: pytest.FixtureRequest, tmp_path: Path) -> Sweep:
-    return make_sweep(tmp_path, f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else None)
+    return make_sweep(tmp_path, f"sqlite:///{tmp_path}/study.db" if getattr(request, "param", "") == "sqlite" else None)
+
+
+in_memory_and_sqlite = pytest.mark.parametrize("sweep", ["memory", "sqlite"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +132,7 @@ def test_asking_twice_for_one_trial_gives_one_proposal(sweep: Sweep) -> None:
     assert list(load_history(sweep.storage)) == [0]
 
 
+@in_memory_and_sqlite
 def test_no_ended_trial_is_left_running(sweep: Sweep) -> None:
     (finished, one), (unfit, two), (failed, three), (vanished, _), _ = (sweep.suggest() for _ in range(5))
     sweep.record(one)
@@ -158,6 +162,7 @@ def test_an_end_told_twice_counts_once(sweep: Sweep) -> None:
     assert sweep.states()[0] is TrialState.COMPLETE
 
 
+@in_memory_and_sqlite
 def test_a_study_built_from_the_records_is_the_study_that_ran(sweep: Sweep, tmp_path: Path) -> None:
     sweep.run(3)
     for outcome in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT, Outcome.DIVERGED, Outcome.FAILED):
@@ -173,6 +178,7 @@ def test_a_study_built_from_the_records_is_the_study_that_ran(sweep: Sweep, tmp_
         assert again.metric_names == ["sample_quality", "peak_bytes", "tokens_per_second"]
 
 
+@in_memory_and_sqlite
 def test_what_was_under_way_is_proposed_again_first_under_its_number(sweep: Sweep) -> None:
     begun = [sweep.suggest() for _ in range(5)]
     for tunes, config in (begun[0], begun[3]):  # 1, 2 and 4 are under way when the process is killed
@@ -267,6 +273,7 @@ def test_random_weights_strive_for_two_figures(tmp_path: Path) -> None:
     assert sweep.study.trials[0].values == [100 * MIB, 1000.0]
 
 
+@in_memory_and_sqlite
 def test_the_searcher_can_be_saved_as_tune_does(sweep: Sweep, tmp_path: Path) -> None:
     sweep.suggest()
     sweep.search.save(str(tmp_path / "searcher"))

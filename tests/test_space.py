@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution
 
 from sweeps.options import SweepOptions
 from sweeps.plan import Device, SweepPlan, make_plan
@@ -43,7 +44,9 @@ def uses(points: list[dict[str, Any]], name: str, values: tuple[Any, ...]) -> li
 def test_the_default_space_is_every_combination() -> None:
     assert space_size(DEFAULT) == 3 * 3 * 3 * 4
     assert list(space_values(DEFAULT)) == ["model", "batch_size", "micro_batch_size", "learning_rate"]
-    assert {name: found.choices for name, found in distributions(DEFAULT).items()} == space_values(DEFAULT)
+    assert distributions(DEFAULT) == {
+        name: CategoricalDistribution(values) for name, values in space_values(DEFAULT).items()
+    }
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -63,9 +63,11 @@ def load_checkpoint(
     load_model(model, folder / "model.safetensors")
     _restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
     schedule_step = document.pop("schedule_step")
-    schedule.load_state_dict(schedule.state_dict() | {"last_epoch": schedule_step, "_step_count": schedule_step + 1})
-    for group, base, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
-        group["lr"] = base * factor(schedule_step)
+    rates = [base * factor(schedule_step) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
+    counters = {"last_epoch": schedule_step, "_step_count": schedule_step + 1, "_last_lr": rates}
+    schedule.load_state_dict(schedule.state_dict() | counters)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
     _restore_random_state(load_file(folder / _random_file(rank)))
     curve = tuple(CurvePoint(**point) for point in document.pop("curve"))
     phases = tuple(PhaseMemory(**phase) for phase in document.pop("memory_phases"))

@@ -5,26 +5,9 @@ Light to import: the trial's driver and Ray Train's controller load this module 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from trainables.records import TrialSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialJob:
-    """What a worker is told: the settings, where the sweep stores, the trial's name there, and its CPU threads."""
-
-    settings: TrialSettings
-    sweep_uri: str
-    trial_id: str
-    cpu_threads: int
-
-    @staticmethod
-    def from_config(config: dict[str, Any]) -> TrialJob:
-        """The job that `dataclasses.asdict` made a plain dict of, as Ray Train carries it."""
-        fields: dict[str, Any] = config | {"settings": TrialSettings(**config["settings"])}
-        return TrialJob(**fields)
+from trainables.job import TrialJob
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -32,13 +15,3 @@ def train_worker(config: dict[str, Any]) -> None:
     from trainables.worker import run_worker
 
     run_worker(TrialJob.from_config(config))
-
-
-def report_path(trial_id: str) -> str:
-    """Where a trial's `WorkerReport` lies in the sweep's storage."""
-    return f"trials/{trial_id}/report.json"
-
-
-def progress_path(trial_id: str) -> str:
-    """Where a running trial tells how far it has come."""
-    return f"trials/{trial_id}/progress.json"

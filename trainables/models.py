@@ -13,7 +13,7 @@ from trainables.records import TrialSettings
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import OPTConfig, PretrainedConfig, PreTrainedModel
 
 NANO_FOLDER = Path(__file__).resolve().parent.parent / "data" / "nano"
 NANO_SIZES = ("nano-0.3m", "nano-1m", "nano-4m")
@@ -63,7 +63,7 @@ def find_model(name: str) -> ModelSource:
     raise ModelError(f"unknown model size {name!r}; known: {known}, a hub name such as owner/model, or a model folder.")
 
 
-def galactica_config(size: str) -> PretrainedConfig:
+def galactica_config(size: str) -> OPTConfig:
     """The architecture of a Galactica size as the paper gives it: no biases, no affine layer norms.
 
     For random weights without a network. The hub's own config, where it can be read, is the authority for real weights.
@@ -129,12 +129,12 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     config = load_config(source, weights)
-    if weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
-    else:
-        try:
+    try:
+        if weights == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        else:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source.location,
                 config=config,
@@ -144,15 +144,17 @@ def load_model(
                 ignore_mismatched_sizes=True,  # told below, by name
                 output_loading_info=True,
             )
-        except UnpicklingError:
-            raise ModelError(
-                f"model {source.name!r}: its .bin weights are no plain tensors, and pickled code is never run;"
-                " give a copy in safetensors."
-            ) from None
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise _unavailable(source, error) from None
-        model, found = loaded
-        _check_whole(source, found)
+            model, found = loaded
+            _check_whole(source, found)
+    except UnpicklingError:
+        raise ModelError(
+            f"model {source.name!r}: its .bin weights are no plain tensors, and pickled code is never run;"
+            " give a copy in safetensors."
+        ) from None
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unavailable(source, error) from None
     model.config.use_cache = False
     return model.train()
 
@@ -203,6 +205,8 @@ def _check_whole(source: ModelSource, found: dict[str, Any]) -> None:
 
 def _unavailable(source: ModelSource, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()[0].rstrip(".")
+    if "scaled_dot_product_attention" in reason:
+        return ModelError(f"model {source.name!r} knows no sdpa attention; give --attention eager.")
     if source.is_local:
         return ModelError(f"model folder {source.location} cannot be loaded: {reason}.")
     return ModelError(

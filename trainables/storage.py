@@ -93,6 +93,8 @@ def open_storage(uri: str) -> Storage:
     if "://" not in uri:
         path = os.path.abspath(os.path.expanduser(uri))
         return Storage(path, arrow_fs.LocalFileSystem(), path)
+    if "@" in uri.split("://", 1)[1].split("/", 1)[0]:
+        raise StorageError("credentials do not belong in a storage address; set AWS_ACCESS_KEY_ID and its kin instead.")
     try:
         filesystem, root = arrow_fs.FileSystem.from_uri(uri)
     except (ArrowException, OSError, ValueError) as error:
@@ -102,6 +104,18 @@ def open_storage(uri: str) -> Storage:
         ) from None
     address, question_mark, query = uri.partition("?")
     return Storage(f"{address.rstrip('/')}{question_mark}{query}", filesystem, root.rstrip("/"))
+
+
+def check_reachable(storage: Storage) -> None:
+    """Look whether anything is there. Raises: StorageError when the storage does not answer."""
+    try:
+        storage.exists("")
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(
+            f"storage {storage.uri} does not answer ({reason}); check address and credentials, or choose another with"
+            " --storage."
+        ) from None
 
 
 def check_writable(storage: Storage) -> None:

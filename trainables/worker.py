@@ -18,8 +18,8 @@ from transformers import PreTrainedModel
 from data.batches import encode_documents, make_rows
 from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
 from trainables.baseline import Baseline, baseline_for
-from trainables.fine_tune import TrialJob, progress_path, report_path
 from trainables.held_out import HeldOut
+from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
 from trainables.models import apply_levers, find_model, load_model, tokenizer_location
 from trainables.quality.measure import measure_quality

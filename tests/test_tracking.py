@@ -1,0 +1,324 @@
+"""Real wandb runs, written offline and read back from their files; and what happens when the service is away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from record_factory import MIB, make_curve, make_record, make_samples
+from wandb_files import StoredRun, read_run
+
+from sweeps.layout import SweepFacts
+from sweeps.options import SweepOptions
+from sweeps.plan import Device, make_plan
+from sweeps.tracking import WandbTracker, choose_mode
+from trainables.records import Outcome, TrialRecord, WorkerReport
+from trainables.storage import open_storage
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m\x07\x00 \u202e'\"&amp;"
+FACTS = SweepFacts(
+    name="made-up",
+    question="batch_memory",
+    token="abc123",
+    created_at="2026-01-02T03:04:05+00:00",
+    plan=make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)),
+    objectives=(),
+    provenance={"git_sha": "0123456", "data_fingerprint": "5c1e"},
+)
+FINISHED, HUB, UNFIT, FAILED, RANDOM = (FACTS.trial_id(number) for number in range(5))
+
+
+def made_records() -> list[TrialRecord]:
+    return [
+        make_record(0, trial_id=FINISHED, quality=0.625, peak_mib=64, speed=1234.5, rate=3e-4, batch_size=16),
+        make_record(1, trial_id=HUB, model="owner/model", samples=make_samples(HOSTILE, prompt=HOSTILE)),
+        make_record(2, trial_id=UNFIT, outcome=Outcome.PREDICTED_NOT_TO_FIT, predicted_mib=150, capacity_mib=100),
+        make_record(3, trial_id=FAILED, outcome=Outcome.FAILED, error="worker died"),
+        make_record(4, trial_id=RANDOM, quality=None, samples=()),
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No settings of whoever runs the tests; and wandb's own folders outside their home."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in os.environ:
+            if name.startswith("WANDB_"):
+                environment.delenv(name)
+        for kind in ("CONFIG", "CACHE", "DATA"):
+            environment.setenv(f"WANDB_{kind}_DIR", str(tmp_path_factory.mktemp("wandb")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a tracker has mirrored the made-up records, as a sweep would have told it."""
+    folder = tmp_path_factory.mktemp("mirrored")
+    tracker = WandbTracker(open_storage(str(folder)), FACTS, folder, "offline")
+    for record in made_records():
+        tracker.started(record.trial_id, record.settings)
+        if record.report is not None and record.report.curve:
+            tracker.progressed(record.trial_id, record.report.curve[:5], 12)
+            tracker.progressed(record.trial_id, record.report.curve[:5], 12)
+            tracker.progressed(record.trial_id, record.report.curve[:9], 12)
+        tracker.ended(record)
+    return folder
+
+
+def folders_of(folder: Path, trial_id: str) -> list[Path]:
+    return sorted((folder / "wandb").glob(f"offline-run-*-{trial_id}"))
+
+
+def stored(folder: Path, trial_id: str) -> StoredRun:
+    (run_folder,) = folders_of(folder, trial_id)
+    return read_run(run_folder)
+
+
+def test_each_trial_is_one_offline_run(mirrored: Path) -> None:
+    assert len(list((mirrored / "wandb").glob("offline-run-*"))) == 5
+    for record in made_records():
+        assert stored(mirrored, record.trial_id).run.run_id == record.trial_id
+
+
+def test_a_run_is_named_grouped_and_tagged(mirrored: Path) -> None:
+    run = stored(mirrored, FINISHED).run
+    assert run.display_name == f"nano-1m-bs16-lr3e-4-{FINISHED}"
+    assert (run.run_group, run.project, run.job_type) == ("made-up", "galactica-sweeps", "trial")
+    assert {"nano-1m", "batch_memory", "bs16", "finished"} == set(stored(mirrored, FINISHED).tags)
+    assert stored(mirrored, HUB).run.display_name == f"owner-model-bs8-lr1e-3-{HUB}"
+
+
+def test_the_config_is_all_that_the_trial_was_told(mirrored: Path) -> None:
+    config = stored(mirrored, FINISHED).config
+    settings = dataclasses.asdict(made_records()[0].settings)
+    assert config["model"] == settings.pop("model")
+    assert config["train"] == settings
+    assert config["provenance"] == FACTS.provenance
+
+
+def test_the_curve_is_logged_once_a_step(mirrored: Path) -> None:
+    rows = [row for row in stored(mirrored, FINISHED).history if "train/loss" in row]
+    curve = make_curve(3e-4)
+    assert [row["_step"] for row in rows] == list(range(1, 13))
+    assert [row["train/loss"] for row in rows] == pytest.approx([point.loss for point in curve])
+    assert [row["train/tokens"] for row in rows] == [point.tokens for point in curve]
+    assert {row["train/learning_rate"] for row in rows} == {3e-4}
+
+
+def test_the_summary_holds_outcome_memory_quality_and_speed(mirrored: Path) -> None:
+    summary = stored(mirrored, FINISHED).summary
+    assert (summary["outcome"], summary["tokens_per_second"]) == ("finished", 1234.5)
+    assert summary["memory"]["peak_bytes"] == 64 * MIB
+    assert summary["memory"]["counter"] == "cpu_probe_tensor_bytes"
+    assert summary["quality"]["sample_quality"] == 0.625
+    assert summary["evaluation"]["quote_loss"] == 3.1
+
+
+def test_predicted_memory_never_stands_under_the_name_of_the_measured(mirrored: Path) -> None:
+    summary = stored(mirrored, UNFIT).summary
+    assert summary["outcome"] == "predicted_not_to_fit"
+    assert summary["memory_predicted"]["allocated_bytes"] == 150 * MIB
+    assert "memory" not in summary
+    assert "predicted_not_to_fit" in stored(mirrored, UNFIT).tags
+
+
+def test_a_failed_trial_says_why_and_ends_as_failed(mirrored: Path) -> None:
+    failed = stored(mirrored, FAILED)
+    assert (failed.summary["outcome"], failed.summary["error"], failed.exit_code) == ("failed", "worker died", 1)
+    assert stored(mirrored, FINISHED).exit_code == 0
+    assert stored(mirrored, UNFIT).exit_code == 0
+
+
+def samples_table(folder: Path, trial_id: str) -> list[dict[str, str]]:
+    (run_folder,) = folders_of(folder, trial_id)
+    (path,) = (run_folder / "files" / "media" / "table").glob("*.table.json")
+    table = json.loads(path.read_text(encoding="utf-8"))
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+
+
+def test_samples_stand_beside_the_base_model(mirrored: Path) -> None:
+    rows = samples_table(mirrored, FINISHED)
+    assert [row["prompt"] for row in rows] == ["hope:", "virus:", "phosphorylation:"]
+    assert rows[0] == {
+        "prompt": "hope:",
+        "kind": "seen",
+        "seed": 0,
+        "base": "hope was measured in 42 samples, and the mean was lower than in the control group [1].",
+        "tuned": "Hope is the thing that keeps the lamp lit.",
+    }
+    assert not (folders_of(mirrored, RANDOM)[0] / "files" / "media").exists()
+
+
+def test_hostile_text_in_samples_stays_text(mirrored: Path) -> None:
+    rows = samples_table(mirrored, HUB)
+    assert rows[0]["prompt"] == f"{HOSTILE}:"
+    assert rows[0]["tuned"] == HOSTILE
+    # A plain table cell, which wandb's page escapes: no media type that would render it.
+    assert [path.name.split("_")[0] for path in folders_of(mirrored, HUB)[0].rglob("media/*/*")] == ["samples"]
+
+
+def test_a_trial_that_was_mirrored_is_not_mirrored_again(mirrored: Path) -> None:
+    assert (mirrored / "trials" / FINISHED / "mirrored-to-wandb").read_text() == "offline"
+    before = folders_of(mirrored, FINISHED)
+    record = made_records()[0]
+    tracker = WandbTracker(open_storage(str(mirrored)), FACTS, mirrored, "offline")
+    tracker.started(record.trial_id, record.settings)
+    tracker.progressed(record.trial_id, make_curve(3e-4), 12)
+    tracker.ended(record)
+    assert folders_of(mirrored, FINISHED) == before
+
+
+def test_a_trial_that_was_under_way_when_the_sweep_was_killed_is_mirrored_whole(tmp_path: Path) -> None:
+    """The earlier session's run has no end and no mark; the new one writes the curve from its first step."""
+    record = made_records()[0]
+    tracker = WandbTracker(open_storage(str(tmp_path)), FACTS, tmp_path, "offline")
+    tracker.started(record.trial_id, record.settings)
+    tracker.ended(record)  # no progress was heard before the end
+    (folder,) = folders_of(tmp_path, FINISHED)
+    assert [row["_step"] for row in read_run(folder).history if "train/loss" in row] == list(range(1, 13))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder without any key."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def write_netrc(home: Path, host: str, mode: int = stat.S_IRUSR | stat.S_IWUSR) -> None:
+    path = home / ".netrc"
+    path.write_text(f"machine {host}\n  login user\n  password {'0' * 40}\n")
+    path.chmod(mode)
+
+
+def test_without_a_key_runs_are_written_offline(home: Path) -> None:
+    assert choose_mode(None) == "offline"
+
+
+def test_a_key_in_the_environment_means_online(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert choose_mode(None) == "online"
+
+
+@pytest.mark.parametrize("host", ["api.wandb.ai", "api.forge.coreweave.com"])
+def test_a_key_that_login_left_means_online(home: Path, host: str) -> None:
+    write_netrc(home, host)
+    assert choose_mode(None) == "online"
+
+
+def test_the_key_of_another_host_is_no_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_netrc(home, "wandb.example.org:8080")
+    assert choose_mode(None) == "offline"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
+    assert choose_mode(None) == "online"
+
+
+@pytest.mark.parametrize("content", ["machine api.wandb.ai\n  login\n", "nonsense here\n", "", "machine é\n"])
+def test_a_broken_netrc_is_no_key(home: Path, content: str) -> None:
+    (home / ".netrc").write_text(content)
+    assert choose_mode(None) == "offline"
+
+
+def test_a_folder_in_place_of_netrc_is_no_key(home: Path) -> None:
+    (home / ".netrc").mkdir()
+    assert choose_mode(None) == "offline"
+
+
+@pytest.mark.parametrize(
+    ("variable", "mode"),
+    [("online", "online"), ("offline", "offline"), ("disabled", "disabled"), ("dryrun", "offline"), ("", "offline")],
+)
+def test_wandbs_own_variable_is_respected_and_the_flag_wins(
+    variable: str, mode: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    assert choose_mode(None) == mode
+    assert choose_mode("disabled") == "disabled"
+    assert choose_mode("online") == "online"
+
+
+def in_a_process(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `program` with this folder's tests at hand: wandb keeps its environment for as long as a process lives."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    here = str(Path(__file__).parent)
+    return subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env=clean | {"HOME": str(folder), "PYTHONPATH": here, "WANDB_API_KEY": "0" * 40} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+TWO_TRIALS = """
+import sys
+from pathlib import Path
+import sweeps.tracking
+from test_tracking import FACTS, made_records
+from trainables.storage import open_storage
+
+sweeps.tracking.INIT_TIMEOUT_SECONDS = 1  # 30 outside this test
+folder = Path(sys.argv[1])
+tracker = sweeps.tracking.WandbTracker(open_storage(str(folder)), FACTS, folder, "online")
+for record in made_records()[:2]:
+    tracker.started(record.trial_id, record.settings)
+    tracker.ended(record)
+"""
+
+
+def check_went_offline(folder: Path, ended: subprocess.CompletedProcess[str], reason: str) -> None:
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("wandb:")]
+    assert reason in line
+    assert line.endswith("; going on offline.")
+    assert "Traceback" not in ended.stderr
+    for trial_id in (FINISHED, HUB):
+        assert stored(folder, trial_id).summary["outcome"] == "finished"
+        assert (folder / "trials" / trial_id / "mirrored-to-wandb").read_text() == "offline"
+
+
+def test_without_an_answer_from_the_service_runs_go_on_offline(tmp_path: Path) -> None:
+    ended = in_a_process(tmp_path, TWO_TRIALS, WANDB_BASE_URL="http://127.0.0.1:9")
+    check_went_offline(tmp_path, ended, "http://127.0.0.1:9 does not answer")
+    assert ended.stderr.count("\n") == 1
+
+
+REFUSING_SERVICE = """
+import threading, os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Refuse(BaseHTTPRequestHandler):  # stands in for the service, which cannot be had in a test
+    def do_GET(self):
+        self.send_error(404)
+    do_POST = do_GET
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+os.environ["WANDB_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
+"""
+
+
+def test_when_the_service_answers_and_refuses_runs_go_on_offline(tmp_path: Path) -> None:
+    ended = in_a_process(tmp_path, REFUSING_SERVICE + TWO_TRIALS)
+    check_went_offline(tmp_path, ended, "404")
+
+
+def test_report_of_a_trial_without_any_figure_is_mirrored(tmp_path: Path) -> None:
+    report = WorkerReport(outcome=Outcome.OUT_OF_MEMORY, device="cpu", error="out of memory")
+    record = make_record(2, trial_id=UNFIT, outcome=Outcome.OUT_OF_MEMORY, report=report, prediction=None)
+    tracker = WandbTracker(open_storage(str(tmp_path)), FACTS, tmp_path, "offline")
+    tracker.started(record.trial_id, record.settings)
+    tracker.ended(record)
+    summary = stored(tmp_path, UNFIT).summary
+    assert (summary["outcome"], summary["error"]) == ("out_of_memory", "out of memory")
