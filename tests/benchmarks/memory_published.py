@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -20,8 +19,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from published_models import published_config
 
 from trainables.memory.allocator import replay
