@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from published_models import published_config  # beside this script
+from published_models import published_config
 
 from trainables.memory.allocator import replay
 from trainables.memory.components import Shapes
