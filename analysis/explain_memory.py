@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             write_timeline(settings, options.plot, on_cuda=on_cuda, gpu=options.gpu, capacity_bytes=capacity_bytes)
     except (ValueError, OSError) as error:  # UserError is a ValueError
-        print(str(error).strip().splitlines()[0], file=sys.stderr)
+        print("error: " + str(error).strip().splitlines()[0], file=sys.stderr)
         return 2
     print(json.dumps(document, indent=1) if options.json else _text(document))
     return 0
@@ -113,7 +113,7 @@ def _text(document: dict[str, Any]) -> str:
     lines += _remedies(document)
     if on_cuda:
         lines += _cards(document)
-    lines.append(f"Not measured; {document['seconds']:.2f} s.")
+    lines.append(f"All of this is predicted, none of it measured. It took {document['seconds']:.2f} s.")
     return "\n".join(lines)
 
 
@@ -156,7 +156,7 @@ def _cards(document: dict[str, Any]) -> list[str]:
         fits = "fits" if sharded["fits"] else "does not fit"
         lines.append(f"Sharded over {sharded['gpus']} GPUs: {_gib(sharded['device_bytes'])} on each, {fits}.")
     counts = ", ".join(f"{count} x {name}" for name, count in needed.items() if count is not None)
-    lines.append(f"Cards that hold it sharded: {counts or 'none of those known'}.")
+    lines.append(f"Cards that hold it, sharded where more than one: {counts or 'none of those known'}.")
     return lines
 
 

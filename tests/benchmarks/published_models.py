@@ -67,7 +67,6 @@ def _pythia(layers: int, width: int, heads: int, vocabulary: int) -> PretrainedC
         num_attention_heads=heads,
         intermediate_size=4 * width,
         max_position_embeddings=2048,
-        rotary_pct=0.25,
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=0,

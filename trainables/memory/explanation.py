@@ -9,6 +9,7 @@ from typing import Any
 
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
+from trainables.memory.closed_form import ModelShape
 from trainables.memory.predict import CONTEXT_BYTES, largest_micro_batch_size, predict, predict_by_formula
 from trainables.memory.remedies import remedies
 from trainables.memory.sharding import cards_needed, sharded_memory
@@ -67,13 +68,25 @@ def _explain(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bo
         "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
         "remedies": [dataclasses.asdict(remedy) for remedy in remedies(settings, shape, prediction, on_cuda=on_cuda)],
         "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},
-        "cards_needed": {name: cards_needed(settings, shape, card_bytes(name)) for name in CARD_BYTES},
+        "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method != "closed_form"),
         "method": prediction.method,
         "version": prediction.version,
     }
 
 
-def _one_sequence_is_hopeless(settings: TrialSettings, shape: Any, capacity_bytes: int) -> bool:
+def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
+    """How many cards of each kind hold the step: one where its own prediction fits, else by the sharded formula."""
+    needed: dict[str, int | None] = {}
+    for name in CARD_BYTES:
+        count = cards_needed(settings, shape, card_bytes(name))
+        if is_traced and count is not None:
+            alone = predict(settings, shape, gpu=name, capacity_bytes=card_bytes(name), on_cuda=True)
+            count = 1 if alone.fits else max(2, count)
+        needed[name] = count
+    return needed
+
+
+def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, capacity_bytes: int) -> bool:
     alone = dataclasses.replace(settings, micro_batch_size=1, batch_size=settings.workers)
     made = predict_by_formula(alone, shape, gpu=None, capacity_bytes=capacity_bytes, on_cuda=True)
     return made.allocated_bytes > HOPELESS * capacity_bytes
