@@ -219,7 +219,11 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial, whole."""
+    """One trial, whole.
+
+    `prediction` is for the device that trains; on a CPU `card_prediction` stands beside it, for the card named.
+    `memory_explanation` says why there was no room, where there was none.
+    """
 
     trial_id: str
     number: int
@@ -227,6 +231,8 @@ class TrialRecord:
     settings: TrialSettings
     outcome: Outcome
     prediction: MemoryPrediction | None
+    card_prediction: MemoryPrediction | None = None
+    memory_explanation: str | None = None
     report: WorkerReport | None
     provenance: Provenance
     started_at: str
