@@ -60,6 +60,7 @@ def _gpt_neo(layers: int, width: int, heads: int) -> PretrainedConfig:
 
 
 def _pythia(layers: int, width: int, heads: int, vocabulary: int) -> PretrainedConfig:
+    partial_rotation: dict[str, Any] = {"rotary_pct": 0.25}
     return GPTNeoXConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -67,10 +68,10 @@ def _pythia(layers: int, width: int, heads: int, vocabulary: int) -> PretrainedC
         num_attention_heads=heads,
         intermediate_size=4 * width,
         max_position_embeddings=2048,
-        rotary_pct=0.25,
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=0,
+        **partial_rotation,
     )
 
 
