@@ -60,6 +60,7 @@ def _gpt_neo(layers: int, width: int, heads: int) -> PretrainedConfig:
 
 
 def _pythia(layers: int, width: int, heads: int, vocabulary: int) -> PretrainedConfig:
+    partial_rotation: dict[str, Any] = {"rotary_pct": 0.25}
     return GPTNeoXConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -70,6 +71,7 @@ def _pythia(layers: int, width: int, heads: int, vocabulary: int) -> PretrainedC
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=0,
+        **partial_rotation,
     )
 
 

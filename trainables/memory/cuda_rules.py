@@ -152,7 +152,7 @@ def _with_fp32_result(operation: Any, is_softmax: bool) -> Callable[..., Any]:
             if is_softmax and input.dtype == torch.float16 and dtype in (None, torch.float32):
                 # CUDA reads fp16 and writes fp32 in one kernel. Source: softmax, ATen/native/SoftMax.cpp.
                 fused = aten._log_softmax if "log" in operation.name() else aten._softmax
-                return fused(input, *args[:1], True)
+                return fused(input, *args, True)
             return operation(input, *args, dtype=dtype or torch.float32, **kwargs)
 
     return kernel
