@@ -35,6 +35,8 @@ def main(question: str, description: str, arguments: Sequence[str]) -> int:
         prepared = prepare_resumed(options, device) if options.resume else prepare_new(question, options, device)
     except UserError as error:
         return exit_with(error)
+    for note in prepared.notes:
+        print(note)
     if options.dry_run:
         _print_dry_run(prepared)
         return 0

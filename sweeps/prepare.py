@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,11 +31,12 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A sweep that is ready to run."""
+    """A sweep that is ready to run. `notes` says what a person should know of the tokenizers, one line each."""
 
     facts: SweepFacts
     storage: Storage
     shapes: dict[str, ModelShape]
+    notes: tuple[str, ...] = ()
 
 
 def prepare_new(question: str, options: SweepOptions, device: Device) -> Prepared:
@@ -50,7 +52,7 @@ def prepare_new(question: str, options: SweepOptions, device: Device) -> Prepare
     if storage.exists(SWEEP_FILE):
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     split, fingerprint = prepare_quotes(plan.data)
-    shapes = check_models(plan)
+    shapes, notes = check_models(plan, [quote.line for quote in (*split.train, *split.validation)])
     facts = SweepFacts(
         name=name,
         question=question,
@@ -63,7 +65,7 @@ def prepare_new(question: str, options: SweepOptions, device: Device) -> Prepare
     if not options.dry_run:
         check_writable(storage)
         _lay_out(storage, facts, split)
-    return Prepared(facts=facts, storage=storage, shapes=shapes)
+    return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
 
 
 def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
@@ -92,7 +94,8 @@ def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
     if options.trials is not None and options.trials != facts.plan.trials:
         facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))
         store_facts(storage, facts)
-    return Prepared(facts=facts, storage=storage, shapes=check_models(facts.plan))
+    shapes, _ = check_models(facts.plan)
+    return Prepared(facts=facts, storage=storage, shapes=shapes)
 
 
 def sweep_storage(storage_uri: str, name: str) -> Storage:
@@ -102,25 +105,29 @@ def sweep_storage(storage_uri: str, name: str) -> Storage:
     return open_storage(storage_uri).child(name)
 
 
-def check_models(plan: SweepPlan) -> dict[str, ModelShape]:
-    """The shape of each model, once its config, its tokenizer and its length have been looked at.
+def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, ModelShape], tuple[str, ...]]:
+    """Look at each model's config, length and tokenizer; its contract is checked on `lines`, before it costs a trial.
 
+    Returns: the shape of each model, and what the tokenizers' checks noted.
     Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions.
     """
+    from data.contract import require_contract
     from data.tokenizer import load_tokenizer
 
-    shapes = {}
+    shapes: dict[str, ModelShape] = {}
+    notes: list[str] = []
     for name in plan.models:
         source = find_model(name)
         config = load_config(source, plan.weights)
-        load_tokenizer(tokenizer_location(source, plan.weights))
+        loaded = load_tokenizer(tokenizer_location(source, plan.weights))
+        notes += require_contract(name, loaded, lines, config.get_text_config().vocab_size)
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and plan.sequence_length > positions:
             raise OptionsError(
                 f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
             )
         shapes[name] = model_shape(config)
-    return shapes
+    return shapes, tuple(notes)
 
 
 def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:
