@@ -147,7 +147,7 @@ class Worker:
     def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> None:
         settings = self.job.settings
         rows = make_rows(
-            encode_documents(loaded, [quote.line for quote in data.quotes.train]),
+            encode_documents(loaded, data.training_lines(settings.replay_ratio, settings.seed)),
             layout=settings.layout,
             sequence_length=settings.sequence_length,
             pad_id=loaded.pad_id,
