@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
+from record_factory import make_record
 
 from data.quotes import load_quotes, load_science
 from data.replay import draw_replay, replay_count
 from data.splits import is_validation, remove_duplicates, split_quotes
-from trainables.records import TrialSettings
 from trainables.trial_data import TrialData, trial_data
 
 BASE = ("a: one.", "b: two.", "c: three.")
@@ -71,13 +72,6 @@ def test_replay_without_base_text_is_refused() -> None:
     [("replay_ratio", -0.5), ("replay_ratio", float("nan")), ("replay_ratio", float("inf")), ("epochs", 0.0)],
 )
 def test_share_that_is_none_is_refused(name: str, value: float) -> None:
+    settings = make_record(0).settings
     with pytest.raises(ValueError, match=f"^{name}={value}; it must be"):
-        TrialSettings(
-            model="nano-1m",
-            batch_size=8,
-            micro_batch_size=8,
-            learning_rate=1e-3,
-            sequence_length=64,
-            token_budget=100,
-            **{name: value},
-        )
+        dataclasses.replace(settings, **{name: value})
