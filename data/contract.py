@@ -228,7 +228,7 @@ def _text(loaded: LoadedTokenizer, lines: Sequence[str]) -> Finding:
 def _round_trips(loaded: LoadedTokenizer, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each line and what is left of it after encoding and decoding, but for space around it."""
     for start in range(0, len(lines), CHUNK):
-        chunk = lines[start : start + CHUNK]
+        chunk = list(lines[start : start + CHUNK])
         encoded = loaded.tokenizer(chunk, add_special_tokens=False, verbose=False)["input_ids"]
         for line, ids in zip(chunk, encoded, strict=True):
             back = loaded.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
