@@ -31,7 +31,7 @@ ROW_CELLS: dict[str, Callable[[TrialRow], str]] = {
     "quality": lambda row: cell_text(row.sample_quality, "decimal"),
     "peak": lambda row: MISSING if row.peak_bytes is None else memory_text(row.peak_bytes),
     "tokens/s": lambda row: cell_text(row.tokens_per_second, "speed"),
-    "outcome": lambda row: row.outcome,
+    "outcome": lambda row: row.outcome.replace("_", " "),
 }
 
 
@@ -108,7 +108,7 @@ def print_end(
 
 
 def _cells(trial_id: str, line: _Line, columns: Sequence[str], *, star: bool = False) -> list[str]:
-    cells = [f"{trial_id}{' *' if star else ''}"]
+    cells = [f"{trial_id.split('-')[0]}{' *' if star else ''}"]
     row = None if line.record is None else trial_row(line.record)
     running = {"loss": MISSING if line.loss is None else cell_text(line.loss, "decimal"), "outcome": line.progress}
     for name in columns[1:]:
@@ -120,10 +120,10 @@ def _cells(trial_id: str, line: _Line, columns: Sequence[str], *, star: bool = F
 
 
 def _table(lines: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(columns):
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    for name in columns:
         is_text = name in ("trial", "size", "outcome")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=index != 1)
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name not in ("size", "outcome"))
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))
     return table

@@ -15,8 +15,8 @@ TRAINED = (
 OWED = {
     Outcome.FINISHED: (*TRAINED, "report.tokens_per_second", "report.final_loss", "report.curve"),
     Outcome.STOPPED_EARLY: (*TRAINED, "report.final_loss"),
-    Outcome.OUT_OF_MEMORY: ("prediction", "report.error", "report.memory"),
-    Outcome.PREDICTED_NOT_TO_FIT: ("prediction",),
+    Outcome.OUT_OF_MEMORY: ("prediction", "report.error", "report.memory", "memory_explanation"),
+    Outcome.PREDICTED_NOT_TO_FIT: ("prediction", "memory_explanation"),
     Outcome.DIVERGED: (*TRAINED, "report.error"),
     Outcome.FAILED: ("report.error",),
 }

@@ -22,7 +22,7 @@ from trainables.baseline import Baseline, baseline_for
 from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
-from trainables.models import find_model, load_config, load_model, tokenizer_location
+from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
 from trainables.quality.measure import measure_quality
 from trainables.quality.style import StyleJudge
 from trainables.records import Evaluation, Outcome, WorkerReport, to_json
@@ -91,8 +91,7 @@ class Worker:
         embedding = model.get_input_embeddings()
         assert isinstance(embedding, torch.nn.Embedding)
         check_embedding(loaded, embedding.num_embeddings)
-        if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        apply_levers(model, settings)
         is_measured = self.rank == 0 and settings.weights == "pretrained"
         held_out = HeldOut(data, loaded, settings) if is_measured else None
         baseline = self._baseline(held_out, model) if held_out else None
