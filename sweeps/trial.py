@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.layout import SweepFacts, load_record, store_record
-from sweeps.objectives import objectives_for, verdict
+from sweeps.objectives import objectives_of, verdict
 from sweeps.space import to_settings
 from trainables.job import TrialJob, report_path
 from trainables.memory.closed_form import ModelShape
@@ -49,7 +49,7 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     if record is None:
         record = _record(config, context, storage)
         store_record(storage, record)
-    objectives = objectives_for(context.facts.plan.weights)
+    objectives = objectives_of(context.facts.plan)
     told = verdict(record, objectives)
     tune.report({objective.name: value for objective, value in zip(objectives, told.values, strict=True)})
 

@@ -175,7 +175,7 @@ def test_markup_from_records_stays_text() -> None:
         assert f"{where} {ATTACK}" in page.text
     assert len(page.scripts) == len(Page(render(harmless)).scripts)
     data = [script for script, (_, a) in zip(page.scripts, scripts_of(page), strict=True) if a.get("type")]
-    assert len(data) == 5
+    assert len(data) == 6  # five figures and the samples
     assert not any("<" in script for script in data)
     assert any(f"prompt {ATTACK}:" in json.dumps(json.loads(script)) for script in data)
 

@@ -34,8 +34,9 @@ class TrialSettings:
     """Everything that decides what one trial computes.
 
     `batch_size` is sequences per optimizer step; `micro_batch_size` is sequences on one device at once.
-    `token_budget` is the number of real (not padding) tokens trained on, equal for all trials of a sweep. `lora_rank` 0
-    trains every weight.
+    `token_budget` is the number of real (not padding) tokens trained on. `replay_ratio` is how many documents of base
+    text stand beside each quote. `epochs` is how often each document is then read, where the budget was made from it.
+    `lora_rank` 0 trains every weight.
     """
 
     model: str
@@ -56,6 +57,8 @@ class TrialSettings:
     lora_rank: int = 0
     workers: int = 1
     memory_cap_bytes: int | None = None
+    replay_ratio: float = 0.0
+    epochs: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batch_size", "sequence_length", "token_budget", "workers"):
@@ -68,6 +71,10 @@ class TrialSettings:
             raise ValueError(f"memory_cap_bytes={self.memory_cap_bytes}; it must be at least 1, or None for no cap.")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise ValueError(f"learning_rate={self.learning_rate}; it must be a positive number, such as 1e-3.")
+        if not (self.replay_ratio >= 0 and math.isfinite(self.replay_ratio)):
+            raise ValueError(f"replay_ratio={self.replay_ratio}; it must be 0 (no base text) or more, such as 1.")
+        if self.epochs is not None and not (self.epochs > 0 and math.isfinite(self.epochs)):
+            raise ValueError(f"epochs={self.epochs}; it must be a positive number, such as 2.")
         if self.batch_size % (self.micro_batch_size * self.workers):
             raise ValueError(
                 f"batch_size={self.batch_size} is not divisible by micro_batch_size={self.micro_batch_size}"

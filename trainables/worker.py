@@ -16,12 +16,13 @@ import torch
 from transformers import PreTrainedModel
 
 from data.batches import encode_documents, make_rows
+from data.contract import require_contract
 from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
 from trainables.baseline import Baseline, baseline_for
 from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
-from trainables.models import apply_levers, find_model, load_model, tokenizer_location
+from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
 from trainables.quality.measure import measure_quality
 from trainables.quality.style import StyleJudge
 from trainables.records import Evaluation, Outcome, WorkerReport, to_json
@@ -76,6 +77,8 @@ class Worker:
         data = load_trial_data(self.storage)
         source = find_model(settings.model)
         loaded = load_tokenizer(tokenizer_location(source, settings.weights))
+        embedding_rows = load_config(source, settings.weights).get_text_config().vocab_size
+        require_contract(settings.model, loaded, [quote.line for quote in data.quotes.train], embedding_rows)
         with self.meter.phase("load"):
             model = load_model(
                 source,
@@ -143,7 +146,7 @@ class Worker:
     def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> None:
         settings = self.job.settings
         rows = make_rows(
-            encode_documents(loaded, [quote.line for quote in data.quotes.train]),
+            encode_documents(loaded, data.training_lines(settings.replay_ratio, settings.seed)),
             layout=settings.layout,
             sequence_length=settings.sequence_length,
             pad_id=loaded.pad_id,
