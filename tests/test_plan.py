@@ -37,6 +37,7 @@ def test_a_cpu_explores_the_nano_family() -> None:
     assert made.models == ("nano-0.3m", "nano-1m", "nano-4m")
     assert (made.trials, made.precision, made.on_cuda) == (12, "fp32", False)
     assert (made.batch_sizes, made.micro_batch_sizes) == ((8, 16, 32), (2, 4, 8))
+    assert made.token_budget is not None
     assert made.token_budget // (32 * made.sequence_length) >= 3  # the largest batch still takes three steps
     assert (made.gpu, made.capacity_bytes, made.memory_cap_bytes) == ("a10", A10_BYTES, None)
 
@@ -52,6 +53,7 @@ def test_a_gpu_explores_galactica_125m() -> None:
 def test_smoke_is_two_tiny_trials_anywhere(device: Device) -> None:
     made = plan(device, smoke=True)
     assert (made.trials, made.models, made.batch_sizes) == (2, ("nano-0.3m",), (8,))
+    assert made.token_budget is not None
     assert made.token_budget <= 5_000
 
 
@@ -236,4 +238,5 @@ def test_trials_of_an_accepted_plan_never_contradict(options: SweepOptions, devi
     for point in itertools.product(*space.values()):
         told = to_settings(made, dict(zip(space, point, strict=True)))
         assert told.batch_size == told.accumulation_steps * told.micro_batch_size * told.workers
+        assert made.token_budget is not None
         assert made.token_budget >= 3 * told.batch_size * told.sequence_length
