@@ -102,7 +102,7 @@ def test_page_may_reach_nothing_but_its_own_program(judge: Judge) -> None:
 
 def test_page_says_nothing_of_whose_a_text_is(judge: Judge) -> None:
     shown = judge.ask("GET", "pair")[1] + judge.ask("GET", "")[1]
-    assert "trial-00" not in shown
+    assert "c0ffee" not in shown
     assert set(judge.view()["pair"]) == {"id", "prompt", "question", "left", "right"}
 
 

@@ -39,7 +39,7 @@ def records(*qualities: float) -> list[TrialRecord]:
 
 def judged(choice: Choice, left: str, right: str, kind: str = "seen", pair_id: str = "a") -> Judgement:
     """Sides are trial numbers, or 'base' for the base model of trial 0."""
-    sides = [Side(trial_id=f"trial-{0 if s == 'base' else int(s):03d}", is_base=s == "base") for s in (left, right)]
+    sides = [Side(trial_id=f"{0 if s == 'base' else int(s):04d}-c0ffee", is_base=s == "base") for s in (left, right)]
     return Judgement(
         pair_id=pair_id, prompt="x:", kind=kind, seed=0, left=sides[0], right=sides[1], choice=choice, at="2026"
     )
@@ -60,7 +60,7 @@ def test_deck_has_both_kinds_of_pairs_and_every_pair_is_of_one_prompt_and_seed()
 def test_texts_lie_on_the_side_that_says_whose_they_are() -> None:
     for pair in make_deck(records(0.2, 0.8), "a", size=18):
         for side, text in ((pair.left, pair.left_text), (pair.right, pair.right_text)):
-            assert text.startswith("base" if side.is_base else f"trial {int(side.trial_id[-3:])} ")
+            assert text.startswith("base" if side.is_base else f"trial {int(side.trial_id[:4])} ")
 
 
 def test_better_trial_is_not_always_on_one_side() -> None:
@@ -89,7 +89,7 @@ def test_only_the_asked_kind_of_pairs() -> None:
     base = make_deck(records(0.2, 0.8), "a", pairs="base", size=6)
     trials = make_deck(records(0.2, 0.8), "a", pairs="trials", size=6)
     assert all(pair.left.is_base != pair.right.is_base for pair in base)
-    assert all({pair.left.trial_id, pair.right.trial_id} == {"trial-000", "trial-001"} for pair in trials)
+    assert all({pair.left.trial_id, pair.right.trial_id} == {"0000-c0ffee", "0001-c0ffee"} for pair in trials)
     assert not any(pair.left.is_base or pair.right.is_base for pair in trials)
 
 
