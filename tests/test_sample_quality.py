@@ -19,7 +19,7 @@ from sweeps.launch import main
 from sweeps.layout import SweepFacts, load_facts, store_facts
 from sweeps.objectives import objectives_for, verdict
 from sweeps.options import SampleQualityOptions
-from sweeps.plan import Device, SweepPlan, make_plan, with_epoch_tokens
+from sweeps.plan import Device, SweepPlan, changed_by, make_plan, with_epoch_tokens
 from sweeps.prepare import count_epoch_tokens
 from sweeps.questions import SAMPLE_QUALITY
 from sweeps.space import space_size, space_values, starting_points, to_settings
@@ -93,6 +93,12 @@ def test_plan_comes_back_from_its_file(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     store_facts(storage, facts)
     assert load_facts(storage).plan == made
+
+
+def test_flag_that_contradicts_the_resumed_sweep_is_named() -> None:
+    assert changed_by(SampleQualityOptions(epochs=(3.0,)), plan()) == "--epochs"
+    assert changed_by(SampleQualityOptions(replay_ratios=(3.0,)), plan()) == "--replay-ratios"
+    assert changed_by(SampleQualityOptions(trials=30), plan()) is None
 
 
 def test_style_goes_up_and_spill_over_down() -> None:
