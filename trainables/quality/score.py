@@ -13,7 +13,7 @@ from trainables.quality.diversity import MOST_LINES, diversity
 from trainables.quality.judge import LineScores, QualityJudge
 from trainables.quality.words import words_of
 
-BATCHES = 8  # disjoint batches that the standard error is taken from
+BATCHES = 10  # disjoint batches that the standard error is taken from
 Mask = NDArray[numpy.bool_]
 
 
@@ -65,15 +65,20 @@ class TextScores:
         self._kinds = numpy.array([t.kind for t in texts], dtype="U10")
         self._batches = numpy.array([t.batch % BATCHES for t in texts], dtype=numpy.int64)
 
+    def styles(self, without_batch: int | None = None) -> dict[str, float | None]:
+        """The style of each kind of prompt's texts."""
+        chosen, human = self._batches != without_batch, self._judge.thresholds.human_style
+        return {
+            kind: _mean(self._lines.style, chosen & (self._kinds == kind), human)
+            for kind in ("seen", "unseen", "off_domain")
+        }
+
     def parts(self, without_batch: int | None = None) -> Parts:
         """The parts of all texts, or of all but one batch."""
         chosen = self._batches != without_batch
         wanted = chosen & (self._kinds != "off_domain")
         lines, human = self._lines, self._judge.thresholds
-        style = {
-            kind: _mean(lines.style, chosen & (self._kinds == kind), human.human_style)
-            for kind in ("seen", "unseen", "off_domain")
-        }
+        style = self.styles(without_batch)
         covered = _mean(lines.covered, wanted) or 0.0
         copied = _mean((lines.covered > human.copied_share).astype(numpy.float64), wanted) or 0.0
         return Parts(
@@ -101,6 +106,14 @@ class TextScores:
         values = [quality(self.parts(without_batch=batch)) for batch in present]
         mean = math.fsum(values) / len(values)
         return math.sqrt((len(values) - 1) / len(values) * math.fsum((value - mean) ** 2 for value in values))
+
+    def ranked(self, count: int) -> list[ScoredText]:
+        """The `count` best of the wanted texts taken singly (adherence times fluency), or the worst if negative."""
+        single = self._lines.adherence * self._lines.fluency
+        places = (self._kinds != "off_domain").nonzero()[0]
+        order = places[numpy.argsort(-single[places], kind="stable")]
+        chosen = order[:count] if count > 0 else order[count:][::-1]
+        return [self._texts[place] for place in chosen]
 
     def _diversity(self, wanted: Mask) -> float:
         places = wanted.nonzero()[0]
