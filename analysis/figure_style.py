@@ -53,6 +53,10 @@ def hover(row: TrialRow) -> str:
         f"{label(row.model)}, batch {row.batch_size}, micro-batch {row.micro_batch_size}, "
         f"learning rate {rate_text(row.learning_rate)}",
     ]
+    if row.epochs is not None:
+        lines.append(f"epochs {row.epochs:g}, replay {row.replay_ratio or 0:g}")
+    if row.style is not None and row.spill_over is not None and row.epochs is not None:
+        lines.append(f"style {cell_text(row.style, 'decimal')}, spill-over {cell_text(row.spill_over, 'decimal')}")
     if row.peak_bytes is not None:
         counter = COUNTERS.get(row.peak_counter or "", "counter unknown")
         lines.append(f"measured peak {memory_text(row.peak_bytes)} ({counter})")

@@ -14,18 +14,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis import figure_style as style
-from analysis.table import (
-    COUNTERS,
-    MemoryUnit,
-    TrialRow,
-    memory_text,
-    memory_unit,
-    nondominated,
-    objective_values,
-    pareto_front,
-    rate_text,
-    trial_row,
-)
+from analysis.front import nondominated, objective_values, pareto_front
+from analysis.table import COUNTERS, MemoryUnit, TrialRow, memory_text, memory_unit, rate_text, trial_row
 from trainables.records import TrialRecord
 
 CURVES_SHOWN = 60  # more lines than this are a smear

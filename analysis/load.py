@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.front import DIRECTIONS, OBJECTIVES
 from trainables import records
 from trainables.records import TrialRecord
 from trainables.storage import Storage, StorageError, open_storage
@@ -53,6 +54,14 @@ def load_sweep(uri: str) -> Sweep:
         records=tuple(sorted(found, key=lambda record: (record.number, record.trial_id))),
         unreadable=tuple(item for item in read if isinstance(item, str)),
     )
+
+
+def objectives_of(sweep: Sweep) -> tuple[str, ...]:
+    """What the sweep strives for, by name; the usual three unless it names others, as a sweep for style does."""
+    told = sweep.facts.get("objectives")
+    names = [item.get("name") for item in told if isinstance(item, dict)] if isinstance(told, list) else []
+    known = tuple(name for name in names if name in DIRECTIONS)
+    return known if set(known) - set(OBJECTIVES) else tuple(OBJECTIVES)
 
 
 def one_line(value: object) -> str:

@@ -43,6 +43,7 @@ def render(sweep: Sweep) -> str:
 
     from analysis import report_sections as sections
     from analysis.report_samples import samples
+    from analysis.spill_over import style_section
 
     template = Template(files("analysis").joinpath("report_template.html").read_text(encoding="utf-8"))
     page = template.substitute(
@@ -51,6 +52,7 @@ def render(sweep: Sweep) -> str:
         answer=sections.answer(sweep),
         front=sections.front_table(sweep),
         trials=sections.trials_table(sweep),
+        style=style_section(sweep),
         samples=samples(sweep),
         failures=sections.failures(sweep),
         provenance=sections.provenance(sweep),

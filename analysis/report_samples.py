@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.front import best_record, objective_values
 from analysis.load import Sweep
 from analysis.report_sections import script_json, text
-from analysis.table import best_record, cell_text, objective_values, rate_text, trial_row
+from analysis.table import MISSING, cell_text, rate_text, trial_row
 from trainables.records import Sample, TrialRecord
 
-SHOWN_PROMPTS = ("hope", "virus", "phosphorylation")
+SHOWN_PROMPTS = ("hope", "solitude", "virus", "phosphorylation")
 SAMPLED_TRIALS = 200  # the page stays small; every record keeps all of its own samples
 KINDS = {
     "seen": "keyword seen in training",
@@ -27,7 +28,7 @@ def samples(sweep: Sweep) -> str:
     best = best_record(sampled) or ranked[0]
     worst = ranked[-1] if _quality(ranked[-1]) < _quality(best) else None
     chosen = [best, *(record for record in ranked if record is not best)][:SAMPLED_TRIALS]
-    return _fixed_prompts(best, worst) + _chooser(chosen, len(sampled))
+    return _fixed_prompts(best, worst) + _matrix(best, worst) + _chooser(chosen, len(sampled))
 
 
 def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> str:
@@ -53,6 +54,29 @@ def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> str:
         heading = f"<h3><bdi>{text(sample.prompt)}</bdi> <span class='muted'>{kind}</span></h3>"
         parts.append(f"<div class='prompt'>{heading}<div class='texts'>{columns}</div></div>")
     return "".join(parts)
+
+
+def _matrix(best: TrialRecord, worst: TrialRecord | None) -> str:
+    """Every prompt against base, best and worst, nearest first; folded, and readable without JavaScript."""
+    firsts = {sample.prompt: sample for sample in reversed(_samples_of(best))}
+    others = {sample.prompt: sample.text for sample in reversed(_samples_of(worst))} if worst else {}
+    heads = ["Prompt", "Base model", "Best trial", *(["Worst trial"] if worst else [])]
+    rows = []
+    for kind in KINDS:
+        for prompt in sorted(prompt for prompt, sample in firsts.items() if sample.kind == kind):
+            sample = firsts[prompt]
+            cells = [sample.base_text, sample.text, *([others.get(prompt, MISSING)] if worst else [])]
+            shown = "".join(f"<td>{text(cell)}</td>" for cell in cells)
+            rows.append(
+                f"<tr><th scope='row'><bdi>{text(prompt)}</bdi><br><span class='muted'>{text(KINDS[kind])}</span></th>"
+                f"{shown}</tr>"
+            )
+    head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
+    return (
+        "<details><summary>Every prompt: base model, best and worst trial</summary>"
+        "<div class='scroll' role='region' tabindex='0' aria-label='Every prompt'><table class='matrix'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
+    )
 
 
 def _chooser(chosen: Sequence[TrialRecord], total: int) -> str:

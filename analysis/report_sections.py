@@ -10,18 +10,20 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.load import Sweep
+from analysis.front import (
+    best_record,
+    pareto_front,
+)
+from analysis.load import Sweep, objectives_of
 from analysis.table import (
     COLUMNS,
     COUNTERS,
     MISSING,
     Column,
     TrialRow,
-    best_record,
     cell_text,
     memory_text,
     memory_unit,
-    pareto_front,
     rate_text,
     trial_row,
 )
@@ -36,7 +38,7 @@ OUTCOMES = {
     Outcome.FAILED: ("failed", "An error ended these."),
 }
 FRONT_COLUMNS = ("number", "model", "batch_size", "micro_batch_size", "learning_rate")
-OBJECTIVE_COLUMNS = ("sample_quality", "peak_bytes", "tokens_per_second")
+STYLE_FRONT_COLUMNS = ("number", "model", "learning_rate", "epochs", "replay_ratio", "sample_quality", "retention")
 FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_size", "learning_rate", "error")
 FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
 
@@ -69,14 +71,20 @@ def answer(sweep: Sweep) -> str:
 
 
 def front_table(sweep: Sweep) -> str:
-    """The trials that no other beats in all of quality, peak memory and speed."""
-    rows = sorted((trial_row(record) for record in pareto_front(sweep.records)), key=lambda row: row.peak_bytes or 0)
+    """The trials that no other beats in all that the sweep strives for."""
+    objectives = objectives_of(sweep)
+    rows = [trial_row(record) for record in pareto_front(sweep.records, objectives)]
     if not rows:
         return ""
+    if "style" in objectives:
+        caption = "The front of style and spill-over, least spill-over first: none has more style and less spill-over."
+        rows.sort(key=lambda row: row.spill_over or 0)
+        return table(rows, [*STYLE_FRONT_COLUMNS, *objectives], caption, identity="front")
     caption = (
         "The Pareto front, least memory first: none can be bettered in one of these three without loss in another."
     )
-    return table(rows, [*FRONT_COLUMNS, *OBJECTIVE_COLUMNS], caption, identity="front")
+    rows.sort(key=lambda row: row.peak_bytes or 0)
+    return table(rows, [*FRONT_COLUMNS, *objectives], caption, identity="front")
 
 
 def trials_table(sweep: Sweep) -> str:
@@ -93,7 +101,8 @@ def trials_table(sweep: Sweep) -> str:
         if len(values[name]) == 1
     ]
     caption = " ".join(["Choose a heading to sort by it.", *folded])
-    best, front = best_record(sweep.records), {record.trial_id for record in pareto_front(sweep.records)}
+    best = best_record(sweep.records)
+    front = {record.trial_id for record in pareto_front(sweep.records, objectives_of(sweep))}
     marks = dict.fromkeys(front, "front") | ({best.trial_id: "best"} if best else {})
     return table(rows, names, caption, identity="trials", sortable=True, marks=marks)
 
@@ -184,18 +193,29 @@ def provenance(sweep: Sweep) -> str:
 def _recommendation(best: TrialRecord) -> str:
     row = trial_row(best)
     reached = [f"a measured peak of {memory_text(row.peak_bytes or 0)}"]
+    if row.epochs is not None and row.style is not None:
+        figures = (cell_text(value, "decimal") for value in (row.style, row.spill_over))
+        reached.insert(0, "style {} with a spill-over of {}".format(*figures))
     if row.sample_quality is not None:
         reached.insert(0, f"sample quality {cell_text(row.sample_quality, 'decimal')}")
     reached.append(f"{cell_text(row.tokens_per_second, 'speed')} tokens/s")
     sentence = (
         f"Use <strong>{text(row.model)}</strong> with batch {row.batch_size} (micro-batch {row.micro_batch_size}) and"
-        f" learning rate {text(rate_text(row.learning_rate))}: {', '.join(reached[:-1])} and {reached[-1]}"
+        f" learning rate {text(rate_text(row.learning_rate))}{_dose(row)}: {', '.join(reached[:-1])} and {reached[-1]}"
         f" (trial {row.number})."
     )
     if row.sample_quality is not None:
         return sentence
     reason = best.report.quality_absent_reason if best.report else None
     return f"{sentence} It is the fastest; quality was not measured ({text(reason or 'no reason recorded')})."
+
+
+def _dose(row: TrialRow) -> str:
+    """How long and with how much base text a trial was trained, where that was part of the question."""
+    if row.epochs is None:
+        return ""
+    replayed = f"base text at {row.replay_ratio:g} to 1 quote" if row.replay_ratio else "no base text"
+    return f", for {row.epochs:g} {'epoch' if row.epochs == 1 else 'epochs'} with {replayed}"
 
 
 def _memory_note(records: Sequence[TrialRecord]) -> str:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
+from trainables.records import Outcome, QualityReport, TrialRecord
 
-from trainables.records import Outcome, TrialRecord
-
-OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
-    "sample_quality": "maximize",
-    "peak_bytes": "minimize",
-    "tokens_per_second": "maximize",
-}
 COUNTERS = {
     "cuda_reserved": "CUDA reserved",
     "cpu_probe_tensor_bytes": "CPU probe, live tensor bytes",
 }
 MISSING = "–"
 
-Kind = Literal["text", "integer", "count", "decimal", "rate", "bytes", "speed", "seconds"]
+Kind = Literal["text", "integer", "number", "count", "decimal", "rate", "bytes", "speed", "seconds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +28,15 @@ class TrialRow:
     batch_size: int
     micro_batch_size: int
     learning_rate: float
+    epochs: float | None
+    replay_ratio: float | None
+    token_budget: int
     loss: float | None
     quote_loss: float | None
     sample_quality: float | None
     standard_error: float | None
     adherence: float | None
+    style: float | None
     style_seen: float | None
     style_unseen: float | None
     style_off_domain: float | None
@@ -78,6 +73,9 @@ COLUMNS = (
     Column("batch_size", "Batch", "integer", "Sequences per optimizer step"),
     Column("micro_batch_size", "Micro-batch", "integer", "Sequences on one device at once"),
     Column("learning_rate", "Learning rate", "rate", "Peak learning rate"),
+    Column("epochs", "Epochs", "number", "How often each training document was read"),
+    Column("replay_ratio", "Replay", "number", "Documents of base text mixed in for each quote"),
+    Column("token_budget", "Tokens", "integer", "Tokens trained on"),
     Column("outcome", "Outcome", "text", "How the trial ended"),
     Column("sample_quality", "Quality", "decimal", "Sample quality; higher is better"),
     Column("peak_bytes", "Peak", "bytes", "Peak memory, measured"),
@@ -90,6 +88,7 @@ COLUMNS = (
     Column("quote_loss", "Quote loss", "decimal", "Loss on held-out quotes after tuning, nats per token"),
     Column("standard_error", "± quality", "decimal", "Standard error of sample quality over other samples"),
     Column("adherence", "Adherence", "decimal", "Style and form where wanted; 1 is what held-out human lines reach"),
+    Column("style", "Style", "decimal", "Style on keywords, seen and unseen; 1 as in human lines"),
     Column("style_seen", "Style, seen", "decimal", "Style on keywords seen in training; 1 as in human lines"),
     Column("style_unseen", "Style, unseen", "decimal", "Style on keywords not seen in training; 1 as in human lines"),
     Column("style_off_domain", "Style, off-domain", "decimal", "Style where it is not wanted; 1 as in human quotes"),
@@ -148,11 +147,15 @@ def trial_row(record: TrialRecord) -> TrialRow:
         batch_size=settings.batch_size,
         micro_batch_size=settings.micro_batch_size,
         learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        replay_ratio=settings.replay_ratio or (None if settings.epochs is None else 0.0),
+        token_budget=settings.token_budget,
         loss=report.final_loss if report else None,
         quote_loss=report.evaluation.quote_loss if report and report.evaluation else None,
         sample_quality=quality.sample_quality if quality else None,
         standard_error=quality.standard_error if quality else None,
         adherence=quality.adherence if quality else None,
+        style=style(quality) if quality else None,
         style_seen=quality.style_seen if quality else None,
         style_unseen=quality.style_unseen if quality else None,
         style_off_domain=quality.style_off_domain if quality else None,
@@ -171,6 +174,11 @@ def trial_row(record: TrialRecord) -> TrialRow:
         seconds=record.seconds,
         error=why(record),
     )
+
+
+def style(quality: QualityReport) -> float:
+    """How much of the style is taken on where it is wanted: seen and unseen keywords weigh the same."""
+    return (quality.style_seen + quality.style_unseen) / 2
 
 
 def why(record: TrialRecord) -> str | None:
@@ -201,6 +209,8 @@ def cell_text(value: Any, kind: Kind, unit: MemoryUnit | None = None) -> str:
             return rate_text(value)
         case "decimal":
             return f"{value:.3f}"
+        case "number":
+            return f"{value:g}"
         case "integer":
             return f"{value:,}"
         case "speed" | "seconds":
@@ -219,69 +229,3 @@ def count_text(count: int) -> str:
     """A number of parameters as people say it: 0.30M, 125M, 1.3B."""
     value, letter = (count / 1e9, "B") if count >= 1e9 else (count / 1e6, "M")
     return f"{value:,.0f}{letter}" if value >= 10 else f"{value:.1f}{letter}" if value >= 1 else f"{value:.2f}{letter}"
-
-
-def objective_values(record: TrialRecord) -> dict[str, float] | None:
-    """The record's values by name in `OBJECTIVES`; without sample_quality where it was not measured.
-
-    Returns: None for a record that did not finish, or that has no finite peak memory or speed.
-    """
-    report = record.report
-    if record.outcome != Outcome.FINISHED or report is None or report.memory is None:
-        return None
-    measured = {
-        "sample_quality": report.quality.sample_quality if report.quality else None,
-        "peak_bytes": report.memory.peak_bytes,
-        "tokens_per_second": report.tokens_per_second,
-    }
-    values = {name: float(value) for name, value in measured.items() if value is not None and math.isfinite(value)}
-    return values if "peak_bytes" in values and "tokens_per_second" in values else None
-
-
-def pareto_front(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The finished records that no comparable one dominates, in order of number.
-
-    One dominates another when it is nowhere worse and somewhere better; equals stand side by side. Comparable are
-    records whose peak has the same counter and that have the same objectives measured.
-    """
-    groups: dict[tuple[str, ...], list[tuple[TrialRecord, list[float]]]] = defaultdict(list)
-    for record in records:
-        values = objective_values(record)
-        if values is not None and record.report and record.report.memory:
-            gains = [value if OBJECTIVES[name] == "maximize" else -value for name, value in values.items()]
-            groups[(record.report.memory.counter, *values)].append((record, gains))
-    front = [
-        members[index][0]
-        for members in groups.values()
-        for index in nondominated(np.array([gains for _, gains in members]))
-    ]
-    return sorted(front, key=lambda record: (record.number, record.trial_id))
-
-
-def nondominated(gains: np.ndarray) -> list[int]:
-    """Indices of the rows of `gains` (trials by objectives, more is better) that no other row dominates."""
-    front: list[int] = []
-    kept = np.empty_like(gains)
-    # From the best first objective down, ties broken by the next: a later row can then never dominate an earlier one.
-    for index in np.lexsort(-gains.T[::-1]):
-        row, best = gains[index], kept[: len(front)]
-        if not ((best >= row).all(axis=1) & (best > row).any(axis=1)).any():
-            kept[len(front)] = row
-            front.append(int(index))
-    return sorted(front)
-
-
-def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The finished trial to use: highest sample quality, then smallest peak, then fastest.
-
-    Where no quality was measured: the fastest, then the smallest. None when no trial finished.
-    """
-    found = [(record, values) for record in records if (values := objective_values(record)) is not None]
-    judged = [pair for pair in found if "sample_quality" in pair[1]]
-
-    def rank(pair: tuple[TrialRecord, dict[str, float]]) -> tuple[float, ...]:
-        record, values = pair
-        peak, speed = -values["peak_bytes"], values["tokens_per_second"]
-        return (values["sample_quality"], peak, speed, -record.number) if judged else (speed, peak, -record.number)
-
-    return max(judged or found, key=rank)[0] if found else None

@@ -14,41 +14,47 @@ from data.errors import UserError
 from sweeps.follow import Follower, Listener
 from sweeps.layout import load_history
 from sweeps.live_table import LiveTable, print_end
-from sweeps.options import SweepOptions, exit_with, parse_options
+from sweeps.options import CommonOptions, exit_with, parse_options
 from sweeps.plan import Device, detect_device
 from sweeps.prepare import Prepared, prepare_new, prepare_resumed
+from sweeps.questions import QUESTIONS
 from sweeps.space import space_size, starting_points, to_settings
 from sweeps.tracking import WandbTracker, choose_mode
-from trainables.records import Outcome, Provenance, TrialRecord
+from trainables.records import Outcome, Provenance, TrialRecord, TrialSettings
 
 MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
 
 
-def main(question: str, description: str, arguments: Sequence[str]) -> int:
-    """Run a sweep from the command line.
+def main(name: str, description: str, arguments: Sequence[str]) -> int:
+    """Run the sweep of the question `name` from the command line.
 
     Returns: 0 when every trial has a record and none failed, 1 when one is missing or failed, 2 for a person's mistake.
     """
+    question = QUESTIONS[name]
     try:
-        options = parse_options(arguments, description)
+        options = parse_options(arguments, description, question.options)
         device = detect_device()
-        prepared = prepare_resumed(options, device) if options.resume else prepare_new(question, options, device)
+        prepare = prepare_resumed if options.resume else prepare_new
+        prepared = prepare(question, options, device)
     except UserError as error:
         return exit_with(error)
+    for note in prepared.notes:
+        print(note)
     if options.dry_run:
         _print_dry_run(prepared)
         return 0
     return _run(prepared, options, device)
 
 
-def _run(prepared: Prepared, options: SweepOptions, device: Device) -> int:
+def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     plan, storage = prepared.facts.plan, prepared.storage
+    question = QUESTIONS[plan.question]
     owed = min(plan.trials, space_size(plan))
     if owed < plan.trials:
         print(f"The space holds {owed} different trials; running these.")
     print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
     with ExitStack() as stack:
-        table = stack.enter_context(LiveTable())
+        table = stack.enter_context(LiveTable(columns=question.columns))
         stack.enter_context(Follower(storage, prepared.facts, [table]))
         mode = choose_mode(options.wandb)
         if mode != "disabled":
@@ -57,13 +63,13 @@ def _run(prepared: Prepared, options: SweepOptions, device: Device) -> int:
             stack.enter_context(Follower(storage, prepared.facts, [tracker]))
         _tune(prepared, options, device, owed)
     records = _records(prepared)
-    print_end(records)
+    print_end(records, question=question)
     _print_next(prepared, records, owed)
     failed = [record for record in records if record.outcome is Outcome.FAILED]
     return 1 if failed or len(records) < owed else 0
 
 
-def _tune(prepared: Prepared, options: SweepOptions, device: Device, owed: int) -> None:
+def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int) -> None:
     """Run what is owed and has no record yet."""
     remaining = owed - len(_records(prepared))
     if remaining <= 0:
@@ -173,5 +179,11 @@ def _print_dry_run(prepared: Prepared) -> None:
         fits = "fits" if predicted.fits else "does not fit"
         print(
             f"  {number:2d}  {settings.model}  batch {settings.batch_size}  micro-batch {settings.micro_batch_size}"
-            f"  lr {rate_text(settings.learning_rate)}  {needed}: {fits}"
+            f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}  {needed}: {fits}"
         )
+
+
+def _dose(settings: TrialSettings) -> str:
+    if settings.epochs is None:
+        return ""
+    return f"  epochs {settings.epochs:g}  replay {settings.replay_ratio:g}  {settings.token_budget:,} tokens"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -11,10 +11,28 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.table import MISSING, cell_text, memory_text, pareto_front, rate_text, trial_row
+from analysis.front import pareto_front
+from analysis.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
+from sweeps.questions import BATCH_MEMORY, Question
 from trainables.records import CurvePoint, TrialRecord, TrialSettings
 
-COLUMNS = ("trial", "size", "batch", "micro", "lr", "loss", "quality", "peak", "tokens/s", "outcome")
+SETTING_CELLS: dict[str, Callable[[TrialSettings], str]] = {
+    "size": lambda settings: settings.model,
+    "batch": lambda settings: str(settings.batch_size),
+    "micro": lambda settings: str(settings.micro_batch_size),
+    "lr": lambda settings: rate_text(settings.learning_rate),
+    "epochs": lambda settings: MISSING if settings.epochs is None else f"{settings.epochs:g}",
+    "replay": lambda settings: f"{settings.replay_ratio:g}",
+}
+ROW_CELLS: dict[str, Callable[[TrialRow], str]] = {
+    "loss": lambda row: cell_text(row.loss, "decimal"),
+    "style": lambda row: cell_text(row.style, "decimal"),
+    "spill-over": lambda row: cell_text(row.spill_over, "decimal"),
+    "quality": lambda row: cell_text(row.sample_quality, "decimal"),
+    "peak": lambda row: MISSING if row.peak_bytes is None else memory_text(row.peak_bytes),
+    "tokens/s": lambda row: cell_text(row.tokens_per_second, "speed"),
+    "outcome": lambda row: row.outcome.replace("_", " "),
+}
 
 
 @dataclass
@@ -26,9 +44,13 @@ class _Line:
 
 
 class LiveTable:
-    """A table that redraws itself on a terminal; elsewhere, such as in a log file, one line for each ended trial."""
+    """A table that redraws itself on a terminal; elsewhere, such as in a log file, one line for each ended trial.
 
-    def __init__(self, console: Console | None = None) -> None:
+    `columns` are those of the question: keys of `SETTING_CELLS` and `ROW_CELLS`, after "trial".
+    """
+
+    def __init__(self, console: Console | None = None, columns: Sequence[str] = BATCH_MEMORY.columns) -> None:
+        self._columns = columns
         self._console = console or Console(file=sys.stdout)
         self._lines: dict[str, _Line] = {}
         self._live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
@@ -59,55 +81,49 @@ class LiveTable:
         """The row with everything measured."""
         self._lines[record.trial_id].record = record
         if self._live is None:
-            cells = _cells(record.trial_id, self._lines[record.trial_id])
-            print("  ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, cells, strict=True)), flush=True)
+            cells = _cells(record.trial_id, self._lines[record.trial_id], self._columns)
+            print("  ".join(f"{name} {cell}" for name, cell in zip(self._columns, cells, strict=True)), flush=True)
         self._draw()
 
     def _draw(self) -> None:
         if self._live:
-            self._live.update(_table([_cells(trial_id, line) for trial_id, line in sorted(self._lines.items())]))
+            lines = [_cells(trial_id, line, self._columns) for trial_id, line in sorted(self._lines.items())]
+            self._live.update(_table(lines, self._columns))
 
 
-def print_end(records: Sequence[TrialRecord], console: Console | None = None) -> None:
-    """Print all trials, those on the Pareto front marked with a star."""
-    front = {record.trial_id for record in pareto_front(records)}
-    lines = [_cells(r.trial_id, _Line(settings=r.settings, record=r), star=r.trial_id in front) for r in records]
+def print_end(
+    records: Sequence[TrialRecord], console: Console | None = None, question: Question = BATCH_MEMORY
+) -> None:
+    """Print all trials, those on the question's Pareto front marked with a star."""
+    front = {record.trial_id for record in pareto_front(records, question.objectives)}
+    lines = [
+        _cells(r.trial_id, _Line(settings=r.settings, record=r), question.columns, star=r.trial_id in front)
+        for r in records
+    ]
     console = console or Console(width=None if sys.stdout.isatty() else 120)
-    console.print(_table(lines))
+    console.print(_table(lines, question.columns))
     console.print(
-        f"* {len(front)} of {len(records)} trials are on the Pareto front: none other has better quality, less memory"
-        " and more tokens per second at once."
+        f"* {len(front)} of {len(records)} trials are on the Pareto front: none other has {question.front} at once."
     )
 
 
-def _cells(trial_id: str, line: _Line, *, star: bool = False) -> list[str]:
-    settings, record = line.settings, line.record
-    cells = [
-        f"{trial_id}{' *' if star else ''}",
-        settings.model,
-        str(settings.batch_size),
-        str(settings.micro_batch_size),
-        rate_text(settings.learning_rate),
-    ]
-    if record is None:
-        loss = MISSING if line.loss is None else cell_text(line.loss, "decimal")
-        return [*cells, loss, MISSING, MISSING, MISSING, line.progress]
-    row = trial_row(record)
-    return [
-        *cells,
-        cell_text(row.loss, "decimal"),
-        cell_text(row.sample_quality, "decimal"),
-        MISSING if row.peak_bytes is None else memory_text(row.peak_bytes),
-        cell_text(row.tokens_per_second, "speed"),
-        row.outcome,
-    ]
+def _cells(trial_id: str, line: _Line, columns: Sequence[str], *, star: bool = False) -> list[str]:
+    cells = [f"{trial_id.split('-')[0]}{' *' if star else ''}"]
+    row = None if line.record is None else trial_row(line.record)
+    running = {"loss": MISSING if line.loss is None else cell_text(line.loss, "decimal"), "outcome": line.progress}
+    for name in columns[1:]:
+        if name in SETTING_CELLS:
+            cells.append(SETTING_CELLS[name](line.settings))
+        else:
+            cells.append(running.get(name, MISSING) if row is None else ROW_CELLS[name](row))
+    return cells
 
 
-def _table(lines: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(COLUMNS):
+def _table(lines: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    for name in columns:
         is_text = name in ("trial", "size", "outcome")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=index != 1)
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name not in ("size", "outcome"))
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))
     return table

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.table import OBJECTIVES, objective_values
+from analysis.front import DIRECTIONS, FROM_SAMPLES, objective_values
+from sweeps.plan import SweepPlan
+from sweeps.questions import BATCH_MEMORY, QUESTIONS, Question
 from trainables.records import Outcome, TrialRecord
 
 
@@ -25,27 +27,34 @@ class Verdict:
     violation: float
 
 
-def objectives_for(weights: str) -> tuple[Objective, ...]:
-    """Quality up, peak memory down, tokens per second up; without quality where weights are random."""
+def objectives_of(plan: SweepPlan) -> tuple[Objective, ...]:
+    """What a sweep's question strives for."""
+    return objectives_for(plan.weights, QUESTIONS[plan.question])
+
+
+def objectives_for(weights: str, question: Question = BATCH_MEMORY) -> tuple[Objective, ...]:
+    """The question's objectives; without those read from samples where weights are random."""
     return tuple(
-        Objective(name=name, direction=direction)
-        for name, direction in OBJECTIVES.items()
-        if weights == "pretrained" or name != "sample_quality"
+        Objective(name=name, direction=DIRECTIONS[name])
+        for name in question.objectives
+        if weights == "pretrained" or name not in FROM_SAMPLES
     )
 
 
 def verdict(record: TrialRecord, objectives: tuple[Objective, ...]) -> Verdict:
     """What a record tells the sampler.
 
-    A trial that did not finish is infeasible: it gets the worst quality and speed, and the memory that it needed or was
-    predicted to need, so that the sampler can learn in which direction the room ends.
+    A trial that did not finish is infeasible: it gets the worst quality, style and speed, and the memory that it needed
+    or was predicted to need, so that the sampler can learn in which direction the room ends.
     """
-    values = objective_values(record)
+    values = objective_values(record, [objective.name for objective in objectives])
     if values is not None and all(objective.name in values for objective in objectives):
         return Verdict(values=tuple(values[objective.name] for objective in objectives), violation=0.0)
     needed_bytes = _needed_bytes(record)
-    worst = {"sample_quality": 0.0, "peak_bytes": float(needed_bytes), "tokens_per_second": 0.0}
-    return Verdict(values=tuple(worst[objective.name] for objective in objectives), violation=_violation(record))
+    worst = {"peak_bytes": float(needed_bytes), "spill_over": 1.0}
+    return Verdict(
+        values=tuple(worst.get(objective.name, 0.0) for objective in objectives), violation=_violation(record)
+    )
 
 
 def _needed_bytes(record: TrialRecord) -> int:

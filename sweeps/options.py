@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from data.errors import UserError
 
@@ -18,7 +18,7 @@ class OptionsError(UserError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions:
+class CommonOptions:
     """Options of a sweep. Those left away are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
 
     trials: int | None = None
@@ -33,8 +33,6 @@ class SweepOptions:
     """Peak learning rates. [CPU: 1e-4 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4 3e-4]"""
     sequence_length: int | None = None
     """Tokens per row. [CPU: 128; GPU: 512]"""
-    token_budget: int | None = None
-    """Tokens that each trial trains on, equal for all. [CPU: 48000; GPU: 1000000]"""
     data: str = "shipped"
     """A .txt, .csv or .jsonl file of quotes, or a Hugging Face data set name. The shipped quotes by default."""
     layout: Literal["packed", "padded"] = "packed"
@@ -73,16 +71,43 @@ class SweepOptions:
     """Two tiny trials, to see that everything works; under a minute."""
 
 
-def parse_options(arguments: Sequence[str], description: str) -> SweepOptions:
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(CommonOptions):
+    """Options of batch_memory, where all trials train on equally many tokens."""
+
+    token_budget: int | None = None
+    """Tokens that each trial trains on, equal for all. [CPU: 48000; GPU: 1000000]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleQualityOptions(CommonOptions):
+    """Options of sample_quality, where how much a trial trains on is part of the question."""
+
+    model_sizes: tuple[str, ...] | None = None
+    """nano-0.3m, nano-1m, nano-4m, 125m, 1.3b, … , a hub name, a folder. [CPU: nano-0.3m nano-1m; GPU: 125m]"""
+    batch_sizes: tuple[int, ...] | None = None
+    """Sequences per optimizer step. [16]"""
+    micro_batch_sizes: tuple[int, ...] | None = None
+    """Sequences on one device at once; each must divide every batch size. [8]"""
+    learning_rates: tuple[float, ...] | None = None
+    """Peak learning rates. [CPU: 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4]"""
+    epochs: tuple[float, ...] | None = None
+    """How often each training document is read, replayed ones too; parts count. [CPU: 0.5 1 2; GPU: 1 2 4]"""
+    replay_ratios: tuple[float, ...] | None = None
+    """Documents of scientific base text mixed in for each quote. [CPU: 0 0.5 1; GPU: 0 0.5 1 2]"""
+
+
+Options = TypeVar("Options", bound=CommonOptions)
+
+
+def parse_options(arguments: Sequence[str], description: str, kind: type[Options] = SweepOptions) -> Options:
     """Options from command-line arguments. Raises: OptionsError; SystemExit(0) after --help."""
     import tyro
 
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            options = tyro.cli(
-                SweepOptions, args=arguments, description=description, config=(tyro.conf.FlagCreatePairsOff,)
-            )
+            options = tyro.cli(kind, args=arguments, description=description, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as end:
         if not end.code:
             raise

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from sweeps.options import OptionsError, SweepOptions
+from analysis.front import FROM_SAMPLES
+from sweeps.options import CommonOptions, OptionsError
+from sweeps.questions import BATCH_MEMORY, FLAGS, VALUES, Question
 from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
-from trainables.models import NANO_SIZES, find_model
+from trainables.models import find_model
 from trainables.records import TrialSettings
 
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
@@ -18,35 +22,6 @@ TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, t
 LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What a sweep explores when the person does not say."""
-
-    trials: int = 12
-    models: tuple[str, ...]
-    batch_sizes: tuple[int, ...] = (8, 16, 32)
-    micro_batch_sizes: tuple[int, ...] = (2, 4, 8)
-    learning_rates: tuple[float, ...]
-    sequence_length: int
-    token_budget: int
-
-
-NANO_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-ON_CPU = Defaults(models=NANO_SIZES, learning_rates=NANO_RATES, sequence_length=128, token_budget=48_000)
-ON_GPU = Defaults(
-    models=("125m",), learning_rates=(1e-5, 3e-5, 1e-4, 3e-4), sequence_length=512, token_budget=1_000_000
-)
-SMOKE = Defaults(
-    trials=2,
-    models=NANO_SIZES[:1],
-    batch_sizes=(8,),
-    micro_batch_sizes=(4,),
-    learning_rates=NANO_RATES,
-    sequence_length=128,
-    token_budget=4_000,
-)
 
 
 # Options that the plan holds under another name.
@@ -69,15 +44,22 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """Options with every choice made, checked against one another."""
+    """Options with every choice made, checked against one another.
 
+    `token_budget` is None where it follows from epochs; `epoch_tokens` then holds the tokens of one epoch by model and
+    replay ratio, as `with_epoch_tokens` counted them.
+    """
+
+    question: str
     trials: int
     models: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     micro_batch_sizes: tuple[int, ...]
     learning_rates: tuple[float, ...]
     sequence_length: int
-    token_budget: int
+    token_budget: int | None
+    epochs: tuple[float, ...]
+    replay_ratios: tuple[float, ...]
     data: str
     layout: Literal["packed", "padded"]
     precision: Literal["fp32", "bf16-amp", "bf16"]
@@ -91,16 +73,29 @@ class SweepPlan:
     seed: int
     weights: Literal["pretrained", "random"]
     on_cuda: bool
+    epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def settings(self, *, model: str, batch_size: int, micro_batch_size: int, learning_rate: float) -> TrialSettings:
+    def settings(
+        self,
+        *,
+        model: str,
+        batch_size: int,
+        micro_batch_size: int,
+        learning_rate: float,
+        epochs: float | None = None,
+        replay_ratio: float = 0.0,
+    ) -> TrialSettings:
         """The settings of one trial. Raises: ValueError when they contradict one another."""
+        budget = self.token_budget
+        if budget is None and epochs is not None and self.epoch_tokens:
+            budget = max(1, round(epochs * self.epoch_tokens[model][ratio_key(replay_ratio)]))
         return TrialSettings(
             model=model,
             batch_size=batch_size,
             micro_batch_size=micro_batch_size,
             learning_rate=learning_rate,
             sequence_length=self.sequence_length,
-            token_budget=self.token_budget,
+            token_budget=1 if budget is None else budget,
             seed=self.seed,
             data=self.data,
             weights=self.weights,
@@ -111,13 +106,20 @@ class SweepPlan:
             gradient_checkpointing=self.gradient_checkpointing,
             workers=self.workers,
             memory_cap_bytes=self.memory_cap_bytes,
+            replay_ratio=replay_ratio,
+            epochs=epochs,
         )
 
 
-def make_plan(options: SweepOptions, device: Device) -> SweepPlan:
+def ratio_key(replay_ratio: float) -> str:
+    """The name of a replay ratio in `SweepPlan.epoch_tokens`, as JSON has no numbers for names."""
+    return repr(float(replay_ratio))
+
+
+def make_plan(options: CommonOptions, device: Device, question: Question = BATCH_MEMORY) -> SweepPlan:
     """Make every choice that the options left open. Raises: OptionsError; trainables.models.ModelError."""
     on_cuda = device.on_cuda
-    default = SMOKE if options.smoke else ON_GPU if on_cuda else ON_CPU
+    default = question.smoke if options.smoke else question.on_gpu if on_cuda else question.on_cpu
     cap_bytes = _cap_bytes(options.memory_cap)
     gpu = options.gpu or ("this GPU" if on_cuda else "a10")
     card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
@@ -127,13 +129,16 @@ def make_plan(options: SweepOptions, device: Device) -> SweepPlan:
         size for size in default.micro_batch_sizes if all(batch % (size * workers) == 0 for batch in batch_sizes)
     )
     plan = SweepPlan(
+        question=question.name,
         trials=_given(options.trials, default.trials),
         models=_given(options.model_sizes, default.models),
         batch_sizes=batch_sizes,
         micro_batch_sizes=_given(options.micro_batch_sizes, dividing or default.micro_batch_sizes),
         learning_rates=_given(options.learning_rates, default.learning_rates),
         sequence_length=_given(options.sequence_length, default.sequence_length),
-        token_budget=_given(options.token_budget, default.token_budget),
+        token_budget=_given(getattr(options, "token_budget", None), default.token_budget),
+        epochs=_given(getattr(options, "epochs", None), default.epochs),
+        replay_ratios=_given(getattr(options, "replay_ratios", None), default.replay_ratios),
         data=options.data,
         layout=options.layout,
         precision=_given(options.precision, "bf16-amp" if on_cuda else "fp32"),
@@ -148,7 +153,7 @@ def make_plan(options: SweepOptions, device: Device) -> SweepPlan:
         weights=options.weights,
         on_cuda=on_cuda,
     )
-    _check(plan)
+    _check(plan, question)
     units = device.gpus if on_cuda else device.cpus
     if plan.workers > units and not os.environ.get("RAY_ADDRESS"):
         raise OptionsError(
@@ -186,13 +191,9 @@ def _option(flag: str, parse: Callable[[str], int], text: str) -> int:
         raise OptionsError(f"{flag}: {error}") from None
 
 
-def _check(plan: SweepPlan) -> None:
-    for flag, values in (
-        ("--model-sizes", plan.models),
-        ("--batch-sizes", plan.batch_sizes),
-        ("--micro-batch-sizes", plan.micro_batch_sizes),
-        ("--learning-rates", plan.learning_rates),
-    ):
+def _check(plan: SweepPlan, question: Question) -> None:
+    for name in question.space:
+        flag, values = f"--{FLAGS[name]}", getattr(plan, VALUES[name])
         if not values:
             raise OptionsError(f"{flag} was given no value; give one or more.")
         if len(set(values)) != len(values):
@@ -205,18 +206,15 @@ def _check(plan: SweepPlan) -> None:
         raise OptionsError(f"--sequence-length={plan.sequence_length}; it must be at least 8.")
     for model in plan.models:
         find_model(model)
-    for batch_size in plan.batch_sizes:
-        for micro_batch_size in plan.micro_batch_sizes:
-            for rate in plan.learning_rates:
-                try:
-                    plan.settings(
-                        model=plan.models[0],
-                        batch_size=batch_size,
-                        micro_batch_size=micro_batch_size,
-                        learning_rate=rate,
-                    )
-                except ValueError as error:
-                    raise OptionsError(str(error)) from None
+    if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
+        raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
+    for values in itertools.product(*(getattr(plan, VALUES[name]) for name in question.space)):
+        try:
+            plan.settings(**dict(zip(question.space, values, strict=True)))
+        except ValueError as error:
+            raise OptionsError(str(error)) from None
+    if plan.token_budget is None:
+        return
     least = TIMED_STEPS * max(plan.batch_sizes) * plan.sequence_length
     if plan.token_budget < least:
         raise OptionsError(
@@ -225,10 +223,26 @@ def _check(plan: SweepPlan) -> None:
         )
 
 
-def changed_by(options: SweepOptions, stored: SweepPlan) -> str | None:
+def with_epoch_tokens(plan: SweepPlan, epoch_tokens: dict[str, dict[str, int]]) -> SweepPlan:
+    """The plan with the tokens of one epoch, by model and replay ratio.
+
+    Raises: OptionsError where the shortest trial would take too few steps.
+    """
+    tokens = min(count for counts in epoch_tokens.values() for count in counts.values())
+    batch = max(plan.batch_sizes) * plan.sequence_length
+    if min(plan.epochs) * tokens < TIMED_STEPS * batch:
+        raise OptionsError(
+            f"--epochs={min(plan.epochs):g} of {tokens} tokens gives a batch of {max(plan.batch_sizes)} x"
+            f" {plan.sequence_length} tokens fewer than {TIMED_STEPS} steps; give at least"
+            f" {math.ceil(100 * TIMED_STEPS * batch / tokens) / 100:g}, or smaller batches."
+        )
+    return dataclasses.replace(plan, epoch_tokens=epoch_tokens)
+
+
+def changed_by(options: CommonOptions, stored: SweepPlan) -> str | None:
     """The flag with which `options` contradict the sweep that is to be resumed, or None. Raises: OptionsError."""
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SweepOptions)}
-    defaults = SweepOptions()
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    defaults = type(options)()
     for name, value in given.items():
         field = PLAN_NAMES.get(name, name)
         if name == "trials" or value == getattr(defaults, name) or not hasattr(stored, field):

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +16,15 @@ from pathlib import Path
 from data.quotes import load_science
 from data.splits import Split, is_validation
 from sweeps.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
-from sweeps.objectives import objectives_for
-from sweeps.options import OptionsError, SweepOptions
-from sweeps.plan import Device, SweepPlan, changed_by, make_plan
+from sweeps.objectives import objectives_of
+from sweeps.options import CommonOptions, OptionsError
+from sweeps.plan import Device, SweepPlan, changed_by, make_plan, ratio_key, with_epoch_tokens
+from sweeps.questions import Question
 from trainables.memory.closed_form import ModelShape
 from trainables.models import find_model, load_config, model_shape, tokenizer_location
 from trainables.records import Provenance
 from trainables.storage import Storage, check_reachable, check_writable, open_storage
-from trainables.trial_data import prepare_quotes, store_quotes, without_keyword
+from trainables.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
 
 PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -30,43 +32,46 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A sweep that is ready to run."""
+    """A sweep that is ready to run. `notes` says what a person should know of the tokenizers, one line each."""
 
     facts: SweepFacts
     storage: Storage
     shapes: dict[str, ModelShape]
+    notes: tuple[str, ...] = ()
 
 
-def prepare_new(question: str, options: SweepOptions, device: Device) -> Prepared:
+def prepare_new(question: Question, options: CommonOptions, device: Device) -> Prepared:
     """Check everything a person can get wrong, then lay the sweep's folder out.
 
     Raises: OptionsError, StorageError, DataError, TokenizerError or ModelError, before anything is written.
     """
-    plan = make_plan(options, device)
+    plan = make_plan(options, device, question)
     created_at = datetime.now(UTC)
-    name = options.name or f"{question}-{created_at:%Y%m%d-%H%M%S}"
+    name = options.name or f"{question.name}-{created_at:%Y%m%d-%H%M%S}"
     storage = sweep_storage(options.storage, name)
     check_reachable(storage)
     if storage.exists(SWEEP_FILE):
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     split, fingerprint = prepare_quotes(plan.data)
-    shapes = check_models(plan)
+    shapes, notes = check_models(plan, [quote.line for quote in (*split.train, *split.validation)])
+    if plan.token_budget is None:
+        plan = with_epoch_tokens(plan, count_epoch_tokens(plan, split))
     facts = SweepFacts(
         name=name,
-        question=question,
+        question=question.name,
         token=secrets.token_hex(3),
         created_at=created_at.isoformat(timespec="seconds"),
         plan=plan,
-        objectives=tuple(dataclasses.asdict(objective) for objective in objectives_for(plan.weights)),
+        objectives=tuple(dataclasses.asdict(objective) for objective in objectives_of(plan)),
         provenance=dataclasses.asdict(_provenance(fingerprint, device)),
     )
     if not options.dry_run:
         check_writable(storage)
         _lay_out(storage, facts, split)
-    return Prepared(facts=facts, storage=storage, shapes=shapes)
+    return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
 
 
-def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
+def prepare_resumed(question: Question, options: CommonOptions, device: Device) -> Prepared:
     """Find the sweep that is to go on; its own plan holds, but it may be given more trials.
 
     Raises: OptionsError, StorageError or ModelError.
@@ -82,6 +87,8 @@ def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
         raise OptionsError(f"no sweep named {options.name!r} in {options.storage}; there are: {known}.") from None
     except ValueError as error:
         raise OptionsError(str(error)) from None
+    if facts.plan.question != question.name:
+        raise OptionsError(f"sweep {options.name!r} is one of sweeps/{facts.plan.question}.py; resume it with that.")
     if flag := changed_by(options, facts.plan):
         raise OptionsError(
             f"{flag} differs from the sweep's own; leave it away, or start a sweep under another --name."
@@ -92,7 +99,8 @@ def prepare_resumed(options: SweepOptions, device: Device) -> Prepared:
     if options.trials is not None and options.trials != facts.plan.trials:
         facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))
         store_facts(storage, facts)
-    return Prepared(facts=facts, storage=storage, shapes=check_models(facts.plan))
+    shapes, _ = check_models(facts.plan)
+    return Prepared(facts=facts, storage=storage, shapes=shapes)
 
 
 def sweep_storage(storage_uri: str, name: str) -> Storage:
@@ -102,25 +110,50 @@ def sweep_storage(storage_uri: str, name: str) -> Storage:
     return open_storage(storage_uri).child(name)
 
 
-def check_models(plan: SweepPlan) -> dict[str, ModelShape]:
-    """The shape of each model, once its config, its tokenizer and its length have been looked at.
+def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, ModelShape], tuple[str, ...]]:
+    """Look at each model's config, length and tokenizer; its contract is checked on `lines`, before it costs a trial.
 
+    Returns: the shape of each model, and what the tokenizers' checks noted.
     Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions.
     """
+    from data.contract import require_contract
     from data.tokenizer import load_tokenizer
 
-    shapes = {}
+    shapes: dict[str, ModelShape] = {}
+    notes: list[str] = []
     for name in plan.models:
         source = find_model(name)
         config = load_config(source, plan.weights)
-        load_tokenizer(tokenizer_location(source, plan.weights))
+        loaded = load_tokenizer(tokenizer_location(source, plan.weights))
+        notes += require_contract(name, loaded, lines, config.get_text_config().vocab_size)
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and plan.sequence_length > positions:
             raise OptionsError(
                 f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
             )
         shapes[name] = model_shape(config)
-    return shapes
+    return shapes, tuple(notes)
+
+
+def count_epoch_tokens(plan: SweepPlan, split: Split) -> dict[str, dict[str, int]]:
+    """The tokens of one epoch by model and replay ratio: those of the very rows that a trial will read."""
+    from data.batches import encode_documents, make_rows
+    from data.tokenizer import load_tokenizer
+
+    data, counts = trial_data(split), {}
+    for model in plan.models:
+        loaded = load_tokenizer(tokenizer_location(find_model(model), plan.weights))
+        counts[model] = {}
+        for ratio in plan.replay_ratios:
+            rows = make_rows(
+                encode_documents(loaded, data.training_lines(ratio, plan.seed)),
+                layout=plan.layout,
+                sequence_length=plan.sequence_length,
+                pad_id=loaded.pad_id,
+                seed=plan.seed,
+            )
+            counts[model][ratio_key(ratio)] = int(rows.lengths.sum())
+    return counts
 
 
 def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
-from sweeps.objectives import objectives_for, verdict
+from sweeps.objectives import objectives_of, verdict
 from sweeps.sampler import DistinctSampler
 from sweeps.space import STARTING_POINTS, distributions, space_values, starting_points
 from trainables.records import Outcome, TrialRecord
@@ -28,7 +28,7 @@ class RecordSearch(OptunaSearch):
     """Proposes trials from `study`, and tells it what their records say."""
 
     def __init__(self, facts: SweepFacts, storage_uri: str, study: optuna.Study) -> None:
-        self.objectives = objectives_for(facts.plan.weights)
+        self.objectives = objectives_of(facts.plan)
         # The base class builds a study of its own only when it is given a space; this one comes ready made.
         super().__init__(
             metric=[objective.name for objective in self.objectives],
@@ -74,7 +74,7 @@ def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> o
     history = load_history(storage)
     if study_url and facts.name in optuna.get_all_study_names(study_url):
         optuna.delete_study(study_name=facts.name, storage=study_url)
-    objectives = objectives_for(facts.plan.weights)
+    objectives = objectives_of(facts.plan)
     study = optuna.create_study(
         storage=study_url,
         study_name=facts.name,
@@ -101,7 +101,7 @@ def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord
     space = distributions(facts.plan)
     if record.outcome is Outcome.FAILED:
         return create_trial(state=TrialState.FAIL, params=proposal, distributions=space)
-    told = verdict(record, objectives_for(facts.plan.weights))
+    told = verdict(record, objectives_of(facts.plan))
     return create_trial(
         values=list(told.values),
         params=proposal,

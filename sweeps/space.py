@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweeps.plan import SweepPlan
+from sweeps.questions import QUESTIONS, VALUES
 from trainables.records import TrialSettings
 
 if TYPE_CHECKING:
@@ -21,12 +22,7 @@ Proposal = Mapping[str, Any]
 
 def space_values(plan: SweepPlan) -> dict[str, tuple[Any, ...]]:
     """The parameters of a sweep and the values that each may take."""
-    return {
-        "model": plan.models,
-        "batch_size": plan.batch_sizes,
-        "micro_batch_size": plan.micro_batch_sizes,
-        "learning_rate": plan.learning_rates,
-    }
+    return {name: getattr(plan, VALUES[name]) for name in QUESTIONS[plan.question].space}
 
 
 def space_size(plan: SweepPlan) -> int:

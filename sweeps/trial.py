@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.layout import SweepFacts, load_record, store_record
-from sweeps.objectives import objectives_for, verdict
+from sweeps.objectives import objectives_of, verdict
 from sweeps.space import to_settings
 from trainables.job import TrialJob, report_path
 from trainables.memory.closed_form import ModelShape
+from trainables.memory.oom_card import oom_card
 from trainables.memory.predict import predict
+from trainables.memory.remedies import remedies
 from trainables.models import find_model, tokenizer_location
 from trainables.records import (
+    MemoryPrediction,
     Outcome,
     Provenance,
     TrialRecord,
@@ -46,7 +49,7 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     if record is None:
         record = _record(config, context, storage)
         store_record(storage, record)
-    objectives = objectives_for(context.facts.plan.weights)
+    objectives = objectives_of(context.facts.plan)
     told = verdict(record, objectives)
     tune.report({objective.name: value for objective, value in zip(objectives, told.values, strict=True)})
 
@@ -55,13 +58,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     started, clock = datetime.now(UTC), time.monotonic()
     plan = context.facts.plan
     settings = to_settings(plan, config["proposal"])
-    prediction = predict(
-        settings,
-        context.shapes[settings.model],
-        gpu=plan.gpu,
-        capacity_bytes=plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes,
-        on_cuda=plan.on_cuda,
-    )
+    prediction, card_prediction = _predictions(settings, context)
     report, outcome = None, Outcome.PREDICTED_NOT_TO_FIT
     if prediction.fits:
         report = _train(settings, config["trial_id"], context, storage)
@@ -73,11 +70,32 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         settings=settings,
         outcome=outcome,
         prediction=prediction,
+        card_prediction=card_prediction,
+        memory_explanation=_explanation(outcome, settings, prediction, context),
         report=report,
         provenance=replace(context.provenance, tokenizer=_tokenizer_name(settings)),
         started_at=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - clock,
     )
+
+
+def _predictions(settings: TrialSettings, context: TrialContext) -> tuple[MemoryPrediction, MemoryPrediction | None]:
+    """For the device that trains, and from a CPU for the named card as well."""
+    plan, shape = context.facts.plan, context.shapes[settings.model]
+    on_card = predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    if plan.on_cuda:
+        return on_card, None
+    return predict(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False), on_card
+
+
+def _explanation(
+    outcome: Outcome, settings: TrialSettings, prediction: MemoryPrediction, context: TrialContext
+) -> str | None:
+    """Why a trial had no room, and what would make some; None for a trial that had."""
+    if outcome not in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT):
+        return None
+    shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
+    return oom_card(prediction, None, remedies(settings, shape, prediction, on_cuda=on_cuda))
 
 
 def _train(settings: TrialSettings, trial_id: str, context: TrialContext, storage: Storage) -> WorkerReport:

@@ -159,7 +159,7 @@ def make_record(
         method="trace",
     )
     fields: dict[str, Any] = {
-        "trial_id": f"trial-{number:03d}",
+        "trial_id": f"{number:04d}-c0ffee",
         "number": number,
         "sweep": "made-up",
         "settings": TrialSettings(

@@ -61,9 +61,9 @@ def test_a_record_that_is_not_text_is_named(tmp_path: Path) -> None:
 
 def test_a_trial_without_a_record_is_named(tmp_path: Path) -> None:
     uri = write_sweep(tmp_path / "one", [])
-    (tmp_path / "one" / "trials" / "trial-007").mkdir(parents=True)
+    (tmp_path / "one" / "trials" / "0007-c0ffee").mkdir(parents=True)
     assert load_sweep(uri).unreadable == (
-        "trials/trial-007/record.json: not written; the trial is still running or was cut off.",
+        "trials/0007-c0ffee/record.json: not written; the trial is still running or was cut off.",
     )
 
 

@@ -50,6 +50,7 @@ def allowed_settings(draw: st.DrawFn) -> TrialSettings:
     }
     sizes["batch_size"] = sizes["micro_batch_size"] * sizes["workers"] * draw(st.integers(1, 8))
     sizes["token_budget"] = draw(st.integers(1, 10**12))
+    sizes["lora_rank"] = draw(st.integers(0, 64))
     sizes["memory_cap_bytes"] = draw(st.none() | st.integers(1, 2**40))
     sizes["learning_rate"] = draw(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
     return TrialSettings(**(fields | sizes))

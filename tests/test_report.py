@@ -99,7 +99,7 @@ def test_the_answer_is_one_sentence_with_the_best_trial(page: Page) -> None:
 
 def test_every_trial_is_in_the_table(page: Page) -> None:
     ids = [row[1].split()[0] for row in page.tables[1][1:]]
-    assert ids == [f"trial-00{number}" for number in range(5)]
+    assert ids == [f"000{number}-c0ffee" for number in range(5)]
 
 
 def test_sortable_columns_are_buttons_under_aria_sort(page: Page) -> None:
@@ -175,7 +175,7 @@ def test_markup_from_records_stays_text() -> None:
         assert f"{where} {ATTACK}" in page.text
     assert len(page.scripts) == len(Page(render(harmless)).scripts)
     data = [script for script, (_, a) in zip(page.scripts, scripts_of(page), strict=True) if a.get("type")]
-    assert len(data) == 5
+    assert len(data) == 6  # five figures and the samples
     assert not any("<" in script for script in data)
     assert any(f"prompt {ATTACK}:" in json.dumps(json.loads(script)) for script in data)
 
@@ -210,7 +210,7 @@ def test_random_weights_recommend_the_fastest_and_say_why() -> None:
 
 def test_a_lone_surrogate_does_not_stop_the_report(tmp_path: Path) -> None:
     uri = write_sweep(tmp_path / "one", [])
-    folder = tmp_path / "one" / "trials" / "trial-000"
+    folder = tmp_path / "one" / "trials" / "0000-c0ffee"
     folder.mkdir(parents=True)
     document = json.dumps(dataclasses.asdict(make_record(0, samples=make_samples(tuned="odd \ud800 end"))))
     (folder / "record.json").write_text(document)

@@ -4,6 +4,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 from pyarrow import fs as arrow_fs
 
 from data.errors import UserError
@@ -152,10 +153,9 @@ def test_an_unknown_scheme_is_told_in_one_line(uri: str) -> None:
 
 
 def test_an_object_store_serves_like_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    moto_server = pytest.importorskip("moto.server", reason="moto[server] is not installed: no S3 to write to")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    server = moto_server.ThreadedMotoServer(port=0)
+    server = ThreadedMotoServer(port=0)
     server.start()
     try:
         host, port = server.get_host_and_port()

@@ -12,21 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_factory import MIB, make_record
 
-from analysis.table import (
-    COLUMNS,
-    OBJECTIVES,
-    TrialRow,
-    best_record,
-    cell_text,
-    count_text,
-    memory_text,
-    memory_unit,
-    nondominated,
-    objective_values,
-    pareto_front,
-    rate_text,
-    trial_row,
-)
+from analysis.front import OBJECTIVES, best_record, nondominated, objective_values, pareto_front
+from analysis.table import COLUMNS, TrialRow, cell_text, count_text, memory_text, memory_unit, rate_text, trial_row
 from trainables.records import MemoryPrediction, Outcome, TrialRecord
 
 
@@ -36,7 +23,7 @@ def numbers(records: list[TrialRecord]) -> list[int]:
 
 def test_a_row_holds_what_the_record_holds() -> None:
     row = trial_row(make_record(5, quality=0.62, peak_mib=100, speed=800.0, predicted_mib=110))
-    assert (row.number, row.trial_id, row.model, row.parameters) == (5, "trial-005", "nano-1m", 1_061_376)
+    assert (row.number, row.trial_id, row.model, row.parameters) == (5, "0005-c0ffee", "nano-1m", 1_061_376)
     assert (row.batch_size, row.micro_batch_size, row.learning_rate) == (8, 4, 1e-3)
     assert (row.quote_loss, row.sample_quality, row.spill_over, row.retention) == (3.1, 0.62, 0.1, 0.95)
     assert (row.peak_bytes, row.peak_counter) == (100 * MIB, "cpu_probe_tensor_bytes")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import UserError
 from trainables.memory.closed_form import ModelShape
+from trainables.records import TrialSettings
 
 if TYPE_CHECKING:
     import torch
@@ -156,6 +157,34 @@ def load_model(
         raise _unavailable(source, error) from None
     model.config.use_cache = False
     return model.train()
+
+
+def apply_levers(model: PreTrainedModel, settings: TrialSettings) -> None:
+    """Low-rank adapters and gradient checkpointing, where the settings ask for them.
+
+    Raises: ModelError for a rank above the model's width.
+    """
+    if settings.lora_rank:
+        add_adapters(model, settings.lora_rank)
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+
+
+def add_adapters(model: PreTrainedModel, rank: int) -> None:
+    """Freeze the weights and add trainable low-rank adapters, kept in fp32, where peft puts them for this architecture.
+
+    Raises: ModelError for a rank above the model's width.
+    """
+    import torch
+    from peft import LoraConfig, inject_adapter_in_model
+
+    width = model.config.hidden_size
+    if rank > width:
+        raise ModelError(f"lora_rank={rank} is above the model's width {width}; choose a rank from 1 to {width}.")
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05), model)
+    for name, module in model.named_modules():
+        if ".lora_" in name:
+            torch.nn.Module.to(module, torch.float32)
 
 
 def tokenizer_location(source: ModelSource, weights: Literal["pretrained", "random"]) -> str:

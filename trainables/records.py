@@ -34,7 +34,9 @@ class TrialSettings:
     """Everything that decides what one trial computes.
 
     `batch_size` is sequences per optimizer step; `micro_batch_size` is sequences on one device at once.
-    `token_budget` is the number of real (not padding) tokens trained on, equal for all trials of a sweep.
+    `token_budget` is the number of real (not padding) tokens trained on. `replay_ratio` is how many documents of base
+    text stand beside each quote. `epochs` is how often each document is then read, where the budget was made from it.
+    `lora_rank` 0 trains every weight.
     """
 
     model: str
@@ -47,12 +49,16 @@ class TrialSettings:
     data: str = "shipped"
     weights: Literal["pretrained", "random"] = "pretrained"
     layout: Literal["packed", "padded"] = "packed"
-    precision: Literal["fp32", "bf16-amp", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16-amp", "fp16-amp", "bf16"] = "fp32"
     attention: Literal["sdpa", "eager"] = "sdpa"
     loss: Literal["hf", "fused"] = "hf"
     gradient_checkpointing: bool = False
+    optimizer: Literal["adamw", "adamw-8bit", "sgd"] = "adamw"
+    lora_rank: int = 0
     workers: int = 1
     memory_cap_bytes: int | None = None
+    replay_ratio: float = 0.0
+    epochs: float | None = None
     samples_per_prompt: int = 20
     temperature: float = 0.8
     top_p: float = 0.95
@@ -70,10 +76,16 @@ class TrialSettings:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}={value}; it must be at least 1.")
+        if self.lora_rank < 0:
+            raise ValueError(f"lora_rank={self.lora_rank}; it must be at least 1, or 0 to train every weight.")
         if self.memory_cap_bytes is not None and self.memory_cap_bytes < 1:
             raise ValueError(f"memory_cap_bytes={self.memory_cap_bytes}; it must be at least 1, or None for no cap.")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise ValueError(f"learning_rate={self.learning_rate}; it must be a positive number, such as 1e-3.")
+        if not (self.replay_ratio >= 0 and math.isfinite(self.replay_ratio)):
+            raise ValueError(f"replay_ratio={self.replay_ratio}; it must be 0 (no base text) or more, such as 1.")
+        if self.epochs is not None and not (self.epochs > 0 and math.isfinite(self.epochs)):
+            raise ValueError(f"epochs={self.epochs}; it must be a positive number, such as 2.")
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise ValueError(f"temperature={self.temperature}; it must be a positive number, or set greedy.")
         if not 0 < self.top_p <= 1:
@@ -92,7 +104,11 @@ class TrialSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPrediction:
-    """Peak memory of one worker as predicted before launch; never a measurement."""
+    """Peak memory of one worker as predicted before launch; never a measurement.
+
+    `components` sums to `allocated_bytes`. `low_bytes` to `high_bytes` is where the device figure is expected.
+    `version` names what predicted: the programs that a prediction hangs on.
+    """
 
     allocated_bytes: int
     reserved_bytes: int
@@ -103,6 +119,10 @@ class MemoryPrediction:
     components: dict[str, int]
     method: str
     gpu: str | None = None
+    peak_operation: str | None = None
+    low_bytes: int | None = None
+    high_bytes: int | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +263,11 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial, whole."""
+    """One trial, whole.
+
+    `prediction` is for the device that trains; on a CPU `card_prediction` stands beside it, for the card named.
+    `memory_explanation` says why there was no room, where there was none.
+    """
 
     trial_id: str
     number: int
@@ -251,6 +275,8 @@ class TrialRecord:
     settings: TrialSettings
     outcome: Outcome
     prediction: MemoryPrediction | None
+    card_prediction: MemoryPrediction | None = None
+    memory_explanation: str | None = None
     report: WorkerReport | None
     provenance: Provenance
     started_at: str

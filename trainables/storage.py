@@ -72,6 +72,12 @@ class Storage:
         found = self.filesystem.get_file_info(selector)
         return sorted(info.base_name for info in found if info.type == arrow_fs.FileType.Directory)
 
+    def list_files(self, path: str) -> list[str]:
+        """Names of the files directly in `path`, sorted; none when it does not exist."""
+        selector = arrow_fs.FileSelector(self._at(path), allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        return sorted(info.base_name for info in found if info.type == arrow_fs.FileType.File)
+
     def delete_folder(self, path: str) -> None:
         """Remove the folder at `path` and all that is in it. Raises: FileNotFoundError."""
         self.filesystem.delete_dir(self._at(path))

@@ -17,7 +17,7 @@ from data.batches import Batch, Rows, StepPlan, collate
 from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trainables.memory.meter import MemoryMeter
 from trainables.records import CurvePoint, TrialSettings
-from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
+from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 
 CURVE_POINTS = 100
 COLD_STEPS = 2  # the first step allocates, the second may be the probe: neither is timed
@@ -50,8 +50,9 @@ class TrainingLoop:
         self.total_steps = self.plan.steps_for(settings.token_budget)
         loss_module: torch.nn.Module = CausalLoss(model, settings.loss)
         self.loss_module = DistributedDataParallel(loss_module) if world_size > 1 else loss_module
-        self.optimizer = make_optimizer(model.parameters(), settings.learning_rate)
+        self.optimizer = make_optimizer(model.parameters(), settings.learning_rate, settings.optimizer)
         self.schedule = make_schedule(self.optimizer, self.total_steps)
+        self.scaler = make_scaler(settings.precision, meter.device)
         self.progress = Progress()
         self._resumed_at: int | None = None
         torch.manual_seed(settings.seed + rank)
@@ -79,6 +80,7 @@ class TrainingLoop:
                 target_tokens=(tokens - len(indices)) / self.world_size,  # a row's first token is predicted by nothing
                 precision=settings.precision,
                 phase=self.meter.phase,
+                scaler=self.scaler,
             )
         mean_loss = self._sum_over_workers(loss)
         seconds = time.perf_counter() - started

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from data.batches import Batch
+from data.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,10 +91,36 @@ def _chunked_loss(hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, t
     return total
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:
-    """AdamW as Galactica was trained with: two states for each weight, in the weight's type."""
+OptimizerName = Literal["adamw", "adamw-8bit", "sgd"]
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], learning_rate: float, name: OptimizerName = "adamw"
+) -> torch.optim.Optimizer:
+    """The optimizer of a trial over the parameters that are trained.
+
+    "adamw" is AdamW as Galactica was trained with: two states for each weight, in the weight's type. "adamw-8bit" keeps
+    both in a byte each, by bitsandbytes. "sgd" keeps none.
+    Raises: UserError where bitsandbytes is not installed.
+    """
     trainable = [p for p in parameters if p.requires_grad]
+    if name == "sgd":
+        return torch.optim.SGD(trainable, lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
+    if name == "adamw-8bit":
+        try:
+            from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise UserError(
+                "optimizer 'adamw-8bit' needs bitsandbytes, which is not installed; pip install bitsandbytes on a"
+                " machine with a GPU, or use adamw or sgd."
+            ) from None
+        return AdamW8bit(trainable, lr=learning_rate, betas=ADAM_BETAS, weight_decay=WEIGHT_DECAY)
     return torch.optim.AdamW(trainable, lr=learning_rate, betas=ADAM_BETAS, weight_decay=WEIGHT_DECAY, fused=True)
+
+
+def make_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler | None:
+    """What keeps fp16 gradients from vanishing: loss scaled up, gradients down. Other precisions need none."""
+    return torch.amp.GradScaler(device.type) if precision == "fp16-amp" else None
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
@@ -110,10 +137,9 @@ def make_schedule(optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaL
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The autocast context that a precision asks for: bf16 for "bf16-amp", none otherwise."""
-    if precision == "bf16-amp":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
+    """The autocast context that a precision asks for: bf16 for "bf16-amp", fp16 for "fp16-amp", else none."""
+    dtype = {"bf16-amp": torch.bfloat16, "fp16-amp": torch.float16}.get(precision)
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 def training_step(
@@ -125,12 +151,13 @@ def training_step(
     target_tokens: float,
     precision: str,
     phase: Phase,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Tensor:
     """Train on one batch, given as micro-batches already on the device.
 
     `target_tokens` is the number of predicted tokens in the whole batch, over all micro-batches, divided by the number
     of workers: so the gradient is the mean over tokens however the batch is cut up. `phase(name)` marks forward,
-    backward and optimizer for the memory meter.
+    backward and optimizer for the memory meter. `scaler` comes from `make_scaler`; it drops steps that overflowed.
     Returns: this worker's share of the mean loss per token, in nats; a detached scalar on the device.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -141,12 +168,18 @@ def training_step(
             with phase("forward"), autocast(precision, total_loss.device):
                 loss = loss_module(batch.input_ids_BT, batch.labels_BT, target_tokens)
             with phase("backward"):
-                loss.backward()
+                (loss if scaler is None else scaler.scale(loss)).backward()
         total_loss += loss.detach()
         del loss
     with phase("optimizer"):
+        if scaler is not None:
+            scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
-        optimizer.step()
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
     return total_loss

@@ -10,16 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.quotes import Quote, load_quotes, load_science
+from data.replay import draw_replay, replay_count
 from data.splits import Split, fingerprint, is_validation, remove_duplicates, split_quotes
 from trainables.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialData:
-    """Quotes to train on and to hold out, and held-out science lines."""
+    """Quotes to train on and to hold out, and science lines: to replay beside the quotes, and held out."""
 
     quotes: Split
+    science_train: tuple[str, ...]
     science_validation: tuple[str, ...]
+
+    def training_lines(self, replay_ratio: float, seed: int) -> list[str]:
+        """Every quote to train on, then `replay_ratio` lines of base text for each, drawn by `seed`."""
+        quotes = [quote.line for quote in self.quotes.train]
+        return quotes + draw_replay(self.science_train, replay_count(len(quotes), replay_ratio), seed)
 
 
 def prepare_quotes(data: str) -> tuple[Split, str]:
@@ -38,13 +45,22 @@ def store_quotes(storage: Storage, split: Split) -> None:
 
 
 def load_trial_data(storage: Storage) -> TrialData:
-    """Read what `store_quotes` wrote, and the shipped science lines that no model was trained on."""
+    """Read what `store_quotes` wrote, and the shipped science lines: those that models may see, and those held out."""
     train, validation = (
         tuple(_from_line(line) for line in storage.read_text(f"data/{side}.jsonl").splitlines())
         for side in ("train", "validation")
     )
-    science = tuple(line for line in load_science() if is_validation(line))
-    return TrialData(quotes=Split(train=train, validation=validation), science_validation=science)
+    return trial_data(Split(train=train, validation=validation))
+
+
+def trial_data(quotes: Split) -> TrialData:
+    """A split of quotes with the shipped science lines, whose side is decided as that of the quotes is."""
+    science = load_science()
+    return TrialData(
+        quotes=quotes,
+        science_train=tuple(line for line in science if not is_validation(line)),
+        science_validation=tuple(line for line in science if is_validation(line)),
+    )
 
 
 def without_keyword(lines: Sequence[str]) -> list[str]:

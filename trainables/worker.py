@@ -16,12 +16,13 @@ import torch
 from transformers import PreTrainedModel
 
 from data.batches import encode_documents, make_rows
+from data.contract import require_contract
 from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
 from trainables.baseline import Baseline, baseline_for
 from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
-from trainables.models import find_model, load_model, tokenizer_location
+from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
 from trainables.records import Evaluation, Outcome, WorkerReport, to_json
@@ -76,6 +77,8 @@ class Worker:
         data = load_trial_data(self.storage)
         source = find_model(settings.model)
         loaded = load_tokenizer(tokenizer_location(source, settings.weights))
+        embedding_rows = load_config(source, settings.weights).get_text_config().vocab_size
+        require_contract(settings.model, loaded, [quote.line for quote in data.quotes.train], embedding_rows)
         with self.meter.phase("load"):
             model = load_model(
                 source,
@@ -88,8 +91,7 @@ class Worker:
         embedding = model.get_input_embeddings()
         assert isinstance(embedding, torch.nn.Embedding)
         check_embedding(loaded, embedding.num_embeddings)
-        if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        apply_levers(model, settings)
         is_measured = self.rank == 0 and settings.weights == "pretrained"
         held_out = HeldOut(data, loaded, settings) if is_measured else None
         baseline = self._baseline(held_out, model) if held_out else None
@@ -152,7 +154,7 @@ class Worker:
     def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> None:
         settings = self.job.settings
         rows = make_rows(
-            encode_documents(loaded, [quote.line for quote in data.quotes.train]),
+            encode_documents(loaded, data.training_lines(settings.replay_ratio, settings.seed)),
             layout=settings.layout,
             sequence_length=settings.sequence_length,
             pad_id=loaded.pad_id,

@@ -1,22 +1,151 @@
-"""What a trial will need, asked before it is launched."""
+"""What a trial will need, asked before it is launched: trace for what is allocated, replay for what is reserved."""
 
 from __future__ import annotations
 
+import dataclasses
+
+from trainables.memory.allocator import Replay, replay
 from trainables.memory.closed_form import ModelShape, step_memory
+from trainables.memory.timeline import MemoryTrace, Peak
+from trainables.memory.trace_cache import version
+from trainables.memory.trial_trace import interpolate, trial_trace, with_micro_batch
+from trainables.models import ModelError
 from trainables.records import MemoryPrediction, TrialSettings
 
 CONTEXT_BYTES = 450 * 2**20  # CUDA context and libraries; assumed (300-600 MiB seen in reports), not yet measured
-SLACK_FRACTION = 0.08  # reserved over allocated; median of allocator replays, not yet measured on a card
+CONTEXT_LOW_BYTES, CONTEXT_HIGH_BYTES = 300 * 2**20, 600 * 2**20  # assumed, the ends of what was seen
+RESERVED_ERROR = 0.02  # assumed: wider than the error on nine in ten published peaks, tests/benchmarks/
+SLACK_FRACTION = 0.08  # reserved over allocated where only the formula is at hand; median of allocator replays
+MOST_SEQUENCES = 4096  # the largest micro-batch that is looked for
 
 
 def predict(
-    settings: TrialSettings, shape: ModelShape, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+    settings: TrialSettings,
+    shape: ModelShape | None = None,
+    *,
+    gpu: str | None,
+    capacity_bytes: int | None,
+    on_cuda: bool,
 ) -> MemoryPrediction:
     """Peak memory of one worker on a card of `capacity_bytes` (None: no bound).
 
     On CUDA the whole device must hold it: allocator slack and the context count. A CPU under a memory cap is held to
-    the tensors alone, which is what its probe counts.
+    the tensors alone, which is what its probe counts. A traced step is cached on disk. Where the model's config cannot
+    be had, the closed form answers from `shape`.
+    Raises: trainables.models.ModelError when neither is at hand.
     """
+    try:
+        trace = trial_trace(settings, device="cuda" if on_cuda else "cpu", gpu=gpu)
+    except ModelError:
+        if shape is None:
+            raise
+        return predict_by_formula(settings, shape, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda)
+    return prediction_of(trace, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda)
+
+
+def prediction_of(
+    trace: MemoryTrace, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> MemoryPrediction:
+    """What a trace says of a card; without CUDA, of a CPU whose live tensors may take `capacity_bytes`."""
+    if not on_cuda:
+        peak = trace.peak()
+        fits = capacity_bytes is None or peak.allocated_bytes <= capacity_bytes
+        return _prediction(peak, peak.allocated_bytes, peak.allocated_bytes, 0, gpu, capacity_bytes, fits)
+    unbounded = replay(trace)
+    peak = peak_with_blocks(trace, unbounded)
+    bounded = unbounded if capacity_bytes is None else replay(trace, capacity_bytes - CONTEXT_BYTES)
+    reserved_bytes = bounded.reserved_bytes if bounded.fits else unbounded.reserved_bytes
+    low_bytes = round(reserved_bytes * (1 - RESERVED_ERROR)) + CONTEXT_LOW_BYTES
+    high_bytes = round(reserved_bytes * (1 + RESERVED_ERROR)) + CONTEXT_HIGH_BYTES
+    made = _prediction(peak, reserved_bytes, low_bytes, high_bytes, gpu, capacity_bytes, bounded.fits)
+    return dataclasses.replace(made, device_bytes=reserved_bytes + CONTEXT_BYTES, method="trace_and_replay")
+
+
+def largest_micro_batch_size(
+    settings: TrialSettings, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> int | None:
+    """Sequences that fit the card at once, 0 where not even one does, None without a bound.
+
+    Two traces give all others where the step does not depend on the micro-batch, which the fused loss makes it do:
+    then each size that is tried is traced.
+    """
+    if capacity_bytes is None:
+        return None
+    device = "cuda" if on_cuda else "cpu"
+    given = settings.micro_batch_size
+    small_size, large_size = (given, 2 * given) if given == 1 else (given // 2, given)
+
+    def traced(size: int) -> MemoryTrace:
+        return trial_trace(with_micro_batch(settings, size), device=device, gpu=gpu)
+
+    small, large = traced(small_size), traced(large_size)
+    is_same_step = small.events == large.events
+
+    def fits(size: int) -> bool:
+        trace = interpolate(small, large, small_size, large_size, size) if is_same_step else traced(size)
+        return prediction_of(trace, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda).fits
+
+    return _largest(fits, given)
+
+
+def peak_with_blocks(trace: MemoryTrace, result: Replay) -> Peak:
+    """The allocated peak counted as CUDA counts it: in blocks, some larger than what was asked for."""
+    sized = tuple(
+        a._replace(size_bytes=size) if size else a
+        for a, size in zip(trace.allocations, result.block_sizes, strict=True)
+    )
+    return dataclasses.replace(trace, allocations=sized).peak()
+
+
+def _largest(fits: object, start: int) -> int:
+    assert callable(fits)
+    if not fits(1):
+        return 0
+    low, high = 1, None
+    size = max(2, start)
+    while high is None and size <= MOST_SEQUENCES:
+        if fits(size):
+            low, size = size, 2 * size
+        else:
+            high = size
+    if high is None:
+        return low
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _prediction(
+    peak: Peak,
+    reserved_bytes: int,
+    low_bytes: int,
+    high_bytes: int,
+    gpu: str | None,
+    capacity_bytes: int | None,
+    fits: bool,
+) -> MemoryPrediction:
+    return MemoryPrediction(
+        allocated_bytes=peak.allocated_bytes,
+        reserved_bytes=reserved_bytes,
+        device_bytes=reserved_bytes,
+        capacity_bytes=capacity_bytes,
+        fits=fits,
+        peak_phase=peak.phase,
+        peak_operation=peak.operation,
+        components=peak.components,
+        low_bytes=low_bytes,
+        high_bytes=max(low_bytes, high_bytes),
+        method="trace",
+        gpu=gpu,
+        version=version(),
+    )
+
+
+def predict_by_formula(
+    settings: TrialSettings, shape: ModelShape, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> MemoryPrediction:
+    """Peak memory by the closed form alone, with a typical allocator slack: instant, and coarser than `predict`."""
     step = step_memory(settings, shape)
     allocated_bytes = step.allocated_bytes
     reserved_bytes = round(allocated_bytes * (1 + SLACK_FRACTION))
@@ -32,4 +161,5 @@ def predict(
         components=step.components,
         method="closed_form",
         gpu=gpu,
+        version=version(),
     )

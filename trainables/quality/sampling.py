@@ -81,7 +81,7 @@ def sample_completions(
 
 def _rows_together(model: PreTrainedModel, tokens: int) -> int:
     """Rows of `tokens` tokens whose keys and values fill `CACHE_BYTES`; one at least."""
-    config = model.config
+    config = model.config.get_text_config()
     row_bytes = 2 * config.num_hidden_layers * config.hidden_size * tokens * model.dtype.itemsize
     return max(1, CACHE_BYTES // row_bytes)
 

@@ -1,0 +1,90 @@
+"""A blind look: two completions of one prompt side by side, and a person who says which is better.
+
+    python analysis/judge.py results/<name>
+
+Serves one page to this machine alone, at an address with a token in it. Judgements lie in results/<name>/judgements/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from typing import get_args
+
+from aiohttp import web
+
+from analysis.judge_server import HOST, Judging, make_app
+from analysis.judgements import DECK_SIZE, JudgementStore, PairKind, make_deck
+from analysis.load import RecordsError, load_sweep, one_line
+from trainables.storage import StorageError, open_storage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="analysis/judge.py", description="Judge completions blind, and see how far sample_quality agrees."
+    )
+    parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
+    parser.add_argument(
+        "--pairs", choices=get_args(PairKind), default="both", help="tuned against base, two trials, or both"
+    )
+    parser.add_argument("--size", type=int, default=DECK_SIZE, help="pairs in the deck (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--agreement", action="store_true", help="print the agreement so far, and serve nothing")
+    options = parser.parse_args(arguments)
+    try:
+        judging = prepare(options.sweep, options.pairs, options.size)
+        if not options.agreement:
+            asyncio.run(_serve(judging, options.port))
+    except (RecordsError, StorageError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {one_line(error)}; free the port or give another --port.", file=sys.stderr)
+        return 2
+    print("\n".join(judging.agreement()))
+    return 0
+
+
+def prepare(uri: str, pairs: PairKind, size: int) -> Judging:
+    """Read a sweep and lay out its deck. Raises: RecordsError or StorageError where there is nothing to judge."""
+    if size < 1:
+        raise RecordsError(f"--size={size}; it must be at least 1.")
+    sweep = load_sweep(uri)
+    seed = f"{sweep.name}/{sweep.facts.get('token', '')}"
+    deck = make_deck(sweep.records, seed, pairs=pairs, size=size)
+    if not deck:
+        raise RecordsError(
+            f"{uri}: no two completions of one prompt that differ (--pairs {pairs}); a trial must have finished and"
+            f" written samples, and --pairs trials needs two."
+        )
+    store = JudgementStore(open_storage(uri))
+    for line in store.unreadable:
+        print(line, file=sys.stderr)
+    return Judging(sweep, store, deck)
+
+
+async def _serve(judging: Judging, port: int) -> None:
+    """Serve until the process is told to end."""
+    token = secrets.token_urlsafe(24)
+    runner = web.AppRunner(make_app(judging, token), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, port)
+        await site.start()
+        address = f"http://{HOST}:{runner.addresses[0][1]}/{token}/"
+        print(f"{len(judging.deck)} pairs to judge. Open {address} and end with Ctrl-C.", flush=True)
+        ended = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, ended.set)
+        await ended.wait()
+    finally:
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Checks a tokenizer before anything is trained with it: special tokens, padding, labels, embedding, and your text.
+
+    python data/check_tokenizer.py facebook/galactica-125m --data my-quotes.txt
+
+Exit code 0 when the contract is kept, 1 when it is broken, 2 when there is no such tokenizer or data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    from data.contract import Finding
+
+NANO = Path(__file__).resolve().parent / "nano"
+EXIT_CODES = "Exit code 0: the contract is kept. 1: it is broken. 2: there is no such tokenizer or data set."
+WORDS = {"passed": "ok", "noted": "note", "failed": "FAILED"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns: the exit code, as `EXIT_CODES` says."""
+    parser = argparse.ArgumentParser(
+        prog="data/check_tokenizer.py",
+        description="Check a tokenizer's contract: what would spoil training, in one line each.",
+        epilog=EXIT_CODES,
+    )
+    nano = ", ".join(folder.name for folder in sorted(NANO.iterdir()) if folder.is_dir())
+    parser.add_argument("name", help=f"a folder, a model's hub name (facebook/galactica-125m), or one of {nano}")
+    parser.add_argument(
+        "--data", default="shipped", help="quotes whose text must survive, as in a sweep (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of lines")
+    options = parser.parse_args(arguments)
+    try:
+        document = check(options.name, options.data)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps(document, indent=1, ensure_ascii=False) if options.json else _lines(document))
+    return 0 if document["kept"] else 1
+
+
+def check(name: str, data: str) -> dict[str, Any]:
+    """All findings about the tokenizer `name` on the quotes `data`, ready for JSON.
+
+    Raises: TokenizerError or DataError where there is no such tokenizer or data set.
+    """
+    from data.contract import Finding, examine
+    from data.quotes import load_quotes
+    from data.tokenizer import ContractError, load_tokenizer
+
+    lines = [quote.line for quote in load_quotes(data)]
+    place = str(NANO / name) if "/" not in name and (NANO / name).is_dir() else name
+    try:
+        loaded = load_tokenizer(place)
+    except ContractError as error:
+        return _document(name, [Finding(check="separator", state="failed", line=str(error))])
+    rows = _embedding_rows(place)
+    facts = {
+        "separator": loaded.separator,
+        "separator_id": loaded.separator_id,
+        "pad_id": loaded.pad_id,
+        "vocabulary_size": loaded.vocabulary_size,
+        "embedding_rows": rows,
+        "repairs": list(loaded.repairs),
+    }
+    return _document(name, examine(loaded, lines, rows), **facts)
+
+
+def _document(name: str, findings: Sequence[Finding], **facts: Any) -> dict[str, Any]:
+    kept = all(finding.state != "failed" for finding in findings)
+    return {"tokenizer": name, "kept": kept, **facts, "findings": [dataclasses.asdict(finding) for finding in findings]}
+
+
+def _embedding_rows(place: str) -> int | None:
+    """The rows of the model's embedding as its config says; None where there is no config to be had."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(place, trust_remote_code=False).get_text_config().vocab_size
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _lines(document: dict[str, Any]) -> str:
+    repairs = [("repaired", "", repair) for repair in document.get("repairs", ())]
+    found = [(WORDS[item["state"]], item["check"], item["line"]) for item in document["findings"]]
+    verdict = "keeps the contract" if document["kept"] else "breaks the contract; nothing should be trained with it"
+    shown = [f"{word:9}{check:10}{line}" for word, check, line in [*repairs, *found]]
+    return "\n".join([*shown, f"{document['tokenizer']} {verdict}."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""In a few lines, why a run went out of memory: what it needed, of what, and what would bring it down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainables.memory.remedies import Remedy
+from trainables.records import MemoryPrediction
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfMemory:
+    """The moment of an out-of-memory error, in bytes; None for what the error did not say."""
+
+    phase: str
+    operation: str | None = None
+    requested_bytes: int | None = None
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
+
+
+def oom_card(prediction: MemoryPrediction, moment: OutOfMemory | None, remedies: Sequence[Remedy]) -> str:
+    """The explanation of an out-of-memory error, or of a trial that was predicted not to fit (`moment` None)."""
+    capacity = prediction.capacity_bytes
+    needs = f"Needs {_gib(prediction.device_bytes)}"
+    if capacity is not None:
+        needs += f", {prediction.gpu or 'the device'} has {_gib(capacity)}"
+    largest = sorted(prediction.components.items(), key=lambda part: -part[1])[:2]
+    parts = " and ".join(f"{_gib(size)} of it is {name.replace('_', ' ')}" for name, size in largest)
+    sentences = [f"{needs}; {parts}."]
+    if moment is not None:
+        sentences.insert(0, _moment_text(moment))
+    if remedies:
+        sentences.append(_remedy_text(remedies))
+    return " ".join(sentences)
+
+
+def _moment_text(moment: OutOfMemory) -> str:
+    where = f"Out of memory in {moment.phase}" + (f" at {moment.operation}" if moment.operation else "")
+    figures = [
+        f"{_gib(size)} {what}"
+        for size, what in (
+            (moment.requested_bytes, "asked for"),
+            (moment.allocated_bytes, "allocated"),
+            (moment.reserved_bytes, "reserved"),
+        )
+        if size is not None
+    ]
+    return where + (f" ({', '.join(figures)})." if figures else ".")
+
+
+def _remedy_text(remedies: Sequence[Remedy]) -> str:
+    """The single change that saves most, and the first that fits where that one does not."""
+    fitting = [remedy for remedy in remedies if remedy.fits]
+    chosen = min(fitting or remedies, key=lambda remedy: (remedy.change.count("+"), remedy.reserved_bytes))
+    end = "" if chosen.fits else ", which still does not fit"
+    return f"{chosen.change[0].upper()}{chosen.change[1:]} would bring it to {_gib(chosen.reserved_bytes)}{end}."
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"

@@ -1,0 +1,84 @@
+"""The trace of a trial's step: from the cache, from two other micro-batches, or run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from trainables.memory.timeline import MemoryTrace
+from trainables.memory.trace_cache import cache_key, load_trace, store_trace
+from trainables.models import find_model
+from trainables.records import TrialSettings
+
+Device = Literal["cpu", "cuda"]
+HOPPER_CARDS = ("h100", "h200")
+# What of the settings decides memory; the rest of them decides what is learned.
+MEMORY_FIELDS = (
+    "model",
+    "weights",
+    "micro_batch_size",
+    "sequence_length",
+    "precision",
+    "attention",
+    "loss",
+    "gradient_checkpointing",
+    "optimizer",
+    "lora_rank",
+)
+
+
+def trial_trace(settings: TrialSettings, *, device: Device, gpu: str | None = None) -> MemoryTrace:
+    """The memory events of one worker's training step. Torch is imported only where nothing is cached.
+
+    Raises: trainables.models.ModelError when the model is not known or its config cannot be had.
+    """
+    key = cache_key(trial_facts(settings, device, gpu))
+    trace = load_trace(key)
+    if trace is None:
+        trace = _run(settings, device, gpu)
+        store_trace(key, trace)
+    return trace
+
+
+def with_micro_batch(settings: TrialSettings, micro_batch_size: int) -> TrialSettings:
+    """The same settings at another micro-batch, accumulating as before."""
+    batch_size = micro_batch_size * settings.workers * settings.accumulation_steps
+    return dataclasses.replace(settings, micro_batch_size=micro_batch_size, batch_size=batch_size)
+
+
+def interpolate(small: MemoryTrace, large: MemoryTrace, small_size: int, large_size: int, size: int) -> MemoryTrace:
+    """The trace at micro-batch `size`, from those at two others.
+
+    The same operations run at every micro-batch and a tensor's bytes are a constant plus so many a sequence, so this is
+    exact wherever both traces have the same events. Raises: ValueError where they have not.
+    """
+    if small.events != large.events:
+        raise ValueError("the traces differ in their events; the step depends on the micro-batch.")
+    span = large_size - small_size
+    allocations = tuple(
+        a._replace(size_bytes=a.size_bytes + (b.size_bytes - a.size_bytes) * (size - small_size) // span)
+        for a, b in zip(small.allocations, large.allocations, strict=True)
+    )
+    return dataclasses.replace(small, allocations=allocations)
+
+
+def _run(settings: TrialSettings, device: Device, gpu: str | None) -> MemoryTrace:
+    from trainables.memory.own_step import trace_trial
+    from trainables.models import load_config
+
+    config = load_config(find_model(settings.model), settings.weights)
+    return trace_trial(settings, config, device=device, is_hopper=gpu in HOPPER_CARDS)
+
+
+def trial_facts(settings: TrialSettings, device: Device, gpu: str | None) -> dict[str, Any]:
+    """What a trace hangs on beside the programs, as plain JSON. Raises: ModelError for an unknown model."""
+    source = find_model(settings.model)
+    config = Path(source.location) / "config.json"
+    return {
+        "settings": {name: getattr(settings, name) for name in MEMORY_FIELDS},
+        "micro_batches": min(settings.accumulation_steps, 2),
+        "config": config.read_text(encoding="utf-8") if source.is_local and config.is_file() else source.location,
+        "device": device,
+        "hopper": gpu in HOPPER_CARDS,
+    }
