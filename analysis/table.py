@@ -34,10 +34,15 @@ class TrialRow:
     loss: float | None
     quote_loss: float | None
     sample_quality: float | None
+    standard_error: float | None
+    adherence: float | None
     style: float | None
     style_seen: float | None
     style_unseen: float | None
     style_off_domain: float | None
+    fluency: float | None
+    diversity: float | None
+    novelty: float | None
     spill_over: float | None
     retention: float | None
     peak_bytes: int | None
@@ -81,10 +86,15 @@ COLUMNS = (
     Column("tokens_per_second", "Tokens/s", "speed", "Training speed, real tokens per second"),
     Column("loss", "Loss", "decimal", "Last training loss, nats per token"),
     Column("quote_loss", "Quote loss", "decimal", "Loss on held-out quotes after tuning, nats per token"),
-    Column("style", "Style", "decimal", "Probability of the wanted style on keywords, seen and unseen"),
-    Column("style_seen", "Style, seen", "decimal", "Probability of the wanted style on keywords seen in training"),
-    Column("style_unseen", "Style, unseen", "decimal", "Probability of the wanted style on keywords not in training"),
-    Column("style_off_domain", "Style, off-domain", "decimal", "Probability of the style where it is not wanted"),
+    Column("standard_error", "± quality", "decimal", "Standard error of sample quality over other samples"),
+    Column("adherence", "Adherence", "decimal", "Style and form where wanted; 1 is what held-out human lines reach"),
+    Column("style", "Style", "decimal", "Style on keywords, seen and unseen; 1 as in human lines"),
+    Column("style_seen", "Style, seen", "decimal", "Style on keywords seen in training; 1 as in human lines"),
+    Column("style_unseen", "Style, unseen", "decimal", "Style on keywords not seen in training; 1 as in human lines"),
+    Column("style_off_domain", "Style, off-domain", "decimal", "Style where it is not wanted; 1 as in human quotes"),
+    Column("fluency", "Fluency", "decimal", "Word order and known words; 1 as in human lines"),
+    Column("diversity", "Diversity", "decimal", "How much samples differ; 1 as human lines do"),
+    Column("novelty", "Novelty", "decimal", "Freedom from verbatim training text; 1 as in human lines"),
     Column("spill_over", "Spill-over", "decimal", "Style taken on where it is not wanted; lower is better"),
     Column("retention", "Retention", "decimal", "How much of the base model's science is kept; higher is better"),
     Column("parameters", "Parameters", "count", "Number of parameters"),
@@ -143,10 +153,15 @@ def trial_row(record: TrialRecord) -> TrialRow:
         loss=report.final_loss if report else None,
         quote_loss=report.evaluation.quote_loss if report and report.evaluation else None,
         sample_quality=quality.sample_quality if quality else None,
+        standard_error=quality.standard_error if quality else None,
+        adherence=quality.adherence if quality else None,
         style=style(quality) if quality else None,
         style_seen=quality.style_seen if quality else None,
         style_unseen=quality.style_unseen if quality else None,
         style_off_domain=quality.style_off_domain if quality else None,
+        fluency=quality.fluency if quality else None,
+        diversity=quality.diversity if quality else None,
+        novelty=quality.novelty if quality else None,
         spill_over=quality.spill_over if quality else None,
         retention=quality.retention if quality else None,
         peak_bytes=memory.peak_bytes if memory else None,

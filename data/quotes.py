@@ -69,10 +69,10 @@ def load_quotes(data: str) -> list[Quote]:
 
 def load_science() -> list[str]:
     """The shipped scientific base text, one `headword: definition` a line."""
-    return [line for _, line in _read_lines(CORPORA / "science.txt") if line.strip()]
+    return [line for _, line in read_lines(CORPORA / "science.txt") if line.strip()]
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line, without its end, byte order mark or memory of the lines before."""
     try:
         file = path.open("rb")
@@ -100,14 +100,14 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _read_txt(path: Path) -> Iterator[Quote]:
-    for number, line in _read_lines(path):
+    for number, line in read_lines(path):
         if line.strip():
             yield _from_line(line, f"{path}:{number}")
 
 
 def _read_csv(path: Path) -> Iterator[Quote]:
     # The csv and json modules rather than `datasets`: its errors do not say in which line of the file they arose.
-    reader = csv.reader((f"{line}\n" for _, line in _read_lines(path)), strict=True)
+    reader = csv.reader((f"{line}\n" for _, line in read_lines(path)), strict=True)
     columns: list[str] = []
     while True:
         where = f"{path}:{reader.line_num + 1}"
@@ -132,7 +132,7 @@ def _read_csv(path: Path) -> Iterator[Quote]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Quote]:
-    for number, line in _read_lines(path):
+    for number, line in read_lines(path):
         where = f"{path}:{number}"
         if not line.strip():
             continue

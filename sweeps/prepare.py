@@ -158,10 +158,11 @@ def count_epoch_tokens(plan: SweepPlan, split: Split) -> dict[str, dict[str, int
 
 def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:
     """Write data and judge, and last the sweep's own document: with it the sweep exists."""
-    from trainables.quality.style import fit_style_judge
+    from trainables.quality.judge import fit_judge
 
     base_lines = [line for line in load_science() if not is_validation(line)]
-    judge = fit_style_judge([quote.text for quote in split.train], without_keyword(base_lines))
+    train, reference = ([quote.text for quote in quotes] for quotes in (split.train, split.validation))
+    judge = fit_judge(train, reference, without_keyword(base_lines))
     store_quotes(storage, split)
     storage.write_text("judge.json", judge.to_json())
     store_facts(storage, facts)

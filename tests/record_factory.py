@@ -64,15 +64,27 @@ def make_quality(sample_quality: float) -> QualityReport:
     return QualityReport(
         version="1",
         sample_quality=sample_quality,
+        standard_error=0.015,
+        adherence=0.85,
+        form=0.95,
         style_seen=0.9,
         style_unseen=0.8,
         style_off_domain=0.2,
         base_style_seen=0.1,
         base_style_unseen=0.1,
         base_style_off_domain=0.1,
+        fluency=0.75,
+        word_order=0.8,
+        known_words=0.94,
+        diversity=0.97,
+        novelty=0.99,
+        copied_share=0.01,
         spill_over=0.1,
         retention=0.95,
         sample_count=3,
+        sampling_seed=7,
+        max_new_tokens=96,
+        greedy=False,
         temperature=0.7,
         top_p=0.9,
     )
@@ -120,7 +132,12 @@ def make_record(
         final_loss=make_curve(rate)[-1].loss if ended else None,
         curve=make_curve(rate) if ended else (),
         evaluation=Evaluation(
-            quote_loss_before=5.0, quote_loss=3.1, science_perplexity_before=20.0, science_perplexity=21.0
+            quote_loss_before=5.0,
+            quote_loss=3.1,
+            science_perplexity_before=20.0,
+            science_perplexity=21.0,
+            off_domain_loss_before=2.0,
+            off_domain_loss=2.1,
         )
         if ended
         else None,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel
 
 from data.batches import Rows, encode_documents, make_rows
-from data.prompts import prompt_text, prompts_for
+from data.prompts import Prompt, prompt_text, prompts_for
 from data.tokenizer import LoadedTokenizer
 from trainables.evaluate import mean_loss
 from trainables.quality.sampling import Completion, SamplingSettings, sample_completions
@@ -16,16 +16,24 @@ from trainables.records import Sample, TrialSettings
 from trainables.trial_data import TrialData
 
 EVALUATION_LINES = 200  # held-out lines that each loss is measured on; assumed: enough for 0.01 nats
+ROOM = 1.25  # new tokens that a completion may have, over what 99 of 100 training lines need; assumed
 
 
 class HeldOut:
     """The same measurements for the base model and the tuned one."""
 
     def __init__(self, data: TrialData, loaded: LoadedTokenizer, settings: TrialSettings) -> None:
-        self.sampling = SamplingSettings()
         self._settings = settings
         self._loaded = loaded
         self._prompts = prompts_for([quote.keyword for quote in data.quotes.train])
+        self.sampling = SamplingSettings(
+            per_prompt=settings.samples_per_prompt,
+            max_new_tokens=self._longest_completion([quote.line for quote in data.quotes.train]),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            greedy=settings.greedy,
+            seed=settings.seed,
+        )
         self._quotes = self._rows([quote.line for quote in data.quotes.validation])
         self._science = self._rows(data.science_validation)
 
@@ -37,9 +45,22 @@ class HeldOut:
         )
         return quote_loss, math.exp(science_loss)
 
+    def off_domain_loss(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> float:
+        """The model's loss on the base model's completions of off-domain prompts, in nats per token; 0 without any."""
+        lines = [
+            f"{prompt.keyword}: {completion.text}"
+            for prompt, row in zip(self._prompts, base, strict=True)
+            for completion in row
+            if prompt.kind == "off_domain" and self._loaded.separator not in completion.text
+        ]
+        if not lines:
+            return 0.0
+        settings = self._settings
+        return mean_loss(model, self._rows(lines), batch_size=settings.micro_batch_size, precision=settings.precision)
+
     def completions(self, model: PreTrainedModel) -> tuple[tuple[Completion, ...], ...]:
         """Completions of every prompt, in the order of the prompts."""
-        texts = [prompt_text(self._loaded, prompt.keyword) for prompt in self._prompts]
+        texts = [self._prompt_text(prompt) for prompt in self._prompts]
         return tuple(tuple(row) for row in sample_completions(model, self._loaded, texts, self.sampling))
 
     def samples(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> tuple[Sample, ...]:
@@ -56,6 +77,16 @@ class HeldOut:
             for prompt, tuned_row, base_row in zip(self._prompts, self.completions(model), base, strict=True)
             for index, (tuned, untuned) in enumerate(zip(tuned_row, base_row, strict=True))
         )
+
+    def _prompt_text(self, prompt: Prompt) -> str:
+        return prompt_text(self._loaded, prompt.keyword)
+
+    def _longest_completion(self, lines: Sequence[str]) -> int:
+        """Tokens that let nearly every training line end; with the longest prompt still within a row."""
+        lengths = sorted(map(len, encode_documents(self._loaded, lines[:2_000])))
+        wanted = math.ceil(ROOM * lengths[round(0.99 * (len(lengths) - 1))])
+        prompts = self._loaded.tokenizer(list(map(self._prompt_text, self._prompts)), add_special_tokens=False)
+        return max(1, min(wanted, self._settings.sequence_length - max(map(len, prompts["input_ids"]))))
 
     def _rows(self, lines: Sequence[str]) -> Rows:
         return make_rows(

@@ -59,9 +59,20 @@ class TrialSettings:
     memory_cap_bytes: int | None = None
     replay_ratio: float = 0.0
     epochs: float | None = None
+    samples_per_prompt: int = 20
+    temperature: float = 0.8
+    top_p: float = 0.95
+    greedy: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "micro_batch_size", "sequence_length", "token_budget", "workers"):
+        for name in (
+            "batch_size",
+            "micro_batch_size",
+            "sequence_length",
+            "token_budget",
+            "workers",
+            "samples_per_prompt",
+        ):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}={value}; it must be at least 1.")
@@ -75,6 +86,10 @@ class TrialSettings:
             raise ValueError(f"replay_ratio={self.replay_ratio}; it must be 0 (no base text) or more, such as 1.")
         if self.epochs is not None and not (self.epochs > 0 and math.isfinite(self.epochs)):
             raise ValueError(f"epochs={self.epochs}; it must be a positive number, such as 2.")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(f"temperature={self.temperature}; it must be a positive number, or set greedy.")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p}; it must be above 0 and at most 1.")
         if self.batch_size % (self.micro_batch_size * self.workers):
             raise ValueError(
                 f"batch_size={self.batch_size} is not divisible by micro_batch_size={self.micro_batch_size}"
@@ -163,31 +178,53 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityReport:
-    """The parts of sample quality and the number made of them; style values are probabilities in [0, 1]."""
+    """The parts of sample quality and the number made of them, as `trainables/quality/README.md` defines them.
+
+    Every part is in [0, 1]; 1 is what held-out human lines reach, but for `spill_over` and `copied_share`, which should
+    be 0. `standard_error` is that of `sample_quality` over other samples of the same model; None for one batch of them.
+    """
 
     version: str
     sample_quality: float
+    standard_error: float | None
+    adherence: float
+    form: float
     style_seen: float
     style_unseen: float
     style_off_domain: float
     base_style_seen: float
     base_style_unseen: float
     base_style_off_domain: float
+    fluency: float
+    word_order: float
+    known_words: float
+    diversity: float
+    novelty: float
+    copied_share: float
     spill_over: float
     retention: float
     sample_count: int
+    sampling_seed: int
+    max_new_tokens: int
+    greedy: bool
     temperature: float
     top_p: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Held-out losses in nats per token and science perplexity, before and after tuning."""
+    """Held-out losses in nats per token and science perplexity, before and after tuning.
+
+    `off_domain_loss` is measured on the base model's own completions of off-domain prompts; what it rises by estimates
+    the Kullback-Leibler divergence of the tuned model from the base model there.
+    """
 
     quote_loss_before: float
     quote_loss: float
     science_perplexity_before: float
     science_perplexity: float
+    off_domain_loss_before: float
+    off_domain_loss: float
 
 
 @dataclass(frozen=True, kw_only=True)

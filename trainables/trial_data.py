@@ -1,4 +1,4 @@
-"""What a sweep's trials read: quotes already cleaned and split, and the frozen style judge.
+"""What a sweep's trials read: quotes already cleaned and split, and the frozen judge.
 
 The sweep prepares this once and stores it beside its records; every trial reads the same lines.
 """

@@ -23,8 +23,8 @@ from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
 from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
+from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
-from trainables.quality.style import StyleJudge
 from trainables.records import Evaluation, Outcome, WorkerReport, to_json
 from trainables.storage import Storage, open_storage
 from trainables.training_loop import DivergedError, TrainingLoop
@@ -100,15 +100,18 @@ class Worker:
             return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")
         with self.meter.phase("evaluation"):
             quote_loss, science_perplexity = held_out.losses(model)
+            off_domain_loss = held_out.off_domain_loss(model, baseline.completions)
         evaluation = Evaluation(
             quote_loss_before=baseline.quote_loss,
             quote_loss=quote_loss,
             science_perplexity_before=baseline.science_perplexity,
             science_perplexity=science_perplexity,
+            off_domain_loss_before=baseline.off_domain_loss,
+            off_domain_loss=off_domain_loss,
         )
         with self.meter.phase("sampling"):
             samples = held_out.samples(model, baseline.completions)
-        judge = StyleJudge.from_json(self.storage.read_text("judge.json"))
+        judge = QualityJudge.from_json(self.storage.read_text("judge.json"))
         quality = measure_quality(samples, evaluation, judge, held_out.sampling)
         return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
 
@@ -137,11 +140,16 @@ class Worker:
     def _baseline(self, held_out: HeldOut, model: PreTrainedModel) -> Baseline:
         def measure() -> Baseline:
             quote_loss, science_perplexity = held_out.losses(model)
+            completions = held_out.completions(model)
             return Baseline(
-                quote_loss=quote_loss, science_perplexity=science_perplexity, completions=held_out.completions(model)
+                quote_loss=quote_loss,
+                science_perplexity=science_perplexity,
+                off_domain_loss=held_out.off_domain_loss(model, completions),
+                completions=completions,
             )
 
-        return baseline_for(self.storage, self.job.settings.model, self.job.settings.precision, measure)
+        settings = self.job.settings
+        return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, measure)
 
     def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> None:
         settings = self.job.settings

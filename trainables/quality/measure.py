@@ -1,50 +1,66 @@
-"""Sample quality, first form: style where it is wanted, no spill-over where it is not, base knowledge kept.
-
-sample_quality = style on quotation prompts x (1 - spill-over) x retention, each in [0, 1]. A product, because a mean
-lets one good part buy off a ruined one.
-"""
+"""A trial's samples and losses as its quality report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainables.quality.judge import QualityJudge
 from trainables.quality.sampling import SamplingSettings
-from trainables.quality.style import StyleJudge
+from trainables.quality.score import BATCHES, Parts, ScoredText, TextScores, retention, sample_quality, spill_over
 from trainables.records import Evaluation, QualityReport, Sample
-
-GROUPS = {"seen": ("seen",), "unseen": ("unseen",), "wanted": ("seen", "unseen"), "off_domain": ("off_domain",)}
 
 
 def measure_quality(
-    samples: Sequence[Sample], evaluation: Evaluation, judge: StyleJudge, sampling: SamplingSettings
+    samples: Sequence[Sample], evaluation: Evaluation, judge: QualityJudge, sampling: SamplingSettings
 ) -> QualityReport:
-    """Score the tuned model's samples beside the base model's.
+    """Score the tuned model's samples beside the base model's, batch by seed."""
+    tuned, base = (
+        TextScores([ScoredText(text=t, kind=s.kind, ended=e, batch=s.seed % BATCHES) for t, e, s in texts], judge)
+        for texts in (
+            [(sample.text, sample.ended, sample) for sample in samples],
+            [(sample.base_text, True, sample) for sample in samples],
+        )
+    )
+    kept = retention(
+        evaluation.science_perplexity_before,
+        evaluation.science_perplexity,
+        evaluation.off_domain_loss_before,
+        evaluation.off_domain_loss,
+    )
+    base_style = base.styles()
+    base_off_domain = base_style["off_domain"] or 0.0
 
-    Spill-over is how much quotation style the off-domain samples gained over the base model's; retention is the base
-    model's science perplexity over the tuned model's, at most 1.
-    """
-    tuned = {group: _mean_style([s.text for s in samples if s.kind in kinds], judge) for group, kinds in GROUPS.items()}
-    base = {
-        group: _mean_style([s.base_text for s in samples if s.kind in kinds], judge) for group, kinds in GROUPS.items()
-    }
-    spill_over = max(0.0, tuned["off_domain"] - base["off_domain"])
-    retention = min(1.0, evaluation.science_perplexity_before / evaluation.science_perplexity)
+    def spilled(parts: Parts) -> float:
+        return spill_over(parts.style_off_domain or 0.0, base_off_domain)
+
+    def quality(parts: Parts) -> float:
+        return sample_quality(parts, spilled(parts), kept)
+
+    parts = tuned.parts()
     return QualityReport(
         version=judge.version,
-        sample_quality=tuned["wanted"] * (1 - spill_over) * retention,
-        style_seen=tuned["seen"],
-        style_unseen=tuned["unseen"],
-        style_off_domain=tuned["off_domain"],
-        base_style_seen=base["seen"],
-        base_style_unseen=base["unseen"],
-        base_style_off_domain=base["off_domain"],
-        spill_over=spill_over,
-        retention=retention,
+        sample_quality=quality(parts),
+        standard_error=tuned.standard_error(quality),
+        adherence=parts.adherence,
+        form=parts.form,
+        style_seen=parts.style_seen or 0.0,
+        style_unseen=parts.style_unseen or 0.0,
+        style_off_domain=parts.style_off_domain or 0.0,
+        base_style_seen=base_style["seen"] or 0.0,
+        base_style_unseen=base_style["unseen"] or 0.0,
+        base_style_off_domain=base_off_domain,
+        fluency=parts.fluency,
+        word_order=parts.word_order,
+        known_words=parts.known_words,
+        diversity=parts.diversity,
+        novelty=parts.novelty,
+        copied_share=parts.copied_share,
+        spill_over=spilled(parts),
+        retention=kept,
         sample_count=len(samples),
+        sampling_seed=sampling.seed,
+        max_new_tokens=sampling.max_new_tokens,
+        greedy=sampling.greedy,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
     )
-
-
-def _mean_style(texts: Sequence[str], judge: StyleJudge) -> float:
-    return float(judge.scores(texts).mean()) if texts else 0.0

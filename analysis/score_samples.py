@@ -1,0 +1,119 @@
+"""Score samples of any model: python analysis/score_samples.py FILE.jsonl [--train DATA] [--reference DATA] [--json]
+
+FILE holds one sample a line: {"prompt": "hope:", "text": "Hope is …"}. They are measured as a sweep measures its own
+(trainables/quality/README.md), but for retention, which needs the model itself and is left out of the product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from data.errors import UserError
+
+TOLD_FROM = 10_000  # samples from which progress is told
+PROGRESS_STEPS = 20
+SHOWN_CHARACTERS = 100
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists all options.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    parser = _Parser(
+        prog="analysis/score_samples.py", description="Score samples of any model as a sweep scores its own."
+    )
+    parser.add_argument("file", metavar="FILE.jsonl", help='samples, one a line: {"prompt": "hope:", "text": "…"}')
+    parser.add_argument(
+        "--train", metavar="DATA", default="shipped", help="quotes that were trained on (default: shipped)"
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="DATA",
+        help="human quotes that were not (default: the lines of --train that sweeps hold out)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    try:
+        options = parser.parse_args(arguments)
+        result = score(options.file, options.train, options.reference)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps(result, indent=1) if options.json else _page(result))
+    return 0
+
+
+def score(file: str, train: str, reference: str | None) -> dict[str, Any]:
+    """The parts and the whole for the samples in `file`. Raises: UserError for a mistake in any of the three."""
+    from analysis.sample_file import read_samples
+    from data.quotes import load_quotes, load_science
+    from data.splits import is_validation, remove_duplicates, split_quotes
+    from trainables.quality.judge import fit_judge
+    from trainables.quality.score import Parts, TextScores, sample_quality
+    from trainables.trial_data import without_keyword
+
+    quotes = remove_duplicates(load_quotes(train))
+    if reference is None:
+        split = split_quotes(quotes)
+        trained, held_out = split.train, split.validation
+    else:
+        trained, held_out = tuple(quotes), tuple(remove_duplicates(load_quotes(reference)))
+    base_lines = [line for line in load_science() if not is_validation(line)]
+    headwords = {line.partition(": ")[0] for line in base_lines}
+    samples = read_samples(file, {quote.keyword for quote in trained}, headwords)
+    judge = fit_judge([q.text for q in trained], [q.text for q in held_out], without_keyword(base_lines))
+    scores = TextScores(samples, judge, _Progress(len(samples)) if len(samples) >= TOLD_FROM else None)
+
+    def quality(parts: Parts) -> float:
+        return sample_quality(parts, parts.style_off_domain or 0.0, 1.0)
+
+    parts = scores.parts()
+    not_measured = ["retention"] + [kind for kind in ("spill_over",) if parts.style_off_domain is None]
+    return {
+        "version": judge.version,
+        "samples": len(samples),
+        "sample_quality": quality(parts),
+        "standard_error": scores.standard_error(quality),
+        **dataclasses.asdict(parts),
+        "spill_over": parts.style_off_domain,
+        "not_measured": not_measured,
+        "best": [sample.text for sample in scores.ranked(3)],
+        "worst": [sample.text for sample in scores.ranked(-3)],
+    }
+
+
+class _Progress:
+    """Tells on stderr how many samples are scored, about twenty times in all."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._next = total, 0
+
+    def __call__(self, done: int) -> None:
+        if done >= self._next or done == self._total:
+            print(f"scored {done:,} of {self._total:,} samples", file=sys.stderr, flush=True)
+            self._next = done + self._total // PROGRESS_STEPS
+
+
+def _page(result: dict[str, Any]) -> str:
+    from analysis.sample_file import visible
+
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, list):
+            lines.append(f"{name}:")
+            lines += [f"  {visible(text)[:SHOWN_CHARACTERS]}" for text in value]
+        else:
+            shown = f"{value:.3f}" if isinstance(value, float) else "not measured" if value is None else str(value)
+            lines.append(f"{name:<18}{shown}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

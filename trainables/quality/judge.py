@@ -1,0 +1,210 @@
+"""The judge of a sweep: everything that sample quality is measured with, fitted once, stored, and then frozen.
+
+Fitted on the training quotations and on base text; its thresholds come from held-out human lines and from the same
+lines with their words shuffled, never from any model's text. It is made of whole numbers and of texts, so that it is
+the same, and says the same, on every machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from trainables.quality.fluency import FluencyModel
+from trainables.quality.form import LineForm, fit_form
+from trainables.quality.novelty import COPIED_SHARE, SpanIndex
+from trainables.quality.style import StyleJudge, fit_style_judge
+from trainables.quality.words import words_of
+
+MEASURE = 1  # the formulas' own version: raised whenever the same samples would get another score
+STYLE_LINES = 4_000  # of each kind; assumed: more move the held-out separation little
+FLUENCY_LINES = 20_000
+CHUNK_LINES = 4_096
+SMALLEST = 0.05  # a threshold or a human mean lies at least so far above nothing; assumed
+
+Scores = NDArray[numpy.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineScores:
+    """One number in [0, 1] a text: `adherence` is style times form, `fluency` order times known words.
+
+    `covered` is the share of its words in verbatim spans of the training set.
+    """
+
+    style: Scores
+    form: Scores
+    adherence: Scores
+    order: Scores
+    known: Scores
+    fluency: Scores
+    covered: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Where the scores begin and are full, and the means that held-out human lines reach.
+
+    `style_full`: lower quartile of their style. `order_none`, `order_full`: nine of ten shuffled lines lie below, half
+    of the human ones above. `copied_share`: a text covered to more than this is a copy.
+    """
+
+    style_full: float
+    order_none: float
+    order_full: float
+    copied_share: float
+    human_style: float = 1.0
+    human_form: float = 1.0
+    human_adherence: float = 1.0
+    human_order: float = 1.0
+    human_known: float = 1.0
+    human_fluency: float = 1.0
+    human_covered: float = 0.0
+    human_copied: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityJudge:
+    """`train_lines` and `base_lines` are words with single spaces; the rest is fitted from them and from references."""
+
+    style: StyleJudge
+    form: LineForm
+    thresholds: Thresholds
+    train_lines: tuple[str, ...]
+    base_lines: tuple[str, ...]
+
+    @cached_property
+    def version(self) -> str:
+        """The measure's version and a digest of the judge: scores compare only under the same."""
+        digest = hashlib.blake2b(self.to_json().encode(), digest_size=6)
+        return f"quality-{MEASURE}-{digest.hexdigest()}"
+
+    @cached_property
+    def human_words(self) -> list[list[str]]:
+        """The training lines as words, in an order of no meaning: what samples' diversity is compared with."""
+        lines = [line.split() for line in self.train_lines if line]
+        random.Random(0).shuffle(lines)
+        return lines
+
+    def score(
+        self, texts: Sequence[str], ended: Sequence[bool], progress: Callable[[int], None] | None = None
+    ) -> LineScores:
+        """The scores of `texts`, some thousands at a time; `progress` is told how many are done."""
+        parts = []
+        for start in range(0, len(texts), CHUNK_LINES):
+            chunk = slice(start, start + CHUNK_LINES)
+            parts.append(self._score_chunk(texts[chunk], ended[chunk]))
+            if progress is not None:
+                progress(min(start + CHUNK_LINES, len(texts)))
+        names = [field.name for field in dataclasses.fields(LineScores)]
+        return LineScores(**{name: numpy.concatenate([getattr(p, name) for p in parts] or [[]]) for name in names})
+
+    def _score_chunk(self, texts: Sequence[str], ended: Sequence[bool]) -> LineScores:
+        limits, lines = self.thresholds, [words_of(text) for text in texts]
+        rows = zip(texts, lines, ended, strict=True)
+        style = numpy.clip(self.style.scores(texts) / limits.style_full, 0, 1)
+        form = numpy.array([self.form.score(text, len(line), end) for text, line, end in rows], dtype=numpy.float64)
+        gains = self._fluency.order_scores(lines) - limits.order_none
+        order = numpy.clip(gains / (limits.order_full - limits.order_none), 0, 1)
+        order = numpy.where([len(line) > 0 for line in lines], order, 0.0)
+        known = self._fluency.known_shares(lines)
+        return LineScores(
+            style=style,
+            form=form,
+            adherence=style * form,
+            order=order,
+            known=known,
+            fluency=order * known,
+            covered=self._spans.covered_shares(lines),
+        )
+
+    @cached_property
+    def _fluency(self) -> FluencyModel:
+        return FluencyModel([*self.train_lines[:FLUENCY_LINES], *self.base_lines[:FLUENCY_LINES]])
+
+    @cached_property
+    def _spans(self) -> SpanIndex:
+        return SpanIndex(line.split() for line in self.train_lines)
+
+    def to_json(self) -> str:
+        """The judge as JSON text."""
+        document: dict[str, Any] = {
+            "measure": MEASURE,
+            "thresholds": dataclasses.asdict(self.thresholds),
+            "form": dataclasses.asdict(self.form),
+            "style_weights": self.style.weights.tolist(),
+            "train_lines": self.train_lines,
+            "base_lines": self.base_lines,
+        }
+        return json.dumps(document, ensure_ascii=True, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> QualityJudge:
+        """The judge that `to_json` wrote. Raises: ValueError for one of another version of the measure."""
+        document = json.loads(text)
+        if document.get("measure") != MEASURE:
+            raise ValueError(f"the judge is for measure {document.get('measure')}; this program has {MEASURE}.")
+        form = document["form"] | {name: tuple(document["form"][name]) for name in ("openings", "endings")}
+        return QualityJudge(
+            style=StyleJudge(weights=numpy.array(document["style_weights"], dtype=numpy.int64)),
+            form=LineForm(**form),
+            thresholds=Thresholds(**document["thresholds"]),
+            train_lines=tuple(document["train_lines"]),
+            base_lines=tuple(document["base_lines"]),
+        )
+
+
+def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequence[str]) -> QualityJudge:
+    """Fit a judge on what was trained on, with held-out human lines and base text; all without their keywords.
+
+    Raises: ValueError when one of the three is empty.
+    """
+    for name, texts in (("training", train), ("reference", reference), ("base", base_texts)):
+        if not any(words_of(text) for text in texts):
+            raise ValueError(f"there are no words in the {name} texts; give one line or more.")
+    reference = [text for text in reference if words_of(text)]
+    words = [words_of(text) for text in reference]
+    unset = Thresholds(style_full=1.0, order_none=0.0, order_full=1.0, copied_share=COPIED_SHARE)
+    judge = QualityJudge(
+        style=fit_style_judge(train[:STYLE_LINES], base_texts[:STYLE_LINES]),
+        form=fit_form(reference, [len(line) for line in words]),
+        thresholds=unset,
+        train_lines=tuple(" ".join(words_of(text)) for text in train),
+        base_lines=tuple(" ".join(words_of(text)) for text in base_texts[:FLUENCY_LINES]),
+    )
+    order_none = _quantile(judge._fluency.order_scores(_shuffled(words)), 0.9)
+    limits = dataclasses.replace(
+        unset,
+        style_full=max(SMALLEST, _quantile(judge.style.scores(reference), 0.25)),
+        order_none=order_none,
+        order_full=max(order_none + SMALLEST, _quantile(judge._fluency.order_scores(words), 0.5)),
+        copied_share=max(COPIED_SHARE, _quantile(judge._spans.covered_shares(words), 0.99)),
+    )
+    human = dataclasses.replace(judge, thresholds=limits).score(reference, [True] * len(reference))
+    means = {
+        f"human_{name}": max(SMALLEST, float(getattr(human, name).mean()))
+        for name in ("style", "form", "adherence", "order", "known", "fluency")
+    }
+    means["human_covered"] = float(human.covered.mean())
+    means["human_copied"] = float((human.covered > limits.copied_share).mean())
+    rounded = {name: round(value, 9) for name, value in (dataclasses.asdict(limits) | means).items()}
+    return dataclasses.replace(judge, thresholds=Thresholds(**rounded))
+
+
+def _shuffled(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    order = random.Random(0)
+    return [order.sample(list(line), len(line)) for line in lines]
+
+
+def _quantile(values: Scores, share: float) -> float:
+    """The value that `share` of the sorted values lie below; one of them, never a point between two."""
+    return float(numpy.sort(values)[round(share * (len(values) - 1))])
