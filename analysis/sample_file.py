@@ -44,7 +44,8 @@ def read_samples(path: str, train_keywords: Collection[str], base_headwords: Col
         default = "seen" if keyword in seen else "off_domain" if keyword in off_domain else "unseen"
         samples.append(
             ScoredText(
-                text=_without_frame(text, prompt)[:LONGEST_TEXT],
+                # Half of a surrogate pair can come out of JSON, but no tool that counts bytes takes it.
+                text=_without_frame(text, prompt)[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8"),
                 kind=document.get("kind", default),
                 ended=document.get("ended", True),
                 batch=number_of[keyword] % BATCHES,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -49,7 +50,8 @@ def fit_style_judge(quotes: Sequence[str], base_texts: Sequence[str]) -> StyleJu
 def _ngrams(texts: Sequence[str]) -> csr_matrix:
     from sklearn.feature_extraction.text import HashingVectorizer
 
+    plain: Any = None  # pyright takes the default, "l2", for the only type allowed
     vectorizer = HashingVectorizer(
-        analyzer="char_wb", ngram_range=NGRAM_RANGE, n_features=FEATURES, alternate_sign=False, norm=None
+        analyzer="char_wb", ngram_range=NGRAM_RANGE, n_features=FEATURES, alternate_sign=False, norm=plain
     )
-    return csr_matrix(vectorizer.transform(texts)).astype(numpy.int64)
+    return csr_matrix(vectorizer.transform(texts), dtype=numpy.int64)
