@@ -53,8 +53,10 @@ def allowed_settings(draw: st.DrawFn) -> TrialSettings:
     sizes["lora_rank"] = draw(st.integers(0, 64))
     sizes["memory_cap_bytes"] = draw(st.none() | st.integers(1, 2**40))
     sizes["learning_rate"] = draw(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
-    sizes["replay_ratio"] = draw(st.floats(min_value=0, allow_infinity=False))
-    sizes["epochs"] = draw(st.none() | st.floats(min_value=0, exclude_min=True, allow_infinity=False))
+    positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+    sizes["replay_ratio"], sizes["epochs"] = draw(st.floats(0, 100)), draw(st.none() | positive)
+    sizes["samples_per_prompt"] = draw(st.integers(1, 1000))
+    sizes["temperature"], sizes["top_p"] = draw(positive), draw(st.floats(0, 1, exclude_min=True))
     return TrialSettings(**(fields | sizes))
 
 
