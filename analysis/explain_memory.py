@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
 from trainables.models import GALACTICA_SHAPES
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.front import DIRECTIONS, OBJECTIVES
-from trainables import records
+from trainables.record_json import from_json
 from trainables.records import TrialRecord
 from trainables.storage import Storage, StorageError, open_storage
 
@@ -93,7 +93,7 @@ def _read_records(storage: Storage) -> list[TrialRecord | str]:
 def _read_record(storage: Storage, folder: str) -> TrialRecord | str:
     path = f"trials/{folder}/record.json"
     try:
-        return records.from_json(storage.read_text(path))
+        return from_json(storage.read_text(path))
     except FileNotFoundError:
         return f"{path}: not written; the trial is still running or was cut off."
     except (OSError, ValueError, TypeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data.errors import UserError
 from trainables.memory.timeline import COMPONENTS, MemoryTrace
 from trainables.memory.trial_trace import trial_trace
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 GIB = 2**30
 MOST_POINTS = 2000  # more than a screen is wide; each keeps the highest level it stands for

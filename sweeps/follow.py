@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from sweeps.layout import SweepFacts, load_record
 from trainables.job import progress_path
-from trainables.records import CurvePoint, TrialRecord, TrialSettings
+from trainables.records import CurvePoint, TrialRecord
+from trainables.settings import TrialSettings
 from trainables.storage import Storage
 
 LOCAL_POLL_SECONDS = 0.5

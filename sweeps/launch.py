@@ -20,7 +20,8 @@ from sweeps.prepare import Prepared, prepare_new, prepare_resumed
 from sweeps.questions import QUESTIONS
 from sweeps.space import space_size, starting_points, to_settings
 from sweeps.tracking import WandbTracker, choose_mode
-from trainables.records import Outcome, Provenance, TrialRecord, TrialSettings
+from trainables.records import Outcome, Provenance, TrialRecord
+from trainables.settings import TrialSettings
 
 MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.plan import SweepPlan
-from trainables.records import TrialRecord, from_json, to_json
+from trainables.record_json import from_json, to_json
+from trainables.records import TrialRecord
 from trainables.storage import Storage
 
 SWEEP_FILE = "sweep.json"

@@ -14,7 +14,8 @@ from rich.text import Text
 from analysis.front import pareto_front
 from analysis.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
 from sweeps.questions import BATCH_MEMORY, Question
-from trainables.records import CurvePoint, TrialRecord, TrialSettings
+from trainables.records import CurvePoint, TrialRecord
+from trainables.settings import TrialSettings
 
 SETTING_CELLS: dict[str, Callable[[TrialSettings], str]] = {
     "size": lambda settings: settings.model,

@@ -15,7 +15,7 @@ from sweeps.options import CommonOptions, OptionsError
 from sweeps.questions import BATCH_MEMORY, FLAGS, VALUES, Question
 from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
 from trainables.models import find_model
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
 

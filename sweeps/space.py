@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.plan import SweepPlan
 from sweeps.questions import QUESTIONS, VALUES
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

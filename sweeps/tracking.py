@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from analysis.table import rate_text
 from sweeps.layout import SweepFacts
-from trainables.records import CurvePoint, TrialRecord, TrialSettings
+from trainables.records import CurvePoint, TrialRecord
+from trainables.settings import TrialSettings
 from trainables.storage import Storage
 
 Mode = Literal["online", "offline", "disabled"]

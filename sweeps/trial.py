@@ -17,15 +17,9 @@ from trainables.memory.oom_card import oom_card
 from trainables.memory.predict import predict
 from trainables.memory.remedies import remedies
 from trainables.models import find_model, tokenizer_location
-from trainables.records import (
-    MemoryPrediction,
-    Outcome,
-    Provenance,
-    TrialRecord,
-    TrialSettings,
-    WorkerReport,
-    report_from_json,
-)
+from trainables.record_json import report_from_json
+from trainables.records import MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
+from trainables.settings import TrialSettings
 from trainables.storage import Storage, open_storage
 
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from trainables import records
+from trainables.record_json import to_json
 from trainables.records import (
     CurvePoint,
     Evaluation,
@@ -19,9 +19,9 @@ from trainables.records import (
     QualityReport,
     Sample,
     TrialRecord,
-    TrialSettings,
     WorkerReport,
 )
+from trainables.settings import TrialSettings
 from trainables.storage import open_storage
 
 MIB = 2**20
@@ -201,5 +201,5 @@ def write_sweep(folder: Path, made: list[TrialRecord], name: str = "made-up", **
     }
     storage.write_text("sweep.json", json.dumps(document | facts))
     for record in made:
-        storage.write_text(f"trials/{record.trial_id}/record.json", records.to_json(record))
+        storage.write_text(f"trials/{record.trial_id}/record.json", to_json(record))
     return str(folder)

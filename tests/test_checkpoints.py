@@ -14,7 +14,8 @@ from data.batches import Rows, make_rows
 from trainables.checkpoints import Progress
 from trainables.memory.meter import MemoryMeter
 from trainables.models import galactica_config
-from trainables.records import CurvePoint, TrialSettings
+from trainables.records import CurvePoint
+from trainables.settings import TrialSettings
 from trainables.training_loop import TrainingLoop
 
 SMALL = {"vocab_size": 52, "hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 32}

@@ -17,7 +17,8 @@ from sweeps.layout import SweepFacts, store_proposal, store_record
 from sweeps.options import SweepOptions
 from sweeps.plan import Device, make_plan
 from trainables.job import progress_path
-from trainables.records import CurvePoint, Outcome, TrialRecord, TrialSettings
+from trainables.records import CurvePoint, Outcome, TrialRecord
+from trainables.settings import TrialSettings
 from trainables.storage import Storage, open_storage
 
 FACTS = SweepFacts(

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 from trainables.memory.closed_form import step_memory
 from trainables.memory.own_step import trace_trial
 from trainables.models import GALACTICA_SHAPES, find_model, galactica_config, load_config, model_shape
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 GRID = list(itertools.product(("fp32", "bf16-amp", "bf16"), ("sdpa", "eager"), (False, True), ("hf", "fused")))
 

@@ -15,7 +15,7 @@ from trainables.memory.own_step import trace_trial
 from trainables.memory.timeline import MemoryTrace
 from trainables.memory.trace import Recorder, trace
 from trainables.models import apply_levers
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
 
 RANDOM_STATE_BYTES = 5056  # torch.get_rng_state(): what checkpointing keeps of each layer, and no tracer sees

@@ -23,7 +23,7 @@ from trainables.models import (
     model_shape,
     tokenizer_location,
 )
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 from trainables.training_loop import TrainingLoop
 
 SMALL = {"vocab_size": 52, "hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 32}

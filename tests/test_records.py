@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_factory import make_record
 
-from trainables.records import Outcome, TrialRecord, TrialSettings, WorkerReport, from_json, report_from_json, to_json
+from trainables.record_json import from_json, report_from_json, to_json
+from trainables.records import Outcome, TrialRecord, WorkerReport
+from trainables.settings import TrialSettings
 
 PLAIN = {
     int: st.integers(),

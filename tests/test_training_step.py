@@ -14,7 +14,7 @@ from transformers import OPTForCausalLM
 from data.batches import Batch, Rows, collate, make_rows
 from trainables.memory.meter import MemoryMeter
 from trainables.models import galactica_config
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 from trainables.training_loop import DivergedError, TrainingLoop
 from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
 

@@ -12,7 +12,8 @@ from data.prompts import Prompt, prompt_text, prompts_for
 from data.tokenizer import LoadedTokenizer
 from trainables.evaluate import mean_loss
 from trainables.quality.sampling import Completion, SamplingSettings, sample_completions
-from trainables.records import Sample, TrialSettings
+from trainables.records import Sample
+from trainables.settings import TrialSettings
 from trainables.trial_data import TrialData
 
 EVALUATION_LINES = 200  # held-out lines that each loss is measured on; assumed: enough for 0.01 nats

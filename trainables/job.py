@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import UserError
 from trainables.memory.closed_form import ModelShape
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 if TYPE_CHECKING:
     import torch

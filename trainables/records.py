@@ -5,15 +5,11 @@ One `TrialRecord` is one JSON document, the only source of truth about a trial. 
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json
-import math
-import types
-import typing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
+
+from trainables.settings import TrialSettings
 
 SCHEMA_VERSION = 1
 
@@ -29,77 +25,15 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialSettings:
-    """Everything that decides what one trial computes.
+class FailureKind(StrEnum):
+    """What took a trial down other than its own settings. All but `bug` are tried again."""
 
-    `batch_size` is sequences per optimizer step; `micro_batch_size` is sequences on one device at once.
-    `token_budget` is the number of real (not padding) tokens trained on. `replay_ratio` is how many documents of base
-    text stand beside each quote. `epochs` is how often each document is then read, where the budget was made from it.
-    `lora_rank` 0 trains every weight.
-    """
-
-    model: str
-    batch_size: int
-    micro_batch_size: int
-    learning_rate: float
-    sequence_length: int
-    token_budget: int
-    seed: int = 0
-    data: str = "shipped"
-    weights: Literal["pretrained", "random"] = "pretrained"
-    layout: Literal["packed", "padded"] = "packed"
-    precision: Literal["fp32", "bf16-amp", "fp16-amp", "bf16"] = "fp32"
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    loss: Literal["hf", "fused"] = "hf"
-    gradient_checkpointing: bool = False
-    optimizer: Literal["adamw", "adamw-8bit", "sgd"] = "adamw"
-    lora_rank: int = 0
-    workers: int = 1
-    memory_cap_bytes: int | None = None
-    replay_ratio: float = 0.0
-    epochs: float | None = None
-    samples_per_prompt: int = 20
-    temperature: float = 0.8
-    top_p: float = 0.95
-    greedy: bool = False
-
-    def __post_init__(self) -> None:
-        for name in (
-            "batch_size",
-            "micro_batch_size",
-            "sequence_length",
-            "token_budget",
-            "workers",
-            "samples_per_prompt",
-        ):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"{name}={value}; it must be at least 1.")
-        if self.lora_rank < 0:
-            raise ValueError(f"lora_rank={self.lora_rank}; it must be at least 1, or 0 to train every weight.")
-        if self.memory_cap_bytes is not None and self.memory_cap_bytes < 1:
-            raise ValueError(f"memory_cap_bytes={self.memory_cap_bytes}; it must be at least 1, or None for no cap.")
-        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise ValueError(f"learning_rate={self.learning_rate}; it must be a positive number, such as 1e-3.")
-        if not (self.replay_ratio >= 0 and math.isfinite(self.replay_ratio)):
-            raise ValueError(f"replay_ratio={self.replay_ratio}; it must be 0 (no base text) or more, such as 1.")
-        if self.epochs is not None and not (self.epochs > 0 and math.isfinite(self.epochs)):
-            raise ValueError(f"epochs={self.epochs}; it must be a positive number, such as 2.")
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature={self.temperature}; it must be a positive number, or set greedy.")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p={self.top_p}; it must be above 0 and at most 1.")
-        if self.batch_size % (self.micro_batch_size * self.workers):
-            raise ValueError(
-                f"batch_size={self.batch_size} is not divisible by micro_batch_size={self.micro_batch_size}"
-                f" x workers={self.workers}; choose a micro-batch that divides the batch."
-            )
-
-    @property
-    def accumulation_steps(self) -> int:
-        """Micro-batches that one worker accumulates before an optimizer step."""
-        return self.batch_size // (self.micro_batch_size * self.workers)
+    WORKER_LOST = "worker_lost"
+    NODE_LOST = "node_lost"
+    SPOT_TAKEN = "spot_taken"
+    NCCL = "nccl"
+    STORAGE = "storage"
+    BUG = "bug"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +41,8 @@ class MemoryPrediction:
     """Peak memory of one worker as predicted before launch; never a measurement.
 
     `components` sums to `allocated_bytes`. `low_bytes` to `high_bytes` is where the device figure is expected.
-    `version` names what predicted: the programs that a prediction hangs on.
+    `version` names what predicted: the programs that a prediction hangs on. `correction_bytes` is what the sweep's
+    finished trials added to `reserved_bytes`, within it.
     """
 
     allocated_bytes: int
@@ -123,6 +58,7 @@ class MemoryPrediction:
     low_bytes: int | None = None
     high_bytes: int | None = None
     version: str | None = None
+    correction_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +78,10 @@ class PhaseMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryReport:
-    """Measured memory of one worker. `counter` says what `peak_bytes` counts; CUDA figures are null without CUDA."""
+    """Measured memory of one worker. `counter` says what `peak_bytes` counts; CUDA figures are null without CUDA.
+
+    `components` is what lived at the peak of the probe step, by the names that the prediction has.
+    """
 
     counter: Literal["cuda_reserved", "cpu_probe_tensor_bytes"]
     peak_bytes: int
@@ -152,6 +91,27 @@ class MemoryReport:
     free_at_start_bytes: int | None
     capacity_bytes: int | None
     phases: tuple[PhaseMemory, ...]
+    components: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfMemory:
+    """The moment at which memory ran out: what was asked for, and what was taken already, in bytes."""
+
+    phase: str
+    operation: str | None = None
+    requested_bytes: int | None = None
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interruption:
+    """What ended an attempt at a trial that was then tried again from its checkpoint."""
+
+    kind: FailureKind
+    error: str
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +206,7 @@ class WorkerReport:
     quality: QualityReport | None = None
     quality_absent_reason: str | None = None
     samples: tuple[Sample, ...] = ()
+    out_of_memory: OutOfMemory | None = None
     error: str | None = None
 
 
@@ -266,7 +227,9 @@ class TrialRecord:
     """One trial, whole.
 
     `prediction` is for the device that trains; on a CPU `card_prediction` stands beside it, for the card named.
-    `memory_explanation` says why there was no room, where there was none.
+    `memory_explanation` says why there was no room, where there was none. `failure` says what took a failed trial
+    down, `interruptions` what was survived. `gpu_seconds` are those that its workers held GPUs, over all attempts;
+    `price` is their cost in the currency of --price-per-gpu-hour.
     """
 
     trial_id: str
@@ -281,71 +244,8 @@ class TrialRecord:
     provenance: Provenance
     started_at: str
     seconds: float
+    failure: FailureKind | None = None
+    interruptions: tuple[Interruption, ...] = ()
+    gpu_seconds: float = 0.0
+    price: float | None = None
     schema_version: int = SCHEMA_VERSION
-
-
-def to_json(record: Any) -> str:
-    """A dataclass of this module as JSON text; not-a-number and infinities are refused, as JSON has none."""
-    return json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False, ensure_ascii=False)
-
-
-def from_json(text: str) -> TrialRecord:
-    """The record in `text`.
-
-    Raises: ValueError when the text is not a record of this schema, saying which field is wrong.
-    """
-    document = json.loads(text)
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version!r}; this program reads {SCHEMA_VERSION}.")
-    return _build(TrialRecord, document, "record")
-
-
-def report_from_json(text: str) -> WorkerReport:
-    """The worker's report in `text`. Raises: ValueError, as `from_json`."""
-    return _build(WorkerReport, json.loads(text), "report")
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Build `kind` (a dataclass, tuple, union or plain type) from parsed JSON, naming the field that does not match."""
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} is {type(value).__name__}; an object was expected.")
-        hints = _hints(kind)
-        unknown = set(value) - set(hints)
-        if unknown:
-            raise ValueError(f"{where} has unknown fields {sorted(unknown)}; known: {sorted(hints)}.")
-        try:
-            return kind(**{name: _build(hints[name], item, f"{where}.{name}") for name, item in value.items()})
-        except TypeError as error:
-            raise ValueError(f"{where}: {error}") from None
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return _build(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where} is {type(value).__name__}; a list was expected.")
-        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} is {type(value).__name__}; an object was expected.")
-        return {name: _build(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
-    if origin is Literal:
-        if value not in arguments:
-            raise ValueError(f"{where} is {value!r}; known: {', '.join(arguments)}.")
-        return value
-    if kind is Outcome:
-        if value not in tuple(Outcome):
-            raise ValueError(f"{where} is {value!r}; known: {', '.join(Outcome)}.")
-        return Outcome(value)
-    if kind is float and isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} is {value!r}; a finite number was expected.")
-    if kind in _PLAIN and (not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind is not bool)):
-        raise ValueError(f"{where} is {value!r}; {kind.__name__} was expected.")
-    return value
-
-
-_PLAIN: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
-_hints = functools.cache(typing.get_type_hints)

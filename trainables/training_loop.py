@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 from data.batches import Batch, Rows, StepPlan, collate
 from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trainables.memory.meter import MemoryMeter
-from trainables.records import CurvePoint, TrialSettings
+from trainables.records import CurvePoint
+from trainables.settings import TrialSettings
 from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 
 CURVE_POINTS = 100

@@ -25,7 +25,8 @@ from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
 from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
-from trainables.records import Evaluation, Outcome, WorkerReport, to_json
+from trainables.record_json import to_json
+from trainables.records import Evaluation, Outcome, WorkerReport
 from trainables.storage import Storage, open_storage
 from trainables.training_loop import DivergedError, TrainingLoop
 from trainables.trial_data import TrialData, load_trial_data

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 STEPS = 4
 RUN_SECONDS = 600

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 WORKSPACE_BYTES = 2 * (2 * 4096 + 8 * 16) * 1024  # cuBLAS, forward and backward thread; see trace.py
 LORA_LAYERS = 2  # query and value projections. Source: peft's default for OPT

@@ -15,7 +15,7 @@ from trainables.memory.remedies import remedies
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.memory.trace_cache import cache_key, load_document, store_document
 from trainables.memory.trial_trace import trial_facts
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 HOPELESS = 2  # a step whose formula needs this many times the card is not traced: the answer is clear
 

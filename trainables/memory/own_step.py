@@ -18,7 +18,7 @@ from trainables.memory.trace import (
     trace,
 )
 from trainables.models import apply_levers
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 
 if TYPE_CHECKING:

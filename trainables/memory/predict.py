@@ -10,7 +10,8 @@ from trainables.memory.timeline import MemoryTrace, Peak
 from trainables.memory.trace_cache import version
 from trainables.memory.trial_trace import interpolate, trial_trace, with_micro_batch
 from trainables.models import ModelError
-from trainables.records import MemoryPrediction, TrialSettings
+from trainables.records import MemoryPrediction
+from trainables.settings import TrialSettings
 
 CONTEXT_BYTES = 450 * 2**20  # CUDA context and libraries; assumed (300-600 MiB seen in reports), not yet measured
 CONTEXT_LOW_BYTES, CONTEXT_HIGH_BYTES = 300 * 2**20, 600 * 2**20  # assumed, the ends of what was seen

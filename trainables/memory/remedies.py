@@ -9,7 +9,8 @@ from typing import Any
 
 from trainables.memory.closed_form import ModelShape, step_memory
 from trainables.memory.predict import CONTEXT_BYTES
-from trainables.records import MemoryPrediction, TrialSettings
+from trainables.records import MemoryPrediction
+from trainables.settings import TrialSettings
 
 SUGGESTED_RANK = 8  # assumed: a common choice for low-rank adapters
 

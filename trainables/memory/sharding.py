@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from trainables.memory.closed_form import ModelShape, step_moments
 from trainables.memory.predict import CONTEXT_BYTES, SLACK_FRACTION
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 GATHERED_LAYERS = 2  # the one at work and the one that is fetched ahead
 MOST_CARDS = 4096

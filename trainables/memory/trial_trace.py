@@ -9,7 +9,7 @@ from typing import Any, Literal
 from trainables.memory.timeline import MemoryTrace
 from trainables.memory.trace_cache import cache_key, load_trace, store_trace
 from trainables.models import find_model
-from trainables.records import TrialSettings
+from trainables.settings import TrialSettings
 
 Device = Literal["cpu", "cuda"]
 HOPPER_CARDS = ("h100", "h200")
