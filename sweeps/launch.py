@@ -23,6 +23,7 @@ from sweeps.tracking import WandbTracker, choose_mode
 from trainables.records import Outcome, Provenance, TrialRecord
 from trainables.settings import TrialSettings
 
+LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
 MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
 
 
@@ -109,7 +110,12 @@ def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int)
                     reuse_actors=True,  # a driver process imports torch once, not once a trial
                 ),
                 # Tune's own files are scratch: records and checkpoints lie in the sweep's storage.
-                run_config=tune.RunConfig(name=prepared.facts.name, storage_path=scratch, verbose=0),
+                run_config=tune.RunConfig(
+                    name=prepared.facts.name,
+                    storage_path=scratch,
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=LOST_DRIVERS),
+                ),
             ).fit()
     finally:
         ray.shutdown()
