@@ -81,6 +81,7 @@ def make_app(sweep: FollowedSweep, token: str, frames: list[str]) -> web.Applica
         except web.HTTPException as refusal:
             response = web.Response(status=refusal.status, text=refusal.text)
         response.headers.update(HEADERS)
+        response.headers["Referrer-Policy"] = "same-origin"  # without any, a browser gives the form's origin as null
         response.headers["Content-Security-Policy"] = POLICY.format(frames=" ".join(["'self'", *frames]))
         return response
 

@@ -36,7 +36,7 @@ export class Table {
     }
     top.append(this.head);
     place.append(top, group);
-    place.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()), { passive: true });
+    place.addEventListener("scroll", () => requestAnimationFrame(() => this.draw(false)), { passive: true });
     place.addEventListener("keydown", (event) => this.key(event));
     group.addEventListener("click", (event) => {
       const line = event.target.closest(".row");
@@ -62,11 +62,14 @@ export class Table {
     this.active = Math.max(0, Math.min(this.active, this.rows.length - 1));
     this.draw();
   }
-  draw() {
+  draw(fresh = true) {
     const first = Math.max(0, Math.floor(this.place.scrollTop / HEIGHT) - SPARE);
     const last = Math.min(this.rows.length, first + Math.ceil(this.place.clientHeight / HEIGHT) + 2 * SPARE);
+    const kept = new Map(fresh ? [] : [...this.body.children].map((line) => [Number(line.dataset.index), line]));
+    for (const [index, line] of kept) if (index < first || index >= last) line.remove();
     const lines = [];
     for (let index = first; index < last; index++) {
+      if (kept.has(index)) continue; // scrolling leaves what stays in sight alone
       const row = this.rows[index], line = element("div", undefined, "row" + (index === this.active ? " active" : ""));
       line.setAttribute("role", "row");
       line.setAttribute("aria-rowindex", index + 2);
@@ -81,7 +84,8 @@ export class Table {
       }
       lines.push(line);
     }
-    this.body.replaceChildren(...lines);
+    if (fresh) this.body.replaceChildren(...lines);
+    else this.body.append(...lines);
     if (this.active >= first && this.active < last) this.place.setAttribute("aria-activedescendant", "row-" + this.active);
     else this.place.removeAttribute("aria-activedescendant");
   }
