@@ -13,7 +13,7 @@ import sys
 from analysis.local_page import HOST
 
 DASHBOARD_UID = "sweep-board"
-READY_SECONDS = 30
+END_SECONDS = 30
 
 
 class Board:
@@ -36,7 +36,11 @@ class Board:
 
     def __exit__(self, *_: object) -> None:
         """End the board."""
-        self._process.communicate(timeout=READY_SECONDS)
+        try:
+            self._process.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def announce(self) -> None:
         """Tell Ray, before its dashboard starts, to frame the board; a Grafana that a person named stays.
