@@ -72,7 +72,7 @@ def test_board_is_read_used_and_updated_without_reload(browser: Any, tmp_path: P
     grid = browser.find_element("id", "table")
     grid.send_keys("\ue010")  # End
     grid.send_keys("\ue007")  # Enter
-    wait_for(lambda: "<script>alert(1)</script>" in browser.find_element("css selector", ".samples").text)
+    wait_for(lambda: "<script>alert(1)</script>" in browser.find_element("id", "detail-body").text)
     choice = browser.find_element("css selector", "#filter-model option[value='nano-1m']")
     choice.click()
     wait_for(lambda: len(browser.find_elements("css selector", ".row")) == 4)
