@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from data.errors import UserError
+from sweeps.dashboard import Board
 from sweeps.follow import Follower, Listener
 from sweeps.layout import load_history
 from sweeps.live_table import LiveTable, print_end
@@ -63,7 +64,8 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
             folder = Path(storage.uri) if storage.is_local else Path.cwd()
             tracker: Listener = WandbTracker(storage, prepared.facts, folder, mode)
             stack.enter_context(Follower(storage, prepared.facts, [tracker]))
-        _tune(prepared, options, device, owed)
+        board = stack.enter_context(Board(storage.uri))
+        _tune(prepared, options, device, owed, board)
     records = _records(prepared)
     print_end(records, question=question)
     _print_next(prepared, records, owed)
@@ -71,7 +73,7 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     return 1 if failed or len(records) < owed else 0
 
 
-def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int) -> None:
+def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int, board: Board) -> None:
     """Run what is owed and has no record yet."""
     remaining = owed - len(_records(prepared))
     if remaining <= 0:
@@ -89,7 +91,7 @@ def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int)
     from sweeps.search import RecordSearch, build_study
     from sweeps.trial import TrialContext, run_trial
 
-    _start_ray(device)
+    _start_ray(device, board)
     try:
         study_url = f"sqlite:///{prepared.storage.uri}/study.db" if prepared.storage.is_local else None
         study = build_study(prepared.facts, prepared.storage, study_url)
@@ -121,13 +123,15 @@ def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int)
         ray.shutdown()
 
 
-def _start_ray(device: Device) -> None:
+def _start_ray(device: Device, board: Board) -> None:
     """Join the cluster that RAY_ADDRESS names, else start one on this machine, its dashboard on loopback only."""
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        print(f"Board: {board.address}", flush=True)
         return
+    board.announce()
     ray.init(
         address="local",
         num_cpus=device.cpus,
@@ -136,7 +140,9 @@ def _start_ray(device: Device) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    print(f"Ray dashboard: http://{ray.get_runtime_context().worker.node.webui_url}", flush=True)
+    dashboard = f"http://{ray.get_runtime_context().worker.node.webui_url}"
+    board.allow(dashboard)
+    print(f"Ray dashboard: {dashboard}\nBoard: {board.address}, also in the dashboard's Metrics tab", flush=True)
 
 
 def _default_concurrency(device: Device, workers: int) -> int:
