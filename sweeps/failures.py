@@ -10,6 +10,14 @@ from trainables.records import FailureKind
 FRUITLESS_ATTEMPTS = 5  # assumed: in a row, without a newer checkpoint; then the trial is given up
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0  # assumed: from a lost process to a cluster that finds new nodes
 
+# Ray Train's names for workers that do not start or do not answer; they have no public home in Ray 2.60.
+LOST_WORKERS = (
+    "WorkerHealthCheckFailedError",
+    "WorkerHealthCheckTimeoutError",
+    "WorkerGroupStartupFailedError",
+    "WorkerGroupStartupTimeoutError",
+)
+
 
 def classify(error: BaseException) -> FailureKind:
     """The kind of failure that `error`, or what it carries, stands for; `BUG` when nothing outside is to blame."""
@@ -27,7 +35,7 @@ def classify(error: BaseException) -> FailureKind:
             return FailureKind.WORKER_LOST  # the last: Ray ended the worker, as the host ran out of memory
         if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError | NotADirectoryError):
             return FailureKind.STORAGE
-        if isinstance(cause, train.ControllerError):
+        if isinstance(cause, train.ControllerError) or type(cause).__name__ in LOST_WORKERS:
             return FailureKind.WORKER_LOST
     return FailureKind.BUG
 
@@ -47,7 +55,7 @@ def wait_seconds(fruitless: int) -> float:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The errors that `error` wraps, those of the workers before its own."""
-    for name in ("worker_failures", "controller_failure", "cause"):
+    for name in ("worker_failures", "controller_failure", "health_check_failure", "cause"):
         inner = getattr(error, name, None)
         inner_errors = inner.values() if isinstance(inner, dict) else [inner]
         for one in inner_errors:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ray import exceptions
 from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from sweeps.attempts import Attempts
 from sweeps.failures import LONGEST_WAIT_SECONDS, classify, one_line, wait_seconds
@@ -31,6 +32,10 @@ def in_workers(error: Exception) -> WorkerGroupError:
         (in_workers(exceptions.NodeDiedError("gone")), FailureKind.NODE_LOST),
         (in_workers(RuntimeError("NCCL error: unhandled system error")), FailureKind.NCCL),
         (in_workers(OSError("When uploading part: AWS Error SLOW_DOWN: 503")), FailureKind.STORAGE),
+        (
+            in_workers(WorkerHealthCheckFailedError("no answer", exceptions.ActorUnavailableError("reset", None))),
+            FailureKind.WORKER_LOST,
+        ),
         (ControllerError(exceptions.ActorDiedError()), FailureKind.WORKER_LOST),
         (in_workers(ValueError("a step without rows")), FailureKind.BUG),
         (in_workers(FileNotFoundError("judge.json")), FailureKind.BUG),
