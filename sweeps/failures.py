@@ -9,7 +9,7 @@ from trainables.records import FailureKind
 
 FRUITLESS_ATTEMPTS = 5  # assumed: in a row, without a newer checkpoint; then the trial is given up
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0  # assumed: from a lost process to a cluster that finds new nodes
-
+LONGEST_LINE = 300
 # Ray Train's names for workers that do not start or do not answer; they have no public home in Ray 2.60.
 LOST_WORKERS = (
     "WorkerHealthCheckFailedError",
@@ -41,10 +41,10 @@ def classify(error: BaseException) -> FailureKind:
 
 
 def one_line(error: BaseException) -> str:
-    """The innermost error, its type and the last line of what it says."""
+    """The innermost error, its type and the last line of what it says, cut where it is very long."""
     cause = next(iter(_causes(error)))
     lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"
+    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"[:LONGEST_LINE]
 
 
 def wait_seconds(fruitless: int) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from sweeps.attempts import Attempts
 from sweeps.failures import FRUITLESS_ATTEMPTS, classify, one_line, wait_seconds
 from sweeps.layout import SweepFacts, load_record, store_record
+from sweeps.limits import price_of
 from sweeps.objectives import objectives_of, verdict
 from sweeps.space import to_settings
 from sweeps.workers import WorkerSpec, workers_for
@@ -37,6 +38,7 @@ class TrialContext:
     shapes: dict[str, ModelShape]
     provenance: Provenance
     cpu_threads: int
+    price_per_gpu_hour: float | None = None
 
 
 def run_trial(config: dict[str, Any], context: TrialContext) -> None:
@@ -87,6 +89,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         failure=failure,
         interruptions=attempts.interruptions,
         gpu_seconds=gpu_seconds,
+        price=price_of(gpu_seconds, context.price_per_gpu_hour),
     )
 
 

@@ -55,11 +55,17 @@ class WorkerGroup:
     def run(self, job: TrialJob) -> BaseException | None:
         """Run `job` on all workers. Returns: what took them down, None when they came to the end of it."""
         import ray
+        from ray.exceptions import RayActorError
 
         ended = self._mailbox.put.remote(asdict(job))
         while self.is_up:
             if ray.wait([ended], timeout=LOOK_SECONDS)[0]:
-                if not ray.get(ended):
+                try:
+                    is_clean = ray.get(ended)
+                except RayActorError as error:  # the mailbox is lost, and with it the way to the workers
+                    self.close()
+                    return error
+                if not is_clean:
                     self.close()
                 return None
         return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")

@@ -73,11 +73,10 @@ class Range:
         return True
 
     def _processes(self) -> list[psutil.Process]:
-        """Processes of this cluster: those whose session folder is ours."""
+        """Processes of this cluster: those that have its folder in their environment."""
         mine = []
         for process in psutil.process_iter(["cmdline", "environ"]):
-            session = (process.info["environ"] or {}).get("RAY_SESSION_DIR") or ""
-            if process.info["cmdline"] and self.cluster.address in str(process.info["environ"]) + session:
+            if process.info["cmdline"] and (process.info["environ"] or {}).get("RAY_TMPDIR") == str(self.folder):
                 mine.append(process)
         return mine
 
@@ -86,7 +85,7 @@ def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Ran
     """One sweep to its end under fire. Returns: what was killed. Raises: AssertionError, as `check` does."""
     results, shot = place.folder / "results", collections.Counter[str]()
     command = [sys.executable, str(ROOT / "sweeps" / "batch_memory.py"), "--storage", str(results), "--name", name]
-    first = ["--trials", str(trials), "--weights", "random", "--model-sizes", "nano-0.3m", "--token-budget", "60000"]
+    first = ["--trials", str(trials), "--weights", "random", "--model-sizes", "nano-0.3m", "--token-budget", "120000"]
     log = (place.folder / f"{name}.log").open("ab")
 
     def start(flags: list[str]) -> subprocess.Popen[bytes]:
@@ -96,7 +95,7 @@ def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Ran
     sweep, until = start(first), time.monotonic() + SWEEP_SECONDS
     while True:
         try:
-            code = sweep.wait(dice.uniform(4, 12) if sum(shot.values()) < kills else 5)
+            code = sweep.wait(dice.uniform(2, 8) if sum(shot.values()) < kills else 5)
         except subprocess.TimeoutExpired:
             assert time.monotonic() < until, f"sweep {name} did not end"
             kind = dice.choice(KINDS)
@@ -124,7 +123,7 @@ def check(folder: Path, trials: int) -> None:
 
 def main() -> int:
     """Sweeps of ten trials under fire, until as many were killed as was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Kill processes of running sweeps at random.")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--trials", type=int, default=10, help="trials of each sweep")
     parser.add_argument("--per-sweep", type=int, default=10, help="kills within one sweep, at most")
