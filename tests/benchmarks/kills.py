@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,8 +45,14 @@ class Range:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         os.environ["RAY_TMPDIR"] = str(folder)
+        os.environ["RAY_enable_metrics_collection"] = "0"  # with it Ray's own servers take both cores once nodes died
         (folder / "ray").mkdir()  # where the address of this cluster, and of no other, is written
-        head = {"num_cpus": 1, "include_dashboard": True, "dashboard_host": "127.0.0.1"}
+        head = {
+            "num_cpus": 1,
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": free_port(),
+        }
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
 
@@ -79,6 +86,13 @@ class Range:
             if process.info["cmdline"] and (process.info["environ"] or {}).get("RAY_TMPDIR") == str(self.folder):
                 mine.append(process)
         return mine
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
 
 
 def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Random) -> collections.Counter[str]:
