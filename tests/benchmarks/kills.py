@@ -45,7 +45,7 @@ class Range:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         os.environ["RAY_TMPDIR"] = str(folder)
-        os.environ["RAY_enable_metrics_collection"] = "0"  # with it Ray's own servers take both cores once nodes died
+        os.environ["RAY_enable_metrics_collection"] = "0"  # noqa: SIM112 - with it Ray takes both cores once nodes died
         (folder / "ray").mkdir()  # where the address of this cluster, and of no other, is written
         head = {
             "num_cpus": 1,
