@@ -16,21 +16,29 @@ if TYPE_CHECKING:
 
     from analysis.load import Sweep
 
-REPORT_NAME = "report.html"
+REPORT_NAME, TABLE_NAME = "report.html", "trials"
 
 
 def write_report(uri: str, out: str | None = None) -> str:
     """Write the report of the sweep at `uri` into it, or to the file (or object) `out`. Returns: where it lies.
 
+    Beside it goes the trials' table as CSV and Parquet, named `trials`, or as `out` is.
+
     Raises: RecordsError when there is no sweep at `uri`; OSError or StorageError when the file cannot be written.
     """
     from analysis.load import load_sweep
+    from analysis.table import trial_row
+    from analysis.table_files import csv_text, parquet_bytes
     from trainables.storage import open_storage
 
-    page = render(load_sweep(uri))
+    sweep = load_sweep(uri)
+    page, rows = render(sweep), [trial_row(record) for record in sweep.records]
     place, name = (uri, REPORT_NAME) if out is None else _split(out)
     storage = open_storage(place)
     storage.write_text(name, page)
+    stem = TABLE_NAME if out is None else name.rpartition(".")[0] or name
+    storage.write_text(f"{stem}.csv", csv_text(rows))
+    storage.write_bytes(f"{stem}.parquet", parquet_bytes(rows))
     return _joined(storage.uri, name)
 
 

@@ -39,21 +39,24 @@ class Storage:
             return file.read().decode()
 
     def write_text(self, path: str, text: str) -> None:
-        """Write `text` so that a reader sees the old file or the new one, whole, whatever dies in between.
+        """Write `text` in UTF-8, as `write_bytes` does."""
+        self.write_bytes(path, text.encode())
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write `content` so that a reader sees the old file or the new one, whole, whatever dies in between.
 
         A folder gets a file beside, flushed and renamed; an object store's upload is atomic already.
         """
         target = self._at(path)
         if not self.is_local:
-            content = text.encode()  # before the old file is opened for writing: this may fail
             with self.filesystem.open_output_stream(target) as file:
                 file.write(content)
             return
         os.makedirs(posixpath.dirname(target), exist_ok=True)
         beside = f"{target}.{uuid.uuid4().hex[:8]}.tmp"
         try:
-            with open(beside, "x", encoding="utf-8") as file:
-                file.write(text)
+            with open(beside, "xb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, target)
