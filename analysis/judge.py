@@ -17,9 +17,10 @@ from typing import get_args
 
 from aiohttp import web
 
-from analysis.judge_server import HOST, Judging, make_app
+from analysis.judge_server import Judging, make_app
 from analysis.judgements import DECK_SIZE, JudgementStore, PairKind, make_deck
 from analysis.load import RecordsError, load_sweep, one_line
+from analysis.local_page import HOST
 from trainables.storage import StorageError, open_storage
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from string import Template
@@ -16,19 +15,12 @@ from aiohttp import web
 from analysis.agreement import agreement, agreement_lines
 from analysis.judgements import Choice, JudgementStore, Pair
 from analysis.load import Sweep
+from analysis.local_page import HEADERS, HOST, visible
 
-HOST = "127.0.0.1"
 REQUEST_BYTES = 4096
-LONGEST_SHOWN = 5_000  # characters of a completion; assumed: more than anyone reads to choose
 QUESTIONS = {
     "off_domain": "Which reads more like a sound scientific text on the word?",
     "wanted": "Which reads more like a good quotation on the word?",
-}
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none';"
@@ -90,13 +82,6 @@ class Judging:
     def agreement(self) -> list[str]:
         """How far `sample_quality` agrees with the person so far, in sentences."""
         return agreement_lines(agreement(self.store.latest.values(), self.sweep.records))
-
-
-def visible(text: str) -> str:
-    """`text` with signs that would not show, or would turn the text around them, written out."""
-    cut = len(text) - LONGEST_SHOWN
-    shown = "".join(_visible(character) for character in text[:LONGEST_SHOWN])
-    return shown + (f" … ({cut:,} more characters)" if cut > 0 else "")
 
 
 def make_app(judging: Judging, token: str) -> web.Application:
@@ -174,11 +159,3 @@ async def _document(request: web.Request) -> dict[str, Any]:
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise web.HTTPBadRequest(text="a JSON object of strings is wanted.")
     return told
-
-
-def _visible(character: str) -> str:
-    if character < " ":
-        return chr(0x2400 + ord(character))  # the block of control pictures
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return f"⟨U+{ord(character):04X}⟩"
-    return character

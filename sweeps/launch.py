@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from data.errors import UserError
+from sweeps.dashboard import Board
 from sweeps.follow import Follower, Listener
+from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.live_table import LiveTable, print_end
 from sweeps.options import CommonOptions, exit_with, parse_options
@@ -20,16 +21,18 @@ from sweeps.prepare import Prepared, prepare_new, prepare_resumed
 from sweeps.questions import QUESTIONS
 from sweeps.space import space_size, starting_points, to_settings
 from sweeps.tracking import WandbTracker, choose_mode
-from trainables.records import Outcome, Provenance, TrialRecord
+from sweeps.tuning import tune_trials
+from trainables.records import Outcome, TrialRecord
 from trainables.settings import TrialSettings
 
-MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
+INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 
 
 def main(name: str, description: str, arguments: Sequence[str]) -> int:
     """Run the sweep of the question `name` from the command line.
 
-    Returns: 0 when every trial has a record and none failed, 1 when one is missing or failed, 2 for a person's mistake.
+    Returns: 0 when every trial has a record and none failed, or a limit was reached; 1 when one is missing or failed;
+        2 for a person's mistake; 130 after Ctrl-C.
     """
     question = QUESTIONS[name]
     try:
@@ -39,12 +42,17 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         prepared = prepare(question, options, device)
     except UserError as error:
         return exit_with(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     for note in prepared.notes:
         print(note)
     if options.dry_run:
         _print_dry_run(prepared)
         return 0
-    return _run(prepared, options, device)
+    try:
+        return _run(prepared, options, device)
+    except KeyboardInterrupt:  # the second Ctrl-C: at once
+        return INTERRUPTED
 
 
 def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
@@ -62,80 +70,16 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
             folder = Path(storage.uri) if storage.is_local else Path.cwd()
             tracker: Listener = WandbTracker(storage, prepared.facts, folder, mode)
             stack.enter_context(Follower(storage, prepared.facts, [tracker]))
-        _tune(prepared, options, device, owed)
+        board = stack.enter_context(Board(storage.uri))
+        interrupt = stack.enter_context(Interrupt())
+        reason = tune_trials(prepared, options, device, owed, board, interrupt)
     records = _records(prepared)
     print_end(records, question=question)
+    if reason:
+        print(f"Ended before all trials: {reason}.")
     _print_next(prepared, records, owed)
     failed = [record for record in records if record.outcome is Outcome.FAILED]
-    return 1 if failed or len(records) < owed else 0
-
-
-def _tune(prepared: Prepared, options: CommonOptions, device: Device, owed: int) -> None:
-    """Run what is owed and has no record yet."""
-    remaining = owed - len(_records(prepared))
-    if remaining <= 0:
-        return
-    plan = prepared.facts.plan
-    concurrent = options.max_concurrent or _default_concurrency(device, plan.workers)
-    threads = max(1, device.cpus // (concurrent * plan.workers))
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # how often the controller looks; 2 s by default
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-
-    import ray
-    from ray import tune
-
-    from sweeps.search import RecordSearch, build_study
-    from sweeps.trial import TrialContext, run_trial
-
-    _start_ray(device)
-    try:
-        study_url = f"sqlite:///{prepared.storage.uri}/study.db" if prepared.storage.is_local else None
-        study = build_study(prepared.facts, prepared.storage, study_url)
-        context = TrialContext(
-            facts=prepared.facts,
-            sweep_uri=prepared.storage.uri,
-            shapes=prepared.shapes,
-            provenance=Provenance(**prepared.facts.provenance),
-            cpu_threads=threads,
-        )
-        with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
-            tune.Tuner(
-                tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": 0.1}),
-                tune_config=tune.TuneConfig(
-                    search_alg=RecordSearch(prepared.facts, prepared.storage.uri, study),
-                    num_samples=remaining,
-                    max_concurrent_trials=concurrent,
-                    reuse_actors=True,  # a driver process imports torch once, not once a trial
-                ),
-                # Tune's own files are scratch: records and checkpoints lie in the sweep's storage.
-                run_config=tune.RunConfig(name=prepared.facts.name, storage_path=scratch, verbose=0),
-            ).fit()
-    finally:
-        ray.shutdown()
-
-
-def _start_ray(device: Device) -> None:
-    """Join the cluster that RAY_ADDRESS names, else start one on this machine, its dashboard on loopback only."""
-    import ray
-
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        return
-    ray.init(
-        address="local",
-        num_cpus=device.cpus,
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    print(f"Ray dashboard: http://{ray.get_runtime_context().worker.node.webui_url}", flush=True)
-
-
-def _default_concurrency(device: Device, workers: int) -> int:
-    units = device.gpus if device.on_cuda else min(device.cpus, MAX_CPU_TRIALS)
-    return max(1, units // workers)
+    return INTERRUPTED if interrupt.is_set else 1 if failed or (len(records) < owed and not reason) else 0
 
 
 def _records(prepared: Prepared) -> list[TrialRecord]:
@@ -152,11 +96,23 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
 
     place = os.path.relpath(prepared.storage.uri) if prepared.storage.is_local else prepared.storage.uri
     if len(records) < owed:
-        print(f"{owed - len(records)} of {owed} trials have no record; run again with --resume.", file=sys.stderr)
+        print(
+            f"{owed - len(records)} of {owed} trials have no record; go on with: {resume_command(prepared)}",
+            file=sys.stderr,
+        )
     if records:
         print(f"Report: {write_report(prepared.storage.uri)}")
     print(f"Records: {place}/trials/")
     print(f"Again:   python analysis/report.py {place}")
+
+
+def resume_command(prepared: Prepared) -> str:
+    """What to type to go on with the sweep."""
+    facts, storage = prepared.facts, prepared.storage
+    place = storage.uri.partition("?")[0].rsplit("/", 1)[0]
+    place = os.path.relpath(place) if storage.is_local else place
+    flag = "" if place == "results" else f" --storage {shlex.quote(place)}"
+    return f"python sweeps/{facts.plan.question}.py --resume --name {facts.name}{flag}"
 
 
 def _print_dry_run(prepared: Prepared) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,16 @@ class CommonOptions:
     """Where to mirror trials to Weights & Biases. [online with an API key, else offline]"""
     weights: Literal["pretrained", "random"] = "pretrained"
     """Random weights measure memory and speed only; quality is then recorded as not measured."""
+    max_gpu_hours: float | None = None
+    """Begin no trial once the sweep's trials have used as many GPU-hours."""
+    max_hours: float | None = None
+    """Begin no trial once this run has taken as many hours."""
+    stop_when_flat: int | None = None
+    """Begin no trial once as many in a row brought nothing to the Pareto front."""
+    price_per_gpu_hour: float | None = None
+    """What a GPU costs an hour; each record and the end table then tell the cost."""
+    fail_fast: bool = False
+    """Begin no trial once one has failed by a fault of the program."""
     dry_run: bool = False
     """Print what would run, and launch nothing."""
     smoke: bool = False
@@ -118,6 +129,10 @@ def parse_options(arguments: Sequence[str], description: str, kind: type[Options
         count = getattr(options, name)
         if count is not None and count < 1:
             raise OptionsError(f"--{name.replace('_', '-')}={count}; it must be at least 1.")
+    for name in ("max_gpu_hours", "max_hours", "stop_when_flat", "price_per_gpu_hour"):
+        amount = getattr(options, name)
+        if amount is not None and not 0 < amount < math.inf:
+            raise OptionsError(f"--{name.replace('_', '-')}={amount}; it must be above 0.")
     return options
 
 

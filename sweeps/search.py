@@ -6,15 +6,19 @@ a crash the sampler knows what it knew, and what was under way is proposed again
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState, create_trial
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
+from sweeps.limits import NO_LIMITS, Limits
 from sweeps.objectives import objectives_of, verdict
 from sweeps.sampler import DistinctSampler
 from sweeps.space import STARTING_POINTS, distributions, space_values, starting_points
@@ -27,7 +31,14 @@ CONSTRAINT = "feasible"
 class RecordSearch(OptunaSearch):
     """Proposes trials from `study`, and tells it what their records say."""
 
-    def __init__(self, facts: SweepFacts, storage_uri: str, study: optuna.Study) -> None:
+    def __init__(
+        self,
+        facts: SweepFacts,
+        storage_uri: str,
+        study: optuna.Study,
+        limits: Limits = NO_LIMITS,
+        records: Sequence[TrialRecord] = (),
+    ) -> None:
         self.objectives = objectives_of(facts.plan)
         # The base class builds a study of its own only when it is given a space; this one comes ready made.
         super().__init__(
@@ -38,9 +49,18 @@ class RecordSearch(OptunaSearch):
         self._ot_study = study
         self.facts = facts
         self.storage_uri = storage_uri
+        self.limits, self._records, self._began = limits, list(records), time.monotonic()
+        self.limit_reached: str | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The next proposal, written down, with the trial's number and our id for it."""
+    def suggest(self, trial_id: str) -> Any:
+        """The next proposal, written down, with the trial's number and our id for it; the end once a limit is reached.
+
+        The limits look at `records`, those of earlier runs, and at what has ended since; `limit_reached` keeps which.
+        """
+        names = [objective.name for objective in self.objectives]
+        self.limit_reached = self.limits.reached(self._records, time.monotonic() - self._began, names)
+        if self.limit_reached:
+            return Searcher.FINISHED
         proposal = super().suggest(trial_id)
         assert proposal is not None, "Optuna always proposes"
         number = self._ot_trials[trial_id].number
@@ -55,6 +75,8 @@ class RecordSearch(OptunaSearch):
         trial = self._ot_trials[trial_id]
         record = load_record(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
         self._completed_trials.add(trial_id)
+        if record is not None and self.limits != NO_LIMITS:
+            self._records.append(record)
         if record is None or record.outcome is Outcome.FAILED:
             self._ot_study.tell(trial, state=TrialState.FAIL)
             return

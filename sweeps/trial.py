@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+import traceback
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sweeps.attempts import Attempts
+from sweeps.failures import FRUITLESS_ATTEMPTS, classify, one_line, wait_seconds
 from sweeps.layout import SweepFacts, load_record, store_record
+from sweeps.limits import price_of
 from sweeps.objectives import objectives_of, verdict
 from sweeps.space import to_settings
+from sweeps.workers import WorkerSpec, workers_for
+from trainables.checkpoint_store import CheckpointStore
 from trainables.job import TrialJob, report_path
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.oom_card import oom_card
@@ -18,7 +24,7 @@ from trainables.memory.predict import predict
 from trainables.memory.remedies import remedies
 from trainables.models import find_model, tokenizer_location
 from trainables.record_json import report_from_json
-from trainables.records import MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
+from trainables.records import FailureKind, MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
 from trainables.settings import TrialSettings
 from trainables.storage import Storage, open_storage
 
@@ -32,6 +38,7 @@ class TrialContext:
     shapes: dict[str, ModelShape]
     provenance: Provenance
     cpu_threads: int
+    price_per_gpu_hour: float | None = None
 
 
 def run_trial(config: dict[str, Any], context: TrialContext) -> None:
@@ -50,26 +57,39 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
 
 def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> TrialRecord:
     started, clock = datetime.now(UTC), time.monotonic()
-    plan = context.facts.plan
+    plan, trial_id = context.facts.plan, config["trial_id"]
     settings = to_settings(plan, config["proposal"])
-    prediction, card_prediction = _predictions(settings, context)
-    report, outcome = None, Outcome.PREDICTED_NOT_TO_FIT
-    if prediction.fits:
-        report = _train(settings, config["trial_id"], context, storage)
-        outcome = report.outcome
+    attempts = Attempts(storage, trial_id)
+    prediction = card_prediction = report = explanation = failure = None
+    outcome = Outcome.PREDICTED_NOT_TO_FIT
+    try:
+        prediction, card_prediction = _predictions(settings, context)
+        if prediction.fits:
+            report, failure = _train(settings, trial_id, context, storage, attempts)
+            outcome = report.outcome
+        explanation = _explanation(outcome, settings, prediction, context)
+    except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
+        storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
+        outcome, failure = Outcome.FAILED, FailureKind.BUG
+        report = WorkerReport(outcome=outcome, device="unknown", error=one_line(error))
+    gpu_seconds = attempts.seconds * plan.workers if plan.on_cuda else 0.0
     return TrialRecord(
-        trial_id=config["trial_id"],
+        trial_id=trial_id,
         number=config["number"],
         sweep=context.facts.name,
         settings=settings,
         outcome=outcome,
         prediction=prediction,
         card_prediction=card_prediction,
-        memory_explanation=_explanation(outcome, settings, prediction, context),
+        memory_explanation=explanation,
         report=report,
         provenance=replace(context.provenance, tokenizer=_tokenizer_name(settings)),
         started_at=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - clock,
+        failure=failure,
+        interruptions=attempts.interruptions,
+        gpu_seconds=gpu_seconds,
+        price=price_of(gpu_seconds, context.price_per_gpu_hour),
     )
 
 
@@ -92,46 +112,50 @@ def _explanation(
     return oom_card(prediction, None, remedies(settings, shape, prediction, on_cuda=on_cuda))
 
 
-def _train(settings: TrialSettings, trial_id: str, context: TrialContext, storage: Storage) -> WorkerReport:
-    """Train through Ray Train; an earlier run of the same trial is resumed from its checkpoint.
+def _train(
+    settings: TrialSettings, trial_id: str, context: TrialContext, storage: Storage, attempts: Attempts
+) -> tuple[WorkerReport, FailureKind | None]:
+    """Train through Ray Train until the workers have told how it ended, or nothing more is to be hoped for.
 
-    The workers' own word counts. Only where they left none does the error that ended them become the report.
+    The workers' own word counts: where they left a report, it is the trial's. Where they were lost, another attempt
+    goes on from the newest checkpoint that is whole.
     """
-    if storage.exists(report_path(trial_id)):
-        return report_from_json(storage.read_text(report_path(trial_id)))
     job = TrialJob(settings=settings, sweep_uri=context.sweep_uri, trial_id=trial_id, cpu_threads=context.cpu_threads)
-    error = None
-    try:
-        _fit(job, context)
-    except Exception as caught:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
-        error = caught
-    if storage.exists(report_path(trial_id)):
-        return report_from_json(storage.read_text(report_path(trial_id)))
-    return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=_one_line(error))
+    checkpoints = CheckpointStore(storage, trial_id, workers=settings.workers)
+    fruitless, newest = 0, _newest(checkpoints)
+    while not storage.exists(report_path(trial_id)):
+        attempts.begin()
+        error = workers_for(_worker_spec(context)).run(job)
+        if error is None or storage.exists(report_path(trial_id)):
+            attempts.end()
+            continue
+        kind, told = classify(error), one_line(error)
+        reached = _newest(checkpoints)
+        fruitless, newest = (0 if reached > newest else fruitless + 1), reached
+        if kind is FailureKind.BUG or fruitless > FRUITLESS_ATTEMPTS:
+            attempts.end()
+            storage.write_text(f"trials/{trial_id}/error.txt", str(error))
+            return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=told), kind
+        attempts.end(kind, told)
+        time.sleep(wait_seconds(fruitless))
+    return report_from_json(storage.read_text(report_path(trial_id))), None
 
 
-def _fit(job: TrialJob, context: TrialContext) -> None:
-    from ray.train import CheckpointConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+def _newest(checkpoints: CheckpointStore) -> int:
+    return max(checkpoints.steps(), default=-1)
 
-    from trainables.fine_tune import train_worker
+
+def _worker_spec(context: TrialContext) -> WorkerSpec:
+    from torch.distributed import is_nccl_available
 
     plan = context.facts.plan
-    TorchTrainer(
-        train_worker,
-        train_loop_config=asdict(job),
-        scaling_config=ScalingConfig(
-            num_workers=plan.workers,
-            use_gpu=plan.on_cuda,
-            resources_per_worker=worker_resources(plan.on_cuda, context.cpu_threads),
-        ),
-        torch_config=TorchConfig(backend="nccl" if plan.on_cuda else "gloo"),
-        run_config=RunConfig(
-            name=job.trial_id,
-            storage_path=open_storage(context.sweep_uri).child("trials").uri,
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-        ),
-    ).fit()
+    return WorkerSpec(
+        workers=plan.workers,
+        use_gpu=plan.on_cuda,
+        resources=worker_resources(plan.on_cuda, context.cpu_threads),
+        backend="nccl" if plan.on_cuda and is_nccl_available() else "gloo",
+        sweep_uri=context.sweep_uri,
+    )
 
 
 def _tokenizer_name(settings: TrialSettings) -> str:
@@ -143,10 +167,3 @@ def _tokenizer_name(settings: TrialSettings) -> str:
 def worker_resources(on_cuda: bool, cpu_threads: int) -> dict[str, float]:
     """What one worker asks of Ray; a little less than its CPUs, so that the trial's driver fits beside it."""
     return {"CPU": cpu_threads - 0.2, **({"GPU": 1} if on_cuda else {})}
-
-
-def _one_line(error: BaseException | None) -> str:
-    failures = getattr(error, "worker_failures", None)
-    cause = next(iter(failures.values())) if failures else error
-    lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"

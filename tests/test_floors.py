@@ -233,7 +233,7 @@ def test_every_floor_is_read() -> None:
     assert {name.split(".")[0] for name in our_house()} == set(FLOORS)
     assert "sweeps.launch" in our_house()
     assert "trainables.memory.predict" in our_house()["sweeps.trial"].imports
-    assert "ray.tune" in our_house()["sweeps.launch"].imports  # it stands inside a function
+    assert "ray.tune" in our_house()["sweeps.tuning"].imports  # it stands inside a function
 
 
 def test_imports_point_down() -> None:

@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from analysis.load import load_sweep
 from tests.conftest import SWEEP_SECONDS, RunSweep
 from tests.owed_fields import missing_fields
+from trainables.checkpoint_store import checkpoints_path
 from trainables.records import Outcome
 from trainables.storage import open_storage
 
@@ -93,7 +94,7 @@ def test_killed_sweep_goes_on_with_resume_and_no_record_is_lost_or_doubled(
     trials = tmp_path / "killed" / "trials"
     try:
         _wait_for(lambda: len(list(trials.glob("*/record.json"))) == 1)
-        _wait_for(lambda: len(list(trials.glob("0001-*/checkpoint_*/progress.json"))) > 0)
+        _wait_for(lambda: len(list(trials.glob("0001-*/checkpoints/*/manifest-0.json"))) > 0)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -163,7 +164,7 @@ def test_records_checkpoints_and_report_go_to_an_object_store(
         assert missing_fields(record) == []
         storage = open_storage("s3://bucket/sweeps/far")
         assert storage.exists("report.html")
-        assert [name for name in storage.list_folders(f"trials/{record.trial_id}") if name.startswith("checkpoint_")]
+        assert storage.list_folders(checkpoints_path(record.trial_id))
     finally:
         server.stop()
 

@@ -1,4 +1,4 @@
-"""What Ray Train runs on each worker of a trial.
+"""What Ray Train runs on each worker: trial after trial, in one process for as long as it stays clean.
 
 Light to import: the trial's driver and Ray Train's controller load this module too, and need neither torch nor models.
 """
@@ -10,8 +10,14 @@ from typing import Any
 from trainables.job import TrialJob
 
 
-def train_worker(config: dict[str, Any]) -> None:
-    """Run one trial's share on this worker. `config` is a `TrialJob` as a dict."""
+def serve_trials(config: dict[str, Any]) -> None:
+    """Run this worker's share of each trial that comes through `config["mailbox"]`, a handle of a `Mailbox` actor."""
+    import ray
+
     from trainables.worker import run_worker
 
-    run_worker(TrialJob.from_config(config))
+    mailbox, number = config["mailbox"], -1
+    while (taken := ray.get(mailbox.take.remote(number))) is not None:
+        number, job = taken
+        is_clean = run_worker(TrialJob.from_config(job))
+        ray.get(mailbox.give_back.remote(is_clean))

@@ -1,0 +1,72 @@
+"""A sweep as it runs: trials, memory, quality and samples on one page that follows its folder or bucket.
+
+    python analysis/board.py results/<name>
+
+Read-only, for this machine alone, below the token that the Ray dashboard asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from analysis.board_data import FollowedSweep
+from analysis.board_server import make_app
+from analysis.load import RecordsError, one_line
+from analysis.local_page import HOST
+from analysis.ray_token import ray_token
+from trainables.storage import StorageError, open_storage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    parser = argparse.ArgumentParser(prog="analysis/board.py", description="Look at a sweep while it runs.")
+    parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--frame", action="append", default=[], help="origin of a page that may frame the board")
+    parser.add_argument("--until-stdin-ends", action="store_true", help="end with the program that started this one")
+    options = parser.parse_args(arguments)
+    try:
+        sweep = FollowedSweep(open_storage(options.sweep))
+        asyncio.run(_serve(sweep, options.port, list(options.frame), options.until_stdin_ends))
+    except (RecordsError, StorageError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except (OSError, OverflowError) as error:
+        print(f"error: {one_line(error)}; free the port or give another --port.", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(sweep: FollowedSweep, port: int, frames: list[str], until_stdin_ends: bool) -> None:
+    """Serve until the process is told to end. A line on stdin names one more origin that may frame the board."""
+    runner = web.AppRunner(make_app(sweep, ray_token(), frames), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+        address = f"http://{HOST}:{runner.addresses[0][1]}/"
+        print(f"Board: {address} (log in with Ray's token: ray get-auth-token). End with Ctrl-C.", flush=True)
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, ended.set)
+        if until_stdin_ends:
+
+            def listen() -> None:
+                for line in sys.stdin:
+                    frames.append(line.strip())
+                loop.call_soon_threadsafe(ended.set)
+
+            threading.Thread(target=listen, daemon=True).start()
+        await ended.wait()
+    finally:
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

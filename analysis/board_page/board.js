@@ -1,0 +1,99 @@
+// The board: asks once a second for what is new since its cursor, and draws that.
+import { showDetail } from "./detail.js";
+import { paretoFront } from "./front.js";
+import { curvePlot, frontPlot, memoryPlot } from "./plots.js";
+import { Table } from "./table.js";
+import { bytes, decimal, element, words } from "./words.js";
+
+const at = (name) => document.getElementById(name);
+const rows = new Map();
+let cursor = null, sweep = null, waiting = 0, placed = [];
+const table = new Table(at("table"), open);
+const FILTERS = { model: (row) => [row.model], outcome: (row) => [row.outcome], card: (row) => Object.keys(row.cards) };
+
+function filtered() {
+  const model = at("filter-model").value, outcome = at("filter-outcome").value, card = at("filter-card").value;
+  return [...rows.values()].filter((row) => (!model || row.model === model) && (!outcome || row.outcome === outcome) && (!card || row.cards[card]));
+}
+
+function offer() {
+  for (const [name, of] of Object.entries(FILTERS)) {
+    const choice = at("filter-" + name), known = new Set([...choice.options].map((option) => option.value));
+    for (const value of new Set([...rows.values()].flatMap(of))) if (value && !known.has(value)) choice.append(new Option(words(value), value));
+  }
+}
+
+function draw() {
+  const shown = filtered(), card = at("filter-card").value, all = [...rows.values()];
+  const fitting = card ? shown.filter((row) => row.cards[card].fits) : shown, front = paretoFront(fitting);
+  const models = [...new Set(all.map((row) => row.model))], kind = (row) => models.indexOf(row.model);
+  const running = all.filter((row) => row.outcome === "running"), finished = all.filter((row) => row.outcome === "finished");
+  at("name").textContent = sweep.name;
+  document.title = sweep.name;
+  at("status").textContent = waiting > running.length ? `${all.length.toLocaleString("en")} trials read, ${waiting.toLocaleString("en")} to come` : `${all.length.toLocaleString("en")}${sweep.trials ? " of " + sweep.trials.toLocaleString("en") : ""} trials, ${running.length} running`;
+  const best = finished.reduce((a, b) => ((b.sample_quality ?? -1) > (a?.sample_quality ?? -1) ? b : a), null);
+  const hours = all.reduce((sum, row) => sum + (row.gpu_seconds ?? 0), 0) / 3600, priced = all.filter((row) => row.price != null);
+  const figures = [["finished", finished.length.toLocaleString("en")], ["out of memory", all.filter((row) => row.outcome === "out_of_memory").length], ["best quality", best ? `${decimal(best.sample_quality)} (trial ${best.number})` : "–"], ["GPU-hours", hours.toFixed(2)]];
+  if (priced.length) figures.push(["cost", priced.reduce((sum, row) => sum + row.price, 0).toFixed(2)]);
+  at("figures").replaceChildren(...figures.map(([name, value]) => { const pair = element("div"); pair.append(element("dt", name), element("dd", value)); return pair; }));
+  at("shown").textContent = `${shown.length.toLocaleString("en")} shown` + (card ? `, ${fitting.length.toLocaleString("en")} of them fit ${card}` : "");
+  table.show(shown, front);
+  const need = (row) => (card ? row.cards[card] : { measured: row.peak_bytes, predicted: row.predicted_bytes, low: row.low, high: row.high, capacity: row.capacity });
+  const points = shown.filter((row) => row.batch_size && (need(row).predicted ?? need(row).measured) != null).map((row) => ({ batch: row.batch_size, kind: kind(row), ...need(row) }));
+  const lines = [...new Set(points.map((p) => p.capacity).filter(Boolean))].map((size) => ({ bytes: size }));
+  const above = memoryPlot(at("memory"), points, lines);
+  at("memory-words").textContent = `Filled: measured${card ? " on " + card : ""}. Open: predicted before launch${card ? " for " + card : ""}; the stroke is its band. Dashed: capacity.` + above.map((line) => ` Capacity ${bytes(line.bytes)} lies above the plot.`).join("");
+  const memory = (row) => (card ? row.cards[card].measured ?? row.cards[card].predicted : row.peak_bytes);
+  const judged = fitting.filter((row) => row.outcome === "finished" && row.sample_quality != null && memory(row) != null);
+  const guessed = card && judged.some((row) => row.cards[card].measured == null);
+  placed = frontPlot(at("pareto"), judged.map((row) => ({ row, memory: memory(row), quality: row.sample_quality, speed: row.tokens_per_second, kind: kind(row), front: front.has(row.trial_id) })), guessed ? `Memory predicted for ${card}` : "Peak memory, measured");
+  at("pareto-words").textContent = `${front.size} on the front (filled). Larger: faster. Colour and shape: ${models.map(words).join(", ")}.`;
+  const curves = running.filter((row) => row.curve?.length).map((row) => ({ points: row.curve }));
+  at("running").hidden = !running.length;
+  at("running-words").textContent = running.map((row) => `Trial ${row.number}: ${words(row.model)}, batch ${row.batch_size}`).join("; ");
+  if (curves.length) curvePlot(at("curves"), curves);
+}
+
+async function open(row) {
+  at("detail").hidden = false;
+  at("detail-heading").textContent = `Trial ${row.number}, ${words(row.model)}`;
+  at("detail-body").replaceChildren(element("p", "Reading …", "soft"));
+  const answer = await fetch("/api/trials/" + encodeURIComponent(row.trial_id));
+  if (table.chosen !== row.trial_id) return;
+  if (answer.ok) showDetail(at("detail-body"), await answer.json());
+  else at("detail-body").replaceChildren(element("p", row.outcome === "running" ? "It still runs; samples come at its end." : await answer.text(), "soft"));
+  at("detail-heading").focus();
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("/api/rows" + (cursor ? "?since=" + cursor : ""));
+    if (answer.status === 401) return location.reload();
+    if (!answer.ok) throw new Error("the program answers " + answer.status);
+    if (answer.status === 200) {
+      const told = await answer.json();
+      if (told.whole) rows.clear();
+      for (const row of told.rows) rows.set(row.trial_id, row);
+      ({ cursor, sweep, waiting } = told);
+      offer();
+      draw();
+    }
+    at("trouble").hidden = true;
+  } catch (error) {
+    at("trouble").hidden = false;
+    at("trouble").textContent = "No news: " + error.message + ". What stands here is what was read last.";
+  }
+  setTimeout(ask, document.hidden ? 5000 : 1000);
+}
+
+for (const name of Object.keys(FILTERS)) at("filter-" + name).addEventListener("change", draw);
+addEventListener("resize", () => sweep && draw());
+at("pareto").addEventListener("click", (event) => {
+  let found = null, nearest = 144;
+  for (const [x, y, row] of placed) {
+    const distance = (x - event.offsetX) ** 2 + (y - event.offsetY) ** 2;
+    if (distance < nearest) [nearest, found] = [distance, row];
+  }
+  if (found) { table.chosen = found.trial_id; table.draw(); open(found); }
+});
+ask();

@@ -1,0 +1,43 @@
+// The chosen trial: anatomy, what went wrong, and its samples beside the base model's.
+import { bytes, decimal, element, rate, speed, words } from "./words.js";
+
+export function showDetail(place, found) {
+  if (found.unreadable !== undefined) return place.replaceChildren(element("p", found.unreadable, "note"));
+  const { row } = found, parts = [];
+  parts.push(element("p", `Batch ${row.batch_size}, micro-batch ${row.micro_batch_size}, learning rate ${rate(row.learning_rate)}; ${words(row.outcome)}. ` +
+    `Quality ${decimal(row.sample_quality)}, peak ${bytes(row.peak_bytes)} measured, ${bytes(row.predicted_bytes)} predicted, ${speed(row.tokens_per_second)} tokens/s.` +
+    (row.gpu_seconds ? ` ${(row.gpu_seconds / 3600).toFixed(2)} GPU-hours` + (row.price == null ? "." : `, cost ${row.price.toFixed(2)}.`) : "")));
+  for (const text of [row.error, found.explanation, ...found.interruptions]) if (text) parts.push(element("p", text, "note"));
+  if (found.outOfMemory) {
+    const moment = found.outOfMemory;
+    parts.push(element("p", `Out of memory in ${moment.phase}${moment.operation ? " at " + moment.operation : ""}: ${bytes(moment.requested_bytes)} asked for, ${bytes(moment.allocated_bytes)} allocated.`, "note"));
+  }
+  if (found.measured) parts.push(...bars("Anatomy of the peak, measured", found.measured, ""));
+  if (found.predicted) parts.push(...bars(`Anatomy of the peak, predicted for ${found.predictedFor}`, found.predicted, "predicted"));
+  if (Object.keys(found.phases).length) parts.push(...bars("Peak by phase, measured", found.phases, ""));
+  if (found.samples.length) {
+    const grid = element("div", undefined, "samples");
+    grid.tabIndex = 0;
+    grid.setAttribute("role", "region");
+    grid.setAttribute("aria-label", "Samples");
+    for (const title of ["Prompt", "Base model", "Tuned"]) grid.append(element("div", title, "title"));
+    for (const s of firsts(found.samples)) grid.append(element("div", s.prompt), element("div", s.base, "base"), element("div", s.tuned, "tuned"));
+    parts.push(element("h3", "Samples, the first of each prompt"), grid);
+  }
+  place.replaceChildren(...parts);
+}
+
+function firsts(samples) {
+  const seen = new Set();
+  return samples.filter((s) => !seen.has(s.prompt) && seen.add(s.prompt));
+}
+
+function bars(title, sizes, kind) {
+  const made = element("div", undefined, "bars"), largest = Math.max(...Object.values(sizes).map((size) => size ?? 0), 1);
+  for (const [name, size] of Object.entries(sizes)) {
+    const bar = element("div", undefined, "bar " + kind);
+    bar.style.width = (100 * (size ?? 0)) / largest + "%";
+    made.append(element("span", words(name)), bar, element("span", bytes(size), "number"));
+  }
+  return [element("h3", title), made];
+}

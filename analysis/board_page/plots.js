@@ -1,0 +1,88 @@
+// Small plots on canvas: ten thousand points in a few milliseconds. Colour and shape differ together.
+import { bytes } from "./words.js";
+export const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#C46A9B", "#A87B00", "#3A96D2", "#808080"];
+const LEFT = 68, RIGHT = 12, TOP = 10, BOTTOM = 36, GREY = "#808080";
+
+function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String, xLog = false, xTicks }) {
+  const scale = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const draw = canvas.getContext("2d"), style = getComputedStyle(document.body);
+  draw.scale(scale, scale);
+  draw.font = "12px system-ui, sans-serif";
+  const turn = xLog ? Math.log2 : (value) => value;
+  const low = Math.min(...range(xs).map(turn)), high = Math.max(...range(xs).map(turn)), top = range(ys)[1] * 1.08 || 1;
+  const margin = (high - low) * 0.06 || 0.5;
+  const x = (value) => LEFT + ((turn(value) - low + margin) / (high - low + 2 * margin)) * (width - LEFT - RIGHT);
+  const y = (value) => height - BOTTOM - (value / top) * (height - TOP - BOTTOM);
+  draw.fillStyle = style.getPropertyValue("--soft");
+  draw.strokeStyle = style.getPropertyValue("--rule");
+  draw.textAlign = "right";
+  for (let step = 0; step <= 4; step++) {
+    const value = (top * step) / 4;
+    draw.beginPath(); draw.moveTo(LEFT, y(value)); draw.lineTo(width - RIGHT, y(value)); draw.stroke();
+    draw.fillText(yText(value), LEFT - 6, y(value) + 4);
+  }
+  draw.textAlign = "center";
+  const ticks = xTicks ?? [0, 1, 2, 3, 4].map((step) => low + ((high - low) * step) / 4);
+  for (const value of [...new Set(ticks)]) draw.fillText(xText(value), x(value), height - BOTTOM + 15);
+  draw.fillText(xLabel, (LEFT + width - RIGHT) / 2, height - 5);
+  draw.textAlign = "left";
+  draw.fillText(yLabel, LEFT + 4, TOP + 2);
+  return { draw, x, y, width, top };
+}
+
+function range(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
+  return low > high ? [0, 1] : [low, high];
+}
+
+function mark(draw, x, y, kind, size, open) {
+  draw.beginPath();
+  if (kind % 3 === 0) draw.arc(x, y, size, 0, 7);
+  else if (kind % 3 === 1) draw.rect(x - size * 0.9, y - size * 0.9, size * 1.8, size * 1.8);
+  else { draw.moveTo(x, y - size * 1.2); draw.lineTo(x + size * 1.2, y); draw.lineTo(x, y + size * 1.2); draw.lineTo(x - size * 1.2, y); draw.closePath(); }
+  draw.strokeStyle = draw.fillStyle = COLOURS[kind % COLOURS.length];
+  if (open) draw.stroke(); else draw.fill();
+}
+
+export function memoryPlot(canvas, points, lines) {
+  const near = lines.filter((line) => line.bytes <= 2.5 * range(points.flatMap((p) => [p.measured ?? 0, p.predicted ?? 0]))[1]);
+  const heights = [...points.flatMap((p) => [p.measured ?? 0, p.predicted ?? 0, p.high ?? 0]), ...near.map((line) => line.bytes)];
+  const batches = [...new Set(points.map((p) => p.batch))].sort((a, b) => a - b);
+  const { draw, x, y, width } = frame(canvas, batches, heights, { xLabel: "Batch size", yLabel: "Memory", yText: bytes, xLog: true, xTicks: batches.length <= 10 ? batches : batches.filter((_, i) => i % 4 === 0) });
+  for (const p of points) {
+    if (p.low != null && p.high > p.low) { draw.globalAlpha = 0.25; draw.strokeStyle = COLOURS[p.kind % 7]; draw.lineWidth = 6; draw.beginPath(); draw.moveTo(x(p.batch), y(p.low)); draw.lineTo(x(p.batch), y(p.high)); draw.stroke(); draw.globalAlpha = 1; draw.lineWidth = 1.5; }
+    if (p.predicted != null) mark(draw, x(p.batch), y(p.predicted), p.kind, 7, true);
+    if (p.measured != null) mark(draw, x(p.batch), y(p.measured), p.kind, 3.5, false);
+  }
+  draw.setLineDash([6, 4]);
+  for (const line of near) { draw.strokeStyle = GREY; draw.beginPath(); draw.moveTo(LEFT, y(line.bytes)); draw.lineTo(width - RIGHT, y(line.bytes)); draw.stroke(); }
+  draw.setLineDash([]);
+  return lines.filter((line) => !near.includes(line));
+}
+
+export function frontPlot(canvas, points, xLabel) {
+  const fastest = range(points.map((p) => p.speed ?? 0))[1] || 1;
+  const { draw, x, y } = frame(canvas, points.map((p) => p.memory), points.map((p) => p.quality), { xLabel, yLabel: "Sample quality", xText: bytes, yText: (v) => v.toFixed(2) });
+  const placed = [];
+  for (const p of points) {
+    mark(draw, x(p.memory), y(p.quality), p.kind, 3 + 6 * Math.sqrt((p.speed ?? 0) / fastest), !p.front);
+    placed.push([x(p.memory), y(p.quality), p.row]);
+  }
+  return placed;
+}
+
+export function curvePlot(canvas, curves) {
+  const all = curves.flatMap((curve) => curve.points);
+  const { draw, x, y } = frame(canvas, [0, ...all.map((p) => p[0])], all.map((p) => p[1]), { xLabel: "Tokens", yLabel: "Loss, nats per token", xText: (v) => Math.round(v).toLocaleString("en"), yText: (v) => v.toFixed(1) });
+  draw.lineWidth = 2;
+  curves.forEach((curve, kind) => {
+    draw.strokeStyle = COLOURS[kind % 7];
+    draw.setLineDash(kind % 2 ? [6, 3] : []);
+    draw.beginPath();
+    curve.points.forEach(([tokens, loss], i) => (i ? draw.lineTo(x(tokens), y(loss)) : draw.moveTo(x(tokens), y(loss))));
+    draw.stroke();
+  });
+}

@@ -1,0 +1,61 @@
+"""The attempts at one trial, written down before each begins: what a lost driver did is known to the next."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from trainables.job import attempts_path, progress_path
+from trainables.records import FailureKind, Interruption
+from trainables.storage import Storage
+
+
+class Attempts:
+    """Attempts at the trial `trial_id`. One that was begun and never ended was cut off with its driver."""
+
+    def __init__(self, storage: Storage, trial_id: str) -> None:
+        self._storage, self._trial_id = storage, trial_id
+        self._all: list[dict[str, Any]] = self._read(attempts_path(trial_id)) or []
+        for attempt in self._all:
+            if attempt["seconds"] is None:
+                attempt |= {"kind": FailureKind.WORKER_LOST, "error": "the trial's driver was lost"}
+                attempt["seconds"] = max(0.0, self._last_sign(attempt["began_at"]) - attempt["began_at"])
+
+    @property
+    def interruptions(self) -> tuple[Interruption, ...]:
+        """What ended the attempts that were followed by another."""
+        return tuple(
+            Interruption(kind=FailureKind(attempt["kind"]), error=attempt["error"], seconds=attempt["seconds"])
+            for attempt in self._all
+            if attempt["kind"] is not None
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Over all attempts: how long workers were held."""
+        return sum(attempt["seconds"] or 0.0 for attempt in self._all)
+
+    def begin(self) -> None:
+        """Write down that an attempt begins."""
+        self._all.append({"began_at": time.time(), "seconds": None, "kind": None, "error": None})
+        self._write()
+
+    def end(self, kind: FailureKind | None = None, error: str | None = None) -> None:
+        """Write down how the attempt ended; without a kind, with the workers' own report."""
+        attempt = self._all[-1]
+        attempt |= {"seconds": time.time() - attempt["began_at"], "kind": kind, "error": error}
+        self._write()
+
+    def _write(self) -> None:
+        self._storage.write_text(attempts_path(self._trial_id), json.dumps(self._all))
+
+    def _last_sign(self, began_at: float) -> float:
+        progress = self._read(progress_path(self._trial_id))
+        return began_at if progress is None else progress["told_at"]
+
+    def _read(self, path: str) -> Any:
+        try:
+            return json.loads(self._storage.read_text(path))
+        except FileNotFoundError:
+            return None

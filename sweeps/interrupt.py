@@ -1,0 +1,29 @@
+"""Ctrl-C: once ends the sweep in good order, twice at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+
+class Interrupt:
+    """While it is entered, the first SIGINT only sets it; the next raises KeyboardInterrupt, as without it."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._former: Any = None
+
+    def __enter__(self) -> Interrupt:
+        self._former = signal.signal(signal.SIGINT, self._first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the former handler back."""
+        signal.signal(signal.SIGINT, self._former)
+
+    def _first(self, number: int, frame: FrameType | None) -> None:
+        self.is_set = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("Ctrl-C: ending; what runs goes on from its checkpoint with --resume. Again: at once.", file=sys.stderr)

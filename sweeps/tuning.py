@@ -1,0 +1,122 @@
+"""From a prepared sweep to its records: Ray, the study, and Tune's loop over trials."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+
+from sweeps.dashboard import Board
+from sweeps.interrupt import Interrupt
+from sweeps.layout import load_history
+from sweeps.limits import Limits
+from sweeps.options import CommonOptions
+from sweeps.plan import Device
+from sweeps.prepare import Prepared
+from trainables.records import Provenance
+
+LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
+MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
+
+
+def tune_trials(
+    prepared: Prepared, options: CommonOptions, device: Device, owed: int, board: Board, interrupt: Interrupt
+) -> str | None:
+    """Run what is owed and has no record yet. Returns: the limit that ended it before, None when none did."""
+    history = load_history(prepared.storage)
+    records = [record for _, record in history.values() if record is not None]
+    if len(records) >= owed:
+        return None
+    plan = prepared.facts.plan
+    concurrent = options.max_concurrent or _default_concurrency(device, plan.workers)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # how often the controller looks; 2 s by default
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is ours: sweeps/interrupt.py
+
+    import ray
+    from ray import tune
+
+    from sweeps.search import RecordSearch, build_study
+    from sweeps.trial import TrialContext, run_trial
+
+    class Ending(tune.Stopper):
+        """Ends all trials after Ctrl-C; what has no record is owed to a later run."""
+
+        def __call__(self, trial_id: str, result: dict) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return interrupt.is_set
+
+    _start_ray(device, board)
+    try:
+        study_url = f"sqlite:///{prepared.storage.uri}/study.db" if prepared.storage.is_local else None
+        search = RecordSearch(
+            prepared.facts,
+            prepared.storage.uri,
+            build_study(prepared.facts, prepared.storage, study_url),
+            Limits(
+                max_gpu_hours=options.max_gpu_hours,
+                max_hours=options.max_hours,
+                flat_trials=options.stop_when_flat,
+                fail_fast=options.fail_fast,
+            ),
+            records,
+        )
+        context = TrialContext(
+            facts=prepared.facts,
+            sweep_uri=prepared.storage.uri,
+            shapes=prepared.shapes,
+            provenance=Provenance(**prepared.facts.provenance),
+            cpu_threads=max(1, device.cpus // (concurrent * plan.workers)),
+            price_per_gpu_hour=options.price_per_gpu_hour,
+        )
+        with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+            tune.Tuner(
+                tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": 0.1}),
+                tune_config=tune.TuneConfig(
+                    search_alg=search,
+                    num_samples=owed - len(records),
+                    max_concurrent_trials=concurrent,
+                    reuse_actors=True,  # a driver process imports torch once, not once a trial
+                ),
+                # Tune's own files are scratch: records and checkpoints lie in the sweep's storage.
+                run_config=tune.RunConfig(
+                    name=prepared.facts.name,
+                    storage_path=scratch,
+                    verbose=0,
+                    stop=Ending(),
+                    failure_config=tune.FailureConfig(max_failures=LOST_DRIVERS),
+                ),
+            ).fit()
+        return search.limit_reached
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(device: Device, board: Board) -> None:
+    """Join the cluster that RAY_ADDRESS names, else start one on this machine, its dashboard on loopback only."""
+    import ray
+
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        print(f"Board: {board.address}", flush=True)
+        return
+    board.announce()
+    ray.init(
+        address="local",
+        num_cpus=device.cpus,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    dashboard = f"http://{ray.get_runtime_context().worker.node.webui_url}"
+    board.allow(dashboard)
+    print(f"Ray dashboard: {dashboard}\nBoard: {board.address}, also in the dashboard's Metrics tab", flush=True)
+
+
+def _default_concurrency(device: Device, workers: int) -> int:
+    units = device.gpus if device.on_cuda else min(device.cpus, MAX_CPU_TRIALS)
+    return max(1, units // workers)

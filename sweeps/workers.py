@@ -1,0 +1,121 @@
+"""The worker processes of a trial's driver: one Ray Train run that takes trial after trial while it stays clean.
+
+Starting a controller and workers, and their import of torch and transformers, costs more than a nano trial; a driver
+that serves many trials pays it once. A group is given up after an error, and after a trial that left anything behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainables.job import TrialJob
+from trainables.storage import open_storage
+
+LOOK_SECONDS = 0.2  # between looks whether the workers still live
+CLOSE_SECONDS = 10.0  # for workers to go home; what is left then is ended with the driver
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSpec:
+    """How many workers, what each asks of Ray, torch's collective backend, and where the sweep lies."""
+
+    workers: int
+    use_gpu: bool
+    resources: dict[str, float]
+    backend: str
+    sweep_uri: str
+
+
+class WorkerGroup:
+    """Workers that run one job after another."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from trainables.mailbox import Mailbox
+
+        self.spec = spec
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1000)
+        self._mailbox: Any = actor.remote(spec.workers)
+        self._name = f"group-{secrets.token_hex(4)}"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+        self._fit: Future[Any] = self._thread.submit(self._serve)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the workers live, or are still to start."""
+        return not self._fit.done()
+
+    def run(self, job: TrialJob) -> BaseException | None:
+        """Run `job` on all workers. Returns: what took them down, None when they came to the end of it."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        ended = self._mailbox.put.remote(asdict(job))
+        while self.is_up:
+            if ray.wait([ended], timeout=LOOK_SECONDS)[0]:
+                try:
+                    is_clean = ray.get(ended)
+                except RayActorError as error:  # the mailbox is lost, and with it the way to the workers
+                    self.close()
+                    return error
+                if not is_clean:
+                    self.close()
+                return None
+        return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
+
+    def close(self) -> None:
+        """Send the workers home and forget what Ray Train wrote about them."""
+        import ray
+
+        if self.is_up:
+            self._mailbox.close.remote()
+        with contextlib.suppress(TimeoutError):
+            self._fit.exception(CLOSE_SECONDS)
+        ray.kill(self._mailbox)
+        self._thread.shutdown(wait=False)
+        with contextlib.suppress(OSError):
+            open_storage(self.spec.sweep_uri).delete_folder(f"workers/{self._name}")
+
+    def _serve(self) -> None:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        from trainables.fine_tune import serve_trials
+
+        TorchTrainer(
+            serve_trials,
+            train_loop_config={"mailbox": self._mailbox},
+            scaling_config=ScalingConfig(
+                num_workers=self.spec.workers,
+                use_gpu=self.spec.use_gpu,
+                resources_per_worker=self.spec.resources,
+            ),
+            torch_config=TorchConfig(backend=self.spec.backend),
+            run_config=RunConfig(
+                name=self._name,
+                storage_path=open_storage(self.spec.sweep_uri).child("workers").uri,
+                # Which failure is worth another attempt is decided by sweeps.failures, not by Ray Train.
+                failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+            ),
+        ).fit()
+
+
+_group: WorkerGroup | None = None
+
+
+def workers_for(spec: WorkerSpec) -> WorkerGroup:
+    """This process's group: the one that is up where it is of this kind, else a new one."""
+    global _group
+    if _group is not None and not (_group.is_up and _group.spec == spec):
+        _group.close()
+        _group = None
+    if _group is None:
+        _group = WorkerGroup(spec)
+    return _group

@@ -1,0 +1,163 @@
+"""Kills processes of running sweeps at random and counts what they left: no record may be lost or doubled.
+
+Question: does every sweep end, with each owed record exactly once, whatever of it is killed?
+Command: python tests/benchmarks/kills.py --kills 100 --seed 0
+It runs on a Ray cluster of one head and two nodes, all on this machine; nodes and raylets are real processes of Ray's.
+A killed driver of the sweep is started again with --resume, as a person would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from ray.cluster_utils import Cluster
+
+from analysis.load import load_sweep
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TARGETS = {
+    "worker": "ray::RayTrainWorker",
+    "controller": "ray::TrainController",
+    "mailbox": "ray::Mailbox",
+    "trial driver": "ray::ImplicitFunc",
+}
+KINDS = (*TARGETS, "sweep driver", "raylet", "node")
+NODES = 2
+SWEEP_SECONDS = 900  # far above what a sweep of ten nano trials takes, kills included
+
+
+class Range:
+    """A small cluster on which sweeps run while things are shot."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        os.environ["RAY_TMPDIR"] = str(folder)
+        os.environ["RAY_enable_metrics_collection"] = "0"  # noqa: SIM112 - with it Ray takes both cores once nodes died
+        (folder / "ray").mkdir()  # where the address of this cluster, and of no other, is written
+        head = {
+            "num_cpus": 1,
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": free_port(),
+        }
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
+
+    def environment(self) -> dict[str, str]:
+        """For a sweep that is to run here."""
+        given = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+        return given | {"RAY_ADDRESS": self.cluster.address, "HF_HUB_OFFLINE": "1"}
+
+    def shoot(self, kind: str, sweep: subprocess.Popen[bytes], dice: random.Random) -> bool:
+        """Kill one process, or node, of this kind. Returns: whether there was one."""
+        if kind == "sweep driver":
+            sweep.kill()
+            return True
+        if kind in ("raylet", "node"):
+            node = self.nodes.pop(dice.randrange(len(self.nodes)))
+            if kind == "raylet":
+                node.kill_raylet(check_alive=False)
+            self.cluster.remove_node(node, allow_graceful=False)
+            self.nodes.append(self.cluster.add_node(num_cpus=1))
+            return True
+        found = [process for process in self._processes() if process.info["cmdline"][0].startswith(TARGETS[kind])]
+        if not found:
+            return False
+        dice.choice(found).kill()
+        return True
+
+    def _processes(self) -> list[psutil.Process]:
+        """Processes of this cluster: those that have its folder in their environment."""
+        mine = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            if process.info["cmdline"] and (process.info["environ"] or {}).get("RAY_TMPDIR") == str(self.folder):
+                mine.append(process)
+        return mine
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Random) -> collections.Counter[str]:
+    """One sweep to its end under fire. Returns: what was killed. Raises: AssertionError, as `check` does."""
+    results, shot = place.folder / "results", collections.Counter[str]()
+    command = [sys.executable, str(ROOT / "sweeps" / "batch_memory.py"), "--storage", str(results), "--name", name]
+    first = ["--trials", str(trials), "--weights", "random", "--model-sizes", "nano-0.3m", "--token-budget", "120000"]
+    log = (place.folder / f"{name}.log").open("ab")
+
+    def start(flags: list[str]) -> subprocess.Popen[bytes]:
+        everything = [*command, "--wandb", "disabled", *flags]
+        return subprocess.Popen(everything, env=place.environment(), stdout=log, stderr=log, cwd=place.folder)
+
+    sweep, until = start(first), time.monotonic() + SWEEP_SECONDS
+    while True:
+        try:
+            code = sweep.wait(dice.uniform(2, 8) if sum(shot.values()) < kills else 5)
+        except subprocess.TimeoutExpired:
+            assert time.monotonic() < until, f"sweep {name} did not end"
+            kind = dice.choice(KINDS)
+            exists = (results / name / "sweep.json").exists()
+            if sum(shot.values()) < kills and exists and place.shoot(kind, sweep, dice):
+                shot[kind] += 1
+            continue
+        if code != -signal.SIGKILL:
+            assert code == 0, f"sweep {name} ended with {code}; see {log.name}"
+            break
+        sweep = start(["--resume"])
+    check(results / name, trials)
+    return shot
+
+
+def check(folder: Path, trials: int) -> None:
+    """Every owed record is there once. Raises: AssertionError."""
+    sweep = load_sweep(str(folder))
+    assert not sweep.unreadable, sweep.unreadable
+    assert [record.number for record in sweep.records] == list(range(trials)), "records were lost or doubled"
+    assert len({str(record.settings) for record in sweep.records}) == trials, "a trial ran twice"
+    outcomes = collections.Counter(record.outcome.value for record in sweep.records)
+    assert set(outcomes) == {"finished"}, outcomes
+
+
+def main() -> int:
+    """Sweeps of ten trials under fire, until as many were killed as was asked for."""
+    parser = argparse.ArgumentParser(description="Kill processes of running sweeps at random.")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=10, help="trials of each sweep")
+    parser.add_argument("--per-sweep", type=int, default=10, help="kills within one sweep, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="k-"))  # short: Ray's sockets lie below it
+    dice, total, sweeps, began = random.Random(arguments.seed), collections.Counter[str](), 0, time.monotonic()
+    place = Range(folder)
+    try:
+        while total.total() < arguments.kills:
+            wanted = min(arguments.per_sweep, arguments.kills - total.total())
+            shot = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice)
+            total, sweeps = total + shot, sweeps + 1
+            print(f"sweep {sweeps}: {dict(shot)}; {total.total()} kills, {time.monotonic() - began:.0f} s", flush=True)
+    finally:
+        place.cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps({"kills": dict(total), "sweeps": sweeps, "records": sweeps * arguments.trials}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
