@@ -10,7 +10,7 @@ from data.batches import Rows, encode_documents, make_rows
 from data.tokenizer import LoadedTokenizer, load_tokenizer
 from trainables.evaluate import mean_loss
 from trainables.models import NANO_FOLDER, NANO_SIZES, find_model, galactica_config, load_model
-from trainables.quality.sampling import Completion, SamplingSettings, sample_completions
+from trainables.quality.sampling import Completion, SamplingSettings, _draw, sample_completions
 
 VOCABULARY = 52
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 52, "word_embed_proj_dim": 52, "ffn_dim": 32}
@@ -111,6 +111,32 @@ def test_a_prompt_is_continued_alike_alone_and_in_company(loaded: LoadedTokenize
     assert together == alone
     assert len({row[0].text for row in together}) > 1
     assert all(row[0].text for row in together)
+
+
+def test_a_row_is_drawn_alike_whatever_is_drawn_beside_it(
+    loaded: LoadedTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rows end at different times and leave the batch, prompts differ in length, and none of it may show in a text.
+    model, prompts = tiny_galactica(init_std=0.1), ["</s>hope:", "</s>a:", "</s>phosphorylation:"]
+    settings = sampling(per_prompt=8, max_new_tokens=60, temperature=1.0, top_p=0.9)
+    together = sample_completions(model, loaded, prompts, settings)
+    assert 0 < sum(completion.ended for row in together for completion in row) < 24
+    monkeypatch.setattr("trainables.quality.sampling.CACHE_BYTES", 1)  # one row at a time
+    assert sample_completions(model, loaded, prompts, settings) == together
+
+
+def test_a_chance_picks_its_token_among_the_likeliest_that_make_up_top_p() -> None:
+    # Probabilities 0.1, 0.5, 0.15, 0.25. Top-p 0.7 keeps tokens 1 and 3, together 0.75: token 1 up to 0.5 / 0.75.
+    logits_BV = torch.tensor([0.1, 0.5, 0.15, 0.25]).log().expand(1000, 4)
+    chances_B = (torch.arange(1000) + 0.5) / 1000
+    drawn = _draw(logits_BV, chances_B, sampling(temperature=1.0, top_p=0.7)).bincount(minlength=4).tolist()
+    assert drawn == pytest.approx([0, 667, 0, 333], abs=1)
+    drawn = _draw(logits_BV, chances_B, sampling(temperature=1.0, top_p=1.0)).bincount(minlength=4).tolist()
+    assert drawn == pytest.approx([100, 500, 150, 250], abs=1)
+    # At temperature 0.5 probabilities are squared: 0.01, 0.25, 0.0225, 0.0625, of 0.345 together.
+    drawn = _draw(logits_BV, chances_B, sampling(temperature=0.5, top_p=1.0)).bincount(minlength=4).tolist()
+    assert drawn == pytest.approx([29, 725, 65, 181], abs=1)
+    assert _draw(logits_BV, chances_B, sampling(temperature=1.0, top_p=1e-9)).unique().tolist() == [1]
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(loaded: LoadedTokenizer) -> None:
