@@ -3,8 +3,9 @@
 Question: wall and CPU seconds for what a trial samples, 24 prompts with 20 completions each of up to 96 tokens.
 Command: python tests/benchmarks/sampling_speed.py [--model-size nano-4m] [--threads 1]
 Hardware: 2 cores of an Intel Xeon (virtual machine, otherwise idle), no GPU.
-Time and result, 2026-11-24: untuned nano-4m, one thread, 3.7 s of wall time and 3.7 s of CPU time; 14.2 and 13.7 s before
-rows that have ended left the batch. Two threads on a machine whose cores have other work wait for one another: 45 to 96 s.
+Time and result, 2026-11-24: untuned nano-4m, one thread, 3.7 s of wall time and 3.7 s of CPU time; 14.2 and 13.7 s
+before rows that have ended left the batch. Two threads on a machine whose cores have other work wait for one another:
+45 to 96 s.
 """
 
 from __future__ import annotations
