@@ -10,7 +10,7 @@ from typing import Any
 from analysis.board_rows import board_row, detail, running_row
 from analysis.load import READERS, RecordsError, one_line
 from analysis.local_page import visible
-from trainables.record_json import from_json
+from trainables.record_json import from_document
 from trainables.records import TrialRecord
 from trainables.storage import Storage
 
@@ -91,12 +91,10 @@ class FollowedSweep:
     def _record(self, trial_id: str, *, whole: bool) -> TrialRecord | str | None:
         """The record, why it cannot be read, or None while there is none."""
         try:
-            text = self.storage.read_text(f"trials/{trial_id}/record.json")
+            document = json.loads(self.storage.read_text(f"trials/{trial_id}/record.json"))
             if not whole:  # a row needs no samples, and checking them is nine tenths of the time
-                document = json.loads(text)
                 document["report"] = document["report"] and document["report"] | {"samples": []}
-                text = json.dumps(document)
-            return from_json(text)
+            return from_document(document)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:

@@ -100,13 +100,10 @@ def detail(record: TrialRecord) -> dict[str, Any]:
         "row": board_row(record),
         "predicted": prediction.components if prediction else None,
         "predictedFor": visible((prediction.gpu or "this machine") if prediction else ""),
-        "measured": memory.components if memory else None,
         "phases": {phase.phase: phase.peak_reserved_bytes or phase.peak_allocated_bytes for phase in memory.phases}
         if memory
         else {},
-        "correction": prediction.correction_bytes if prediction else 0,
         "explanation": visible(record.memory_explanation or ""),
-        "outOfMemory": asdict(report.out_of_memory) if report and report.out_of_memory else None,
         "interruptions": [f"{item.kind.value}: {visible(item.error)}" for item in record.interruptions],
         "curve": [[point.tokens, point.loss] for point in report.curve] if report else [],
         "samples": [

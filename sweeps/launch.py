@@ -14,6 +14,7 @@ from sweeps.dashboard import Board
 from sweeps.follow import Follower, Listener
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
+from sweeps.limits import cost_text
 from sweeps.live_table import LiveTable, print_end
 from sweeps.options import CommonOptions, exit_with, parse_options
 from sweeps.plan import Device, detect_device
@@ -75,11 +76,15 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
         reason = tune_trials(prepared, options, device, owed, board, interrupt)
     records = _records(prepared)
     print_end(records, question=question)
+    if options.price_per_gpu_hour is not None:
+        print(cost_text(records))
     if reason:
         print(f"Ended before all trials: {reason}.")
     _print_next(prepared, records, owed)
     failed = [record for record in records if record.outcome is Outcome.FAILED]
-    return INTERRUPTED if interrupt.is_set else 1 if failed or (len(records) < owed and not reason) else 0
+    if interrupt.is_set:
+        return INTERRUPTED
+    return 1 if failed or (len(records) < owed and not reason) else 0
 
 
 def _records(prepared: Prepared) -> list[TrialRecord]:
@@ -97,7 +102,7 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
     place = os.path.relpath(prepared.storage.uri) if prepared.storage.is_local else prepared.storage.uri
     if len(records) < owed:
         print(
-            f"{owed - len(records)} of {owed} trials have no record; go on with: {resume_command(prepared)}",
+            f"{owed - len(records)} of {owed} trials have no record; go on with: {_resume_command(prepared)}",
             file=sys.stderr,
         )
     if records:
@@ -106,10 +111,11 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
     print(f"Again:   python analysis/report.py {place}")
 
 
-def resume_command(prepared: Prepared) -> str:
+def _resume_command(prepared: Prepared) -> str:
     """What to type to go on with the sweep."""
     facts, storage = prepared.facts, prepared.storage
-    place = storage.uri.partition("?")[0].rsplit("/", 1)[0]
+    address, question_mark, query = storage.uri.partition("?")
+    place = address.rsplit("/", 1)[0] + question_mark + query
     place = os.path.relpath(place) if storage.is_local else place
     flag = "" if place == "results" else f" --storage {shlex.quote(place)}"
     return f"python sweeps/{facts.plan.question}.py --resume --name {facts.name}{flag}"

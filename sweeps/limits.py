@@ -47,6 +47,12 @@ def price_of(gpu_seconds: float, price_per_gpu_hour: float | None) -> float | No
     return None if price_per_gpu_hour is None else gpu_seconds / SECONDS_PER_HOUR * price_per_gpu_hour
 
 
+def cost_text(records: Sequence[TrialRecord]) -> str:
+    """What all trials used, in one line; the price is of those that were run with one."""
+    gpu_hours = sum(record.gpu_seconds for record in records) / SECONDS_PER_HOUR
+    return f"{gpu_hours:.2f} GPU-hours, cost {sum(record.price or 0.0 for record in records):.2f}."
+
+
 def _trials_since_better(records: Sequence[TrialRecord], objectives: Sequence[str]) -> int:
     """Trials after the youngest on the front of all: none of them brought anything."""
     ordered = sorted(records, key=lambda record: record.number)

@@ -73,7 +73,7 @@ class CommonOptions:
     stop_when_flat: int | None = None
     """Begin no trial once as many in a row brought nothing to the Pareto front."""
     price_per_gpu_hour: float | None = None
-    """What a GPU costs an hour; each record and the end table then tell the cost."""
+    """What a GPU costs an hour; each record and the end then tell the cost."""
     fail_fast: bool = False
     """Begin no trial once one has failed by a fault of the program."""
     dry_run: bool = False

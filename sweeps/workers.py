@@ -46,11 +46,12 @@ class WorkerGroup:
         self._name = f"group-{secrets.token_hex(4)}"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
         self._fit: Future[Any] = self._thread.submit(self._serve)
+        self._is_spent = False
 
     @property
     def is_up(self) -> bool:
-        """Whether the workers live, or are still to start."""
-        return not self._fit.done()
+        """Whether the workers can take a job: they live, or are still to start, and no trial spoilt them."""
+        return not (self._is_spent or self._fit.done())
 
     def run(self, job: TrialJob) -> BaseException | None:
         """Run `job` on all workers. Returns: what took them down, None when they came to the end of it."""
@@ -63,10 +64,9 @@ class WorkerGroup:
                 try:
                     is_clean = ray.get(ended)
                 except RayActorError as error:  # the mailbox is lost, and with it the way to the workers
-                    self.close()
+                    self._is_spent = True
                     return error
-                if not is_clean:
-                    self.close()
+                self._is_spent = not is_clean
                 return None
         return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
 
@@ -74,8 +74,7 @@ class WorkerGroup:
         """Send the workers home and forget what Ray Train wrote about them."""
         import ray
 
-        if self.is_up:
-            self._mailbox.close.remote()
+        self._mailbox.close.remote()
         with contextlib.suppress(TimeoutError):
             self._fit.exception(CLOSE_SECONDS)
         ray.kill(self._mailbox)

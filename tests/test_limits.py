@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from sweeps.limits import Limits, price_of
+from sweeps.limits import Limits, cost_text, price_of
 from tests.record_factory import make_record
 
 OBJECTIVES = ("sample_quality", "peak_bytes", "tokens_per_second")
 
 
 def with_gpu_hours(number: int, hours: float):
-    import dataclasses
-
     return dataclasses.replace(make_record(number), gpu_seconds=hours * 3600)
 
 
@@ -47,3 +47,8 @@ def test_a_trial_that_brings_something_starts_the_count_anew() -> None:
 def test_price_follows_gpu_seconds() -> None:
     assert price_of(1800, 3.0) == 1.5
     assert price_of(1800, None) is None
+
+
+def test_cost_is_told_for_all_trials() -> None:
+    records = [dataclasses.replace(with_gpu_hours(n, 0.5), price=1.25) for n in range(3)]
+    assert cost_text(records) == "1.50 GPU-hours, cost 3.75."

@@ -10,16 +10,12 @@ from trainables.settings import TrialSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """One trial for a worker: the settings, where the sweep stores, the trial's name there, and its CPU threads.
-
-    `may_stop` says that the sweep may tell the trial to stop early, by a file at `stop_path`.
-    """
+    """One trial for a worker: the settings, where the sweep stores, the trial's name there, and its CPU threads."""
 
     settings: TrialSettings
     sweep_uri: str
     trial_id: str
     cpu_threads: int
-    may_stop: bool = False
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> TrialJob:
@@ -36,11 +32,6 @@ def report_path(trial_id: str) -> str:
 def progress_path(trial_id: str) -> str:
     """Where a running trial tells how far it has come."""
     return f"trials/{trial_id}/progress.json"
-
-
-def stop_path(trial_id: str) -> str:
-    """What tells a running trial to stop early, once it is there."""
-    return f"trials/{trial_id}/stop"
 
 
 def attempts_path(trial_id: str) -> str:

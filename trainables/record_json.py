@@ -24,7 +24,11 @@ def from_json(text: str) -> TrialRecord:
 
     Raises: ValueError when the text is not a record of this schema, saying which field is wrong.
     """
-    document = json.loads(text)
+    return from_document(json.loads(text))
+
+
+def from_document(document: Any) -> TrialRecord:
+    """The record that a parsed JSON document is. Raises: ValueError, as `from_json`."""
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version!r}; this program reads {SCHEMA_VERSION}.")

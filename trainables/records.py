@@ -41,8 +41,7 @@ class MemoryPrediction:
     """Peak memory of one worker as predicted before launch; never a measurement.
 
     `components` sums to `allocated_bytes`. `low_bytes` to `high_bytes` is where the device figure is expected.
-    `version` names what predicted: the programs that a prediction hangs on. `correction_bytes` is what the sweep's
-    finished trials added to `reserved_bytes`, within it.
+    `version` names what predicted: the programs that a prediction hangs on.
     """
 
     allocated_bytes: int
@@ -58,7 +57,6 @@ class MemoryPrediction:
     low_bytes: int | None = None
     high_bytes: int | None = None
     version: str | None = None
-    correction_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +76,7 @@ class PhaseMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryReport:
-    """Measured memory of one worker. `counter` says what `peak_bytes` counts; CUDA figures are null without CUDA.
-
-    `components` is what lived at the peak of the probe step, by the names that the prediction has.
-    """
+    """Measured memory of one worker. `counter` says what `peak_bytes` counts; CUDA figures are null without CUDA."""
 
     counter: Literal["cuda_reserved", "cpu_probe_tensor_bytes"]
     peak_bytes: int
@@ -91,18 +86,6 @@ class MemoryReport:
     free_at_start_bytes: int | None
     capacity_bytes: int | None
     phases: tuple[PhaseMemory, ...]
-    components: dict[str, int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutOfMemory:
-    """The moment at which memory ran out: what was asked for, and what was taken already, in bytes."""
-
-    phase: str
-    operation: str | None = None
-    requested_bytes: int | None = None
-    allocated_bytes: int | None = None
-    reserved_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +189,6 @@ class WorkerReport:
     quality: QualityReport | None = None
     quality_absent_reason: str | None = None
     samples: tuple[Sample, ...] = ()
-    out_of_memory: OutOfMemory | None = None
     error: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import uuid
@@ -60,10 +61,9 @@ class Storage:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, target)
-        except BaseException:
-            if os.path.exists(beside):
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # it is gone where it became the target
                 os.unlink(beside)
-            raise
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at `path`."""

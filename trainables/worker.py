@@ -19,7 +19,7 @@ from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
 from trainables.baseline import Baseline, baseline_for
 from trainables.checkpoint_store import CheckpointStore
 from trainables.held_out import HeldOut
-from trainables.job import TrialJob, progress_path, report_path, stop_path
+from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.leftovers import ALLOWED_BYTES, left_over_bytes
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
 from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
@@ -41,8 +41,7 @@ def run_worker(job: TrialJob) -> bool:
     Returns: whether this process may run another trial: the trial came to its end and left the device clean.
     """
     outcome, device = _run(job)
-    ended_well = outcome in (Outcome.FINISHED, Outcome.STOPPED_EARLY)
-    return ended_well and left_over_bytes(device) <= ALLOWED_BYTES
+    return outcome is Outcome.FINISHED and left_over_bytes(device) <= ALLOWED_BYTES
 
 
 def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
@@ -57,17 +56,11 @@ def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
     except DivergedError as caught:
         error = str(caught)
         report = worker.report(Outcome.DIVERGED, error=error)
-    except StoppedEarly:
-        report = worker.report(Outcome.STOPPED_EARLY, quality_absent_reason="stopped early: no samples were taken")
     if worker.rank == 0 or report.outcome is Outcome.OUT_OF_MEMORY:
         storage.write_text(report_path(job.trial_id), to_json(report))
     if error is not None and worker.world_size > 1:
         raise RuntimeError(error)  # the other workers wait in a collective: only the end of the group frees them
     return report.outcome, worker.device
-
-
-class StoppedEarly(Exception):
-    """The sweep wants the device for a better trial."""
 
 
 class Worker:
@@ -82,9 +75,6 @@ class Worker:
         self.device = ray.train.torch.get_device() if on_cuda else torch.device("cpu")
         if not on_cuda:
             torch.set_num_threads(job.cpu_threads)
-        self.left_over_bytes = left_over_bytes(self.device)
-        if self.left_over_bytes > ALLOWED_BYTES:
-            raise RuntimeError(f"{self.left_over_bytes} bytes of an earlier trial are still on {self.device}.")
         self.meter = MemoryMeter(self.device, job.settings.memory_cap_bytes)
         self.checkpoints = CheckpointStore(storage, job.trial_id, rank=self.rank, workers=self.world_size)
         self.loop: TrainingLoop | None = None
@@ -188,8 +178,7 @@ class Worker:
         save_every = -(-loop.total_steps // CHECKPOINTS)
         while not loop.is_done:
             point = loop.step()
-            if self._tell_progress(loop):
-                raise StoppedEarly
+            self._tell_progress(loop)
             if point.step % save_every == 0 or loop.is_done:
                 self._save(loop)
 
@@ -197,21 +186,17 @@ class Worker:
         with self.checkpoints.writing(loop.progress.step) as folder:
             loop.save(folder)
 
-    def _tell_progress(self, loop: TrainingLoop) -> bool:
-        """Store how far training has come, about once a second and at its end: the live table and wandb follow it.
+    def _tell_progress(self, loop: TrainingLoop) -> None:
+        """Store how far training has come, about once a second and at its end: table, board and wandb follow it."""
+        now = time.monotonic()
+        if self.rank > 0 or (now - self._progress_at < PROGRESS_SECONDS and not loop.is_done):
+            return
+        self._progress_at = now
+        curve = [dataclasses.asdict(point) for point in loop.progress.curve]
+        document = {"step": loop.progress.step, "total_steps": loop.total_steps, "told_at": time.time()}
+        self.storage.write_text(progress_path(self.job.trial_id), json.dumps(document | {"curve": curve}))
 
-        Returns: whether the trial was told to stop, the same on every worker.
-        """
-        now, is_told = time.monotonic(), False
-        if self.rank == 0 and (now - self._progress_at >= PROGRESS_SECONDS or loop.is_done):
-            self._progress_at = now
-            curve = [dataclasses.asdict(point) for point in loop.progress.curve]
-            document = {"step": loop.progress.step, "total_steps": loop.total_steps, "told_at": time.time()}
-            self.storage.write_text(progress_path(self.job.trial_id), json.dumps(document | {"curve": curve}))
-            is_told = not loop.is_done and self.storage.exists(stop_path(self.job.trial_id))
-        return bool(self._agreed(is_told)) if self.job.may_stop else False
-
-    def _agreed(self, value: int | bool | None) -> int | bool | None:
+    def _agreed(self, value: int | None) -> int | None:
         """The first worker's value, on every worker."""
         if self.world_size == 1:
             return value

@@ -8,11 +8,6 @@ export function showDetail(place, found) {
     `Quality ${decimal(row.sample_quality)}, peak ${bytes(row.peak_bytes)} measured, ${bytes(row.predicted_bytes)} predicted, ${speed(row.tokens_per_second)} tokens/s.` +
     (row.gpu_seconds ? ` ${(row.gpu_seconds / 3600).toFixed(2)} GPU-hours` + (row.price == null ? "." : `, cost ${row.price.toFixed(2)}.`) : "")));
   for (const text of [row.error, found.explanation, ...found.interruptions]) if (text) parts.push(element("p", text, "note"));
-  if (found.outOfMemory) {
-    const moment = found.outOfMemory;
-    parts.push(element("p", `Out of memory in ${moment.phase}${moment.operation ? " at " + moment.operation : ""}: ${bytes(moment.requested_bytes)} asked for, ${bytes(moment.allocated_bytes)} allocated.`, "note"));
-  }
-  if (found.measured) parts.push(...bars("Anatomy of the peak, measured", found.measured, ""));
   if (found.predicted) parts.push(...bars(`Anatomy of the peak, predicted for ${found.predictedFor}`, found.predicted, "predicted"));
   if (Object.keys(found.phases).length) parts.push(...bars("Peak by phase, measured", found.phases, ""));
   if (found.samples.length) {

@@ -65,7 +65,7 @@ export function memoryPlot(canvas, points, lines) {
 
 export function frontPlot(canvas, points, xLabel) {
   const fastest = range(points.map((p) => p.speed ?? 0))[1] || 1;
-  const { draw, x, y } = frame(canvas, points.map((p) => p.memory), points.map((p) => p.quality), { xLabel, yLabel: "Sample quality", xText: bytes, yText: (v) => v.toFixed(2) });
+  const { draw, x, y } = frame(canvas, points.map((p) => p.memory), points.map((p) => p.quality), { xLabel, yLabel: "Sample quality", xText: bytes, yText: (v) => (v && v < 0.1 ? v.toPrecision(2) : v.toFixed(2)) });
   const placed = [];
   for (const p of points) {
     mark(draw, x(p.memory), y(p.quality), p.kind, 3 + 6 * Math.sqrt((p.speed ?? 0) / fastest), !p.front);
