@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -49,6 +50,8 @@ def tune_trials(
         def stop_all(self) -> bool:
             return interrupt.is_set
 
+    # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     _start_ray(device, board)
     try:
         study_url = f"sqlite:///{prepared.storage.uri}/study.db" if prepared.storage.is_local else None
@@ -93,6 +96,8 @@ def tune_trials(
         return search.limit_reached
     finally:
         ray.shutdown()
+        with contextlib.suppress(OSError):  # what Ray Train wrote of worker groups; no one reads it again
+            prepared.storage.delete_folder("workers")
 
 
 def _start_ray(device: Device, board: Board) -> None:
