@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: sweep smoke test lint format lock clean
+.PHONY: sweep smoke test check-cluster lint format lock clean
 
 sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 1"
 	$(BIN)/python sweeps/batch_memory.py $(ARGS)
@@ -16,10 +16,16 @@ smoke: $(READY)  ## two tiny trials, under a minute
 test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"
 	$(BIN)/python -m pytest $(ARGS)
 
+CLUSTER ?= cluster.yaml
+check-cluster: $(READY)  ## look a cluster file over, offline, and write it for `ray up`; CLUSTER=FILE OVERLAY=FILE
+	@$(BIN)/python sweeps/check_cluster.py $(CLUSTER) $(if $(OVERLAY),--overlay $(OVERLAY)) --output build/cluster.yaml
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/cfn-lint cluster.account.yaml
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
