@@ -1,7 +1,9 @@
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from transformers import OPTForCausalLM
 from data.batches import Rows, make_rows
 from trainables.checkpoints import Progress
 from trainables.memory.meter import MemoryMeter
-from trainables.models import galactica_config
+from trainables.models import apply_levers, galactica_config
 from trainables.records import CurvePoint
 from trainables.settings import TrialSettings
 from trainables.training_loop import TrainingLoop
@@ -23,6 +25,7 @@ SMALL |= {"num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embedd
 SETTINGS = TrialSettings(
     model="tiny", batch_size=4, micro_batch_size=2, learning_rate=1e-2, sequence_length=32, token_budget=1200, seed=3
 )
+NEEDS_BITSANDBYTES = pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="no bitsandbytes")
 FILES = ["model.safetensors", "optimizer.safetensors", "progress.json", "random-0.safetensors"]
 
 
@@ -40,6 +43,7 @@ def new_loop(weight_seed: int, settings: TrialSettings = SETTINGS) -> TrainingLo
     torch.manual_seed(weight_seed)
     model = OPTForCausalLM(config).train()
     assert config.dropout == 0.1
+    apply_levers(model, settings)
     return TrainingLoop(model, rows(), settings, MemoryMeter(torch.device("cpu")))
 
 
@@ -48,11 +52,14 @@ def train(loop: TrainingLoop, steps: int) -> list[CurvePoint]:
 
 
 def everything(loop: TrainingLoop) -> dict[str, Tensor]:
-    """Copies of weights, optimizer states (three for each weight), the rate of the next step and the random state."""
+    """Copies of weights, optimizer states, loss scale, the rate of the next step and the random state."""
     tensors = dict(loop.model.state_dict())
-    for index, values in loop.optimizer.state_dict()["state"].items():
-        assert values.keys() == {"step", "exp_avg", "exp_avg_sq"}
-        tensors |= {f"{index}.{name}": tensor for name, tensor in values.items()}
+    states = {index: loop.optimizer.state[p] for index, p in enumerate(loop.optimizer.param_groups[0]["params"])}
+    assert loop.settings.optimizer != "adamw" or {len(values) for values in states.values()} == {3}
+    for index, values in states.items():
+        tensors |= {f"{index}.{name}": torch.as_tensor(value) for name, value in values.items() if value is not None}
+    if loop.scaler is not None:
+        tensors |= {f"scaler.{name}": torch.as_tensor(value) for name, value in loop.scaler.state_dict().items()}
     tensors["rate"] = torch.tensor(loop.optimizer.param_groups[0]["lr"], dtype=torch.float64)
     tensors["random state"] = torch.get_rng_state()
     return {name: tensor.clone() for name, tensor in tensors.items()}
@@ -70,9 +77,20 @@ def saved(folder: Path, steps: int = 3) -> TrainingLoop:
     return loop
 
 
-@pytest.mark.parametrize("loss", ["hf", "fused"])
-def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, loss: str) -> None:
-    settings = dataclasses.replace(SETTINGS, loss=loss)
+@pytest.mark.parametrize(
+    "levers",
+    [
+        {"loss": "hf"},
+        {"loss": "fused"},
+        {"precision": "fp16-amp"},
+        {"optimizer": "sgd"},
+        {"lora_rank": 2},
+        pytest.param({"optimizer": "adamw-8bit"}, marks=NEEDS_BITSANDBYTES),
+    ],
+    ids=str,
+)
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, levers: dict[str, Any]) -> None:
+    settings = dataclasses.replace(SETTINGS, **levers)
     straight = new_loop(weight_seed=0, settings=settings)
     points = train(straight, 6)
     tensors, progress = everything(straight), straight.progress
@@ -86,6 +104,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, loss: str) -> No
     assert second_part.resume(tmp_path) == 3
     points_in_parts += train(second_part, 3)
     tensors_in_parts = everything(second_part)
+    assert settings.precision != "fp16-amp" or tensors_in_parts["scaler._growth_tracker"] == 6  # 3 steps + 3
     assert tensors_in_parts.keys() == tensors.keys()
     assert [name for name, tensor in tensors.items() if not torch.equal(tensor, tensors_in_parts[name])] == []
     assert without_times(second_part.progress) == without_times(progress)

@@ -190,6 +190,14 @@ def test_bf16_autocast_trains_fp32_weights_on_a_cpu(loss: Loss) -> None:
     assert all(bool((a != b).any()) for a, b in zip(before, mixed.model.parameters(), strict=True))
 
 
+def test_the_fused_loss_in_fp16_adds_up_more_than_fp16_can_hold() -> None:
+    rows = padded_rows([62] * 300)
+    model = tiny_galactica()
+    torch.nn.init.zeros_(model.lm_head.weight)
+    assert 300 * 63 * math.log(52) > torch.finfo(torch.float16).max
+    assert Trainer(model, "fused", precision="fp16-amp").step(rows, 300) == pytest.approx(math.log(52), rel=1e-3)
+
+
 def test_gradients_are_gone_after_a_step() -> None:
     trainer = Trainer(tiny_galactica(), "hf")
     trainer.step(padded_rows([3, 4]), 1)

@@ -40,6 +40,7 @@ def save_checkpoint(
     schedule: LRScheduler,
     progress: Progress,
     *,
+    scaler: torch.amp.GradScaler | None = None,
     rank: int = 0,
 ) -> None:
     """Write a checkpoint into `folder`, which must exist: the first worker all of it, others their random state."""
@@ -47,21 +48,36 @@ def save_checkpoint(
     if rank > 0:
         return
     save_model(model, str(folder / "model.safetensors"))
-    save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
-    document = dataclasses.asdict(progress) | {"schedule_step": schedule.last_epoch}
+    tensors, numbers = _optimizer_state(optimizer)
+    save_file(tensors, folder / "optimizer.safetensors")
+    document = dataclasses.asdict(progress) | {
+        "schedule_step": schedule.last_epoch,
+        "optimizer_numbers": numbers,
+        "loss_scale": None if scaler is None else scaler.state_dict(),
+    }
     (folder / "progress.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LambdaLR, *, rank: int = 0
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: LambdaLR,
+    *,
+    scaler: torch.amp.GradScaler | None = None,
+    rank: int = 0,
 ) -> Progress:
-    """Put model, optimizer, schedule and this worker's random state back as they were saved.
+    """Put model, optimizer, schedule, loss scale and this worker's random state back as they were saved.
 
     Raises: FileNotFoundError or safetensors' SafetensorError when a file is missing or cut short.
     """
     document = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
     load_model(model, folder / "model.safetensors")
-    _restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
+    states = load_file(folder / "optimizer.safetensors") | document.pop("optimizer_numbers")
+    _restore_optimizer(optimizer, states)
+    loss_scale = document.pop("loss_scale")
+    if scaler is not None:
+        scaler.load_state_dict(loss_scale)
     schedule_step = document.pop("schedule_step")
     rates = [base * factor(schedule_step) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
     counters = {"last_epoch": schedule_step, "_step_count": schedule_step + 1, "_last_lr": rates}
@@ -78,16 +94,25 @@ def _random_file(rank: int) -> str:
     return f"random-{rank}.safetensors"
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"{index}.{name}": tensor for index, values in state.items() for name, tensor in values.items()}
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+    """States as tensors and as plain numbers, of which bitsandbytes keeps one. A tensor that is shared is copied."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states = enumerate(optimizer.state.get(parameter, {}) for parameter in parameters)
+    flat = {f"{index}.{name}": value for index, values in states for name, value in values.items()}
+    tensors: dict[str, torch.Tensor] = {}
+    places: set[int] = set()
+    for key, value in flat.items():
+        if isinstance(value, torch.Tensor):
+            tensors[key] = value.clone() if value.data_ptr() in places else value
+            places.add(value.data_ptr())
+    return tensors, {key: value for key, value in flat.items() if key not in tensors}
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
+def _restore_optimizer(optimizer: torch.optim.Optimizer, states: dict[str, torch.Tensor | int]) -> None:
+    state: dict[int, dict[str, torch.Tensor | int]] = {}
+    for key, value in states.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 

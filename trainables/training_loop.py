@@ -93,11 +93,15 @@ class TrainingLoop:
 
     def save(self, folder: Path) -> None:
         """Write this worker's part of a checkpoint into `folder`."""
-        save_checkpoint(folder, self.model, self.optimizer, self.schedule, self.progress, rank=self.rank)
+        save_checkpoint(
+            folder, self.model, self.optimizer, self.schedule, self.progress, scaler=self.scaler, rank=self.rank
+        )
 
     def resume(self, folder: Path) -> int:
         """Go on from the checkpoint in `folder`. Returns: the number of steps that were done."""
-        self.progress = load_checkpoint(folder, self.model, self.optimizer, self.schedule, rank=self.rank)
+        self.progress = load_checkpoint(
+            folder, self.model, self.optimizer, self.schedule, scaler=self.scaler, rank=self.rank
+        )
         self.meter.restore(self.progress.memory_phases)
         self._resumed_at = self.progress.step
         return self.progress.step
@@ -123,7 +127,7 @@ class TrainingLoop:
         return step >= min(1, self.total_steps - 1) and not self.meter.has_measured("optimizer")
 
     def _probe(self, micro_batches: list[Batch]) -> contextlib.AbstractContextManager[None]:
-        states = [value for state in self.optimizer.state.values() for value in state.values()]
+        states = [v for state in self.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
         batches = [tensor for batch in micro_batches for tensor in (batch.input_ids_BT, batch.labels_BT)]
         return self.meter.probe([*self.model.parameters(), *self.model.buffers(), *states, *batches])
 

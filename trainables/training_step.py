@@ -57,7 +57,10 @@ class CausalLoss(nn.Module):
 
 
 def _fused_loss(hidden_BTD: Tensor, head: nn.Module, targets_BT: Tensor) -> Tensor:
-    """Summed cross-entropy of `head(hidden)` in chunks, by torch's own kernel; torch before 2.13 lacks it."""
+    """Summed cross-entropy of `head(hidden)` in chunks, by torch's own kernel; torch before 2.13 lacks it.
+
+    Not in fp16: the kernel's sum has the type of its input, and ends at 65,504 nats, a few thousand tokens.
+    """
     hidden_ND, targets_N = hidden_BTD.flatten(0, 1), targets_BT.flatten()
     weight_VD, bias_V = head.weight, getattr(head, "bias", None)
     assert isinstance(weight_VD, Tensor)
@@ -65,7 +68,7 @@ def _fused_loss(hidden_BTD: Tensor, head: nn.Module, targets_BT: Tensor) -> Tens
         dtype = torch.get_autocast_dtype(hidden_ND.device.type)
         hidden_ND, weight_VD = hidden_ND.to(dtype), weight_VD.to(dtype)
         bias_V = None if bias_V is None else bias_V.to(dtype)
-    if hasattr(functional, "linear_cross_entropy"):
+    if hasattr(functional, "linear_cross_entropy") and hidden_ND.dtype is not torch.float16:
         return functional.linear_cross_entropy(
             hidden_ND,
             weight_VD,
@@ -78,7 +81,7 @@ def _fused_loss(hidden_BTD: Tensor, head: nn.Module, targets_BT: Tensor) -> Tens
 
 
 def _chunked_loss(hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> Tensor:
-    """The same loss by recomputing each chunk's logits in the backward pass, for torch without the fused kernel."""
+    """The same loss by recomputing each chunk's logits in the backward pass, where torch's kernel cannot be had."""
     from torch.utils.checkpoint import checkpoint
 
     def chunk_loss(hidden_CD: Tensor, targets_C: Tensor) -> Tensor:
@@ -111,8 +114,8 @@ def make_optimizer(
             from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise UserError(
-                "optimizer 'adamw-8bit' needs bitsandbytes, which is not installed; pip install bitsandbytes on a"
-                " machine with a GPU, or use adamw or sgd."
+                "optimizer 'adamw-8bit' needs bitsandbytes, which is not installed; pip install bitsandbytes, or use"
+                " adamw or sgd."
             ) from None
         return AdamW8bit(trainable, lr=learning_rate, betas=ADAM_BETAS, weight_decay=WEIGHT_DECAY)
     return torch.optim.AdamW(trainable, lr=learning_rate, betas=ADAM_BETAS, weight_decay=WEIGHT_DECAY, fused=True)
