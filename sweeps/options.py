@@ -38,7 +38,7 @@ class CommonOptions:
     """A .txt, .csv or .jsonl file of quotes, or a Hugging Face data set name. The shipped quotes by default."""
     layout: Literal["packed", "padded"] = "packed"
     """Rows of several whole quotes, or one quote a row."""
-    precision: Literal["fp32", "bf16-amp", "bf16"] | None = None
+    precision: Literal["fp32", "bf16-amp", "fp16-amp", "bf16"] | None = None
     """Number format of training. [CPU: fp32; GPU: bf16-amp]"""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """Attention implementation."""
@@ -46,6 +46,10 @@ class CommonOptions:
     """Transformers' own loss, or one that never holds all logits at once."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of keeping them."""
+    optimizer: Literal["adamw", "adamw-8bit", "sgd"] = "adamw"
+    """AdamW, AdamW with states of a byte each (needs bitsandbytes), or SGD without states."""
+    lora_rank: int = 0
+    """Train low-rank adapters of this rank in place of the weights; 0 trains every weight."""
     workers_per_trial: int = 1
     """Data-parallel workers of a trial, one GPU (or CPU share) each."""
     max_concurrent: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import itertools
 import math
 import os
@@ -62,10 +63,12 @@ class SweepPlan:
     replay_ratios: tuple[float, ...]
     data: str
     layout: Literal["packed", "padded"]
-    precision: Literal["fp32", "bf16-amp", "bf16"]
+    precision: Literal["fp32", "bf16-amp", "fp16-amp", "bf16"]
     attention: Literal["sdpa", "eager"]
     loss: Literal["hf", "fused"]
     gradient_checkpointing: bool
+    optimizer: Literal["adamw", "adamw-8bit", "sgd"]
+    lora_rank: int
     workers: int
     gpu: str
     capacity_bytes: int | None
@@ -104,6 +107,8 @@ class SweepPlan:
             attention=self.attention,
             loss=self.loss,
             gradient_checkpointing=self.gradient_checkpointing,
+            optimizer=self.optimizer,
+            lora_rank=self.lora_rank,
             workers=self.workers,
             memory_cap_bytes=self.memory_cap_bytes,
             replay_ratio=replay_ratio,
@@ -145,6 +150,8 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         attention=options.attention,
         loss=options.loss,
         gradient_checkpointing=options.gradient_checkpointing,
+        optimizer=options.optimizer,
+        lora_rank=options.lora_rank,
         workers=options.workers_per_trial,
         gpu=gpu,
         capacity_bytes=min(filter(None, (total_bytes, cap_bytes)), default=None),
@@ -206,6 +213,8 @@ def _check(plan: SweepPlan, question: Question) -> None:
         raise OptionsError(f"--sequence-length={plan.sequence_length}; it must be at least 8.")
     for model in plan.models:
         find_model(model)
+    if plan.optimizer == "adamw-8bit" and importlib.util.find_spec("bitsandbytes") is None:
+        raise OptionsError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes, or use adamw or sgd.")
     if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
         raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
     for values in itertools.product(*(getattr(plan, VALUES[name]) for name in question.space)):

@@ -114,7 +114,8 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
     """Look at each model's config, length and tokenizer; its contract is checked on `lines`, before it costs a trial.
 
     Returns: the shape of each model, and what the tokenizers' checks noted.
-    Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions.
+    Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions and a rank above its
+        width.
     """
     from data.contract import require_contract
     from data.tokenizer import load_tokenizer
@@ -132,6 +133,11 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
                 f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
             )
         shapes[name] = model_shape(config)
+        if plan.lora_rank > shapes[name].width:
+            raise OptionsError(
+                f"--lora-rank={plan.lora_rank} is above the width {shapes[name].width} of {name};"
+                f" choose 1 to {shapes[name].width}, or 0 to train every weight."
+            )
     return shapes, tuple(notes)
 
 

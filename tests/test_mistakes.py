@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -115,6 +116,10 @@ def test_data_that_is_a_folder(complain: Complain, tmp_path: Path) -> None:
         ("--trials many", ("many", "--trials", "--help")),
         ("--token-budget 10", ("--token-budget=10", "at least")),
         ("--model-sizes nano-1m --sequence-length 4096 --token-budget 1000000", ("--sequence-length=4096", "nano-1m")),
+        ("--model-sizes nano-0.3m --lora-rank 4096", ("--lora-rank=4096", "the width", "nano-0.3m", "choose 1 to")),
+        ("--lora-rank -1", ("lora_rank=-1", "at least 1, or 0")),
+        ("--optimizer lion", ("lion", "adamw", "adamw-8bit", "sgd")),
+        ("--precision fp8", ("fp8", "fp16-amp")),
         ("--weights best", ("best", "pretrained", "random", "--help")),
         ("--wandb sometimes", ("sometimes", "online", "offline", "disabled")),
         ("--colour blue", ("--colour", "--help")),
@@ -174,6 +179,11 @@ def test_object_storage_that_does_not_answer(complain: Complain, monkeypatch: py
 
 def test_credentials_in_a_storage_address(complain: Complain) -> None:
     complain("--model-sizes nano-1m", "credentials", "AWS_ACCESS_KEY_ID", storage="s3://key:secret@bucket/prefix")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed here")
+def test_an_optimizer_whose_library_is_absent(complain: Complain) -> None:
+    complain("--optimizer adamw-8bit", "adamw-8bit", "pip install bitsandbytes", "adamw or sgd")
 
 
 def test_more_workers_than_the_machine_has(complain: Complain) -> None:

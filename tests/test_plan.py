@@ -74,6 +74,9 @@ def test_every_option_of_a_trial_reaches_its_settings() -> None:
         attention="eager",
         loss="fused",
         gradient_checkpointing=True,
+        optimizer="sgd",
+        lora_rank=4,
+        precision="fp16-amp",
         workers_per_trial=2,
         micro_batch_sizes=(2, 4),
         weights="random",
@@ -83,6 +86,7 @@ def test_every_option_of_a_trial_reaches_its_settings() -> None:
     told = made.settings(model="nano-1m", batch_size=16, micro_batch_size=4, learning_rate=1e-3)
     assert (told.layout, told.attention, told.loss, told.weights) == ("padded", "eager", "fused", "random")
     assert (told.gradient_checkpointing, told.workers, told.memory_cap_bytes, told.seed) == (True, 2, 2 * GIB, 9)
+    assert (told.optimizer, told.lora_rank, told.precision) == ("sgd", 4, "fp16-amp")
     assert (told.model, told.accumulation_steps) == ("nano-1m", 2)  # 16 sequences over 2 workers, 4 at once
 
 
@@ -130,6 +134,7 @@ def test_capacity_is_the_smaller_of_card_and_cap(device: Device, options: dict, 
         ({"token_budget": 0}, ["token", "0", "at least"]),
         ({"workers_per_trial": 0}, ["workers", "0", "at least 1"]),
         ({"workers_per_trial": 3}, ["workers=3", "divides"]),
+        ({"lora_rank": -1}, ["lora_rank=-1", "0 to train every weight"]),
         ({"gpu": "gtx7"}, ["--gpu", "'gtx7'", "t4", "h200"]),
         ({"memory_cap": "24X"}, ["--memory-cap", "'24X'", "GiB"]),
         ({"memory_cap": "-1GiB"}, ["--memory-cap", "'-1GiB'", "GiB"]),
@@ -178,6 +183,8 @@ def test_a_resumed_sweep_may_repeat_its_flags_but_not_change_them() -> None:
         ({"model_sizes": ("nano-4m",)}, "--model-sizes"),
         ({"memory_cap": "8GiB"}, "--memory-cap"),
         ({"workers_per_trial": 2}, "--workers-per-trial"),
+        ({"optimizer": "sgd"}, "--optimizer"),
+        ({"lora_rank": 8}, "--lora-rank"),
     ],
 )
 def test_a_flag_that_contradicts_the_resumed_sweep_is_named(options: dict, flag: str) -> None:
