@@ -15,7 +15,7 @@ from trainables.models import apply_levers, find_model, load_model
 from trainables.settings import TrialSettings
 from trainables.training_loop import TrainingLoop
 
-LEVERS: list[dict[str, Any]] = [
+LEVERS: list[Any] = [
     {"optimizer": "sgd"},
     {"lora_rank": 8},
     {"precision": "bf16-amp"},
