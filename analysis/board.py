@@ -1,7 +1,9 @@
 """A sweep as it runs: trials, memory, quality and samples on one page that follows its folder or bucket.
 
     python analysis/board.py results/<name>
+    python analysis/board.py s3://bucket/prefix --every-sweep --port 8266 --frame http://127.0.0.1:8265
 
+The second, started beside a cluster's head, follows each sweep that comes, and Ray's dashboard there may frame it.
 Read-only, for this machine alone, below the token that the Ray dashboard asks for.
 """
 
@@ -16,8 +18,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from analysis.board_data import FollowedSweep
 from analysis.board_server import make_app
+from analysis.board_sweeps import FollowedSweeps
 from analysis.load import RecordsError, one_line
 from analysis.local_page import HOST
 from analysis.ray_token import ray_token
@@ -28,13 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
     parser = argparse.ArgumentParser(prog="analysis/board.py", description="Look at a sweep while it runs.")
     parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
+    parser.add_argument(
+        "--every-sweep", action="store_true", help="the place holds sweeps, or will: follow the newest, offer all"
+    )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--frame", action="append", default=[], help="origin of a page that may frame the board")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end with the program that started this one")
     options = parser.parse_args(arguments)
     try:
-        sweep = FollowedSweep(open_storage(options.sweep))
-        asyncio.run(_serve(sweep, options.port, list(options.frame), options.until_stdin_ends))
+        sweeps = FollowedSweeps(open_storage(options.sweep), every=options.every_sweep)
+        asyncio.run(_serve(sweeps, options.port, list(options.frame), options.until_stdin_ends))
     except (RecordsError, StorageError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
@@ -44,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(sweep: FollowedSweep, port: int, frames: list[str], until_stdin_ends: bool) -> None:
+async def _serve(sweeps: FollowedSweeps, port: int, frames: list[str], until_stdin_ends: bool) -> None:
     """Serve until the process is told to end. A line on stdin names one more origin that may frame the board."""
-    runner = web.AppRunner(make_app(sweep, ray_token(), frames), access_log=None)
+    runner = web.AppRunner(make_app(sweeps, ray_token(), frames), access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()

@@ -48,14 +48,17 @@ class FollowedSweep:
                     self._put(trial_id, row)
                 self.waiting = max(0, len(owed) - start - AT_ONCE)
 
-    def since(self, cursor: str | None) -> str:
-        """JSON of the sweep and of the rows that changed after `cursor`; all of them for another run's or None."""
+    def since(self, cursor: str | None, *, before: str = "", **more: Any) -> str:
+        """JSON of the sweep and of the rows that changed after `cursor`; all of them for another run's or None.
+
+        `before` stands before the new cursor, and `more` beside the sweep.
+        """
         end = len(self._changed)
         run, _, seen = (cursor or "").partition(".")
         start = int(seen) if run == self._run and seen.isdecimal() else 0
         names = dict.fromkeys(self._changed[start:end])
         head = {
-            "cursor": f"{self._run}.{end}",
+            "cursor": f"{before}{self._run}.{end}",
             "sweep": {
                 "name": visible(str(self.facts.get("name") or self.storage.root.rpartition("/")[2])),
                 "question": visible(str(self.facts.get("question") or "")),
@@ -63,6 +66,7 @@ class FollowedSweep:
             },
             "waiting": self.waiting,
             "whole": start == 0,
+            **more,
         }
         rows = ",".join(self._rows[name] for name in names)
         return f'{json.dumps(head)[:-1]}, "rows": [{rows}]}}'

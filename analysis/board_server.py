@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from analysis.board_data import FollowedSweep
+from analysis.board_sweeps import FollowedSweeps
 from analysis.local_page import HEADERS, check_own_name
 from analysis.ray_token import is_allowed, is_token, remember
 
@@ -25,7 +25,7 @@ KINDS = {"css": "text/css", "js": "text/javascript", "html": "text/html"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(sweep: FollowedSweep, token: str, frames: list[str]) -> web.Application:
+def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Application:
     """The board. `frames` are the origins that may frame it; it may grow while the board runs."""
 
     async def page(request: web.Request) -> web.StreamResponse:
@@ -47,13 +47,12 @@ def make_app(sweep: FollowedSweep, token: str, frames: list[str]) -> web.Applica
         return _file(request.match_info["name"])
 
     async def rows(request: web.Request) -> web.StreamResponse:
-        seen = request.query.get("since")
-        if seen == sweep.cursor and not sweep.waiting:
-            return web.Response(status=204)
-        return web.Response(text=sweep.since(seen), content_type="application/json")
+        news = sweeps.since(request.query.get("since"), request.query.get("sweep"))
+        return web.Response(status=204) if news is None else web.Response(text=news, content_type="application/json")
 
     async def trial(request: web.Request) -> web.StreamResponse:
-        found = await asyncio.to_thread(sweep.detail, request.match_info["trial"])
+        sweep = sweeps.get(request.query.get("sweep", ""))
+        found = sweep and await asyncio.to_thread(sweep.detail, request.match_info["trial"])
         if found is None:
             raise web.HTTPNotFound(text="no ended trial of this name.")
         return web.json_response(found)
@@ -86,7 +85,7 @@ def make_app(sweep: FollowedSweep, token: str, frames: list[str]) -> web.Applica
         return response
 
     async def follow(_: web.Application):
-        task = asyncio.create_task(_follow(sweep))
+        task = asyncio.create_task(_follow(sweeps))
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -109,12 +108,12 @@ def make_app(sweep: FollowedSweep, token: str, frames: list[str]) -> web.Applica
     return app
 
 
-async def _follow(sweep: FollowedSweep) -> None:
-    seconds = LOCAL_SECONDS if sweep.storage.is_local else REMOTE_SECONDS
+async def _follow(sweeps: FollowedSweeps) -> None:
+    seconds = LOCAL_SECONDS if sweeps.storage.is_local else REMOTE_SECONDS
     while True:
         # A storage that does not answer for a moment is asked again at the next look.
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(sweep.look)
+            await asyncio.to_thread(sweeps.look)
         await asyncio.sleep(seconds)
 
 

@@ -7,13 +7,20 @@ import { bytes, decimal, element, words } from "./words.js";
 
 const at = (name) => document.getElementById(name);
 const rows = new Map();
-let cursor = null, sweep = null, waiting = 0, placed = [];
+let cursor = null, sweep = null, folder = "", waiting = 0, placed = [], timer = null, turn = 0;
 const table = new Table(at("table"), open);
 const FILTERS = { model: (row) => [row.model], outcome: (row) => [row.outcome], card: (row) => Object.keys(row.cards) };
 
 function filtered() {
   const model = at("filter-model").value, outcome = at("filter-outcome").value, card = at("filter-card").value;
   return [...rows.values()].filter((row) => (!model || row.model === model) && (!outcome || row.outcome === outcome) && (!card || row.cards[card]));
+}
+
+function offerSweeps(names) {
+  const choice = at("filter-sweep"), chosen = choice.value;
+  at("sweeps").hidden = !names.length;
+  choice.replaceChildren(choice.options[0], ...names.map((name) => new Option(name, name)));
+  choice.value = chosen;
 }
 
 function offer() {
@@ -54,11 +61,18 @@ function draw() {
   if (curves.length) curvePlot(at("curves"), curves);
 }
 
+// What was chosen of one sweep means nothing in another.
+function leave() {
+  for (const name of Object.keys(FILTERS)) { at("filter-" + name).length = 1; at("filter-" + name).value = ""; }
+  table.chosen = null;
+  at("detail").hidden = true;
+}
+
 async function open(row) {
   at("detail").hidden = false;
   at("detail-heading").textContent = `Trial ${row.number}, ${words(row.model)}`;
   at("detail-body").replaceChildren(element("p", "Reading …", "soft"));
-  const answer = await fetch("/api/trials/" + encodeURIComponent(row.trial_id));
+  const answer = await fetch("/api/trials/" + encodeURIComponent(row.trial_id) + "?sweep=" + encodeURIComponent(folder));
   if (table.chosen !== row.trial_id) return;
   if (answer.ok) showDetail(at("detail-body"), await answer.json());
   else at("detail-body").replaceChildren(element("p", row.outcome === "running" ? "It still runs; samples come at its end." : await answer.text(), "soft"));
@@ -66,27 +80,33 @@ async function open(row) {
 }
 
 async function ask() {
+  const mine = ++turn;
   try {
-    const answer = await fetch("/api/rows" + (cursor ? "?since=" + cursor : ""));
+    const answer = await fetch("/api/rows?" + new URLSearchParams({ sweep: at("filter-sweep").value, since: cursor ?? "" }));
     if (answer.status === 401) return location.reload();
     if (!answer.ok) throw new Error("the program answers " + answer.status);
     if (answer.status === 200) {
       const told = await answer.json();
+      if (mine !== turn) return; // another sweep was chosen meanwhile
+      if (told.folder !== folder) leave();
       if (told.whole) rows.clear();
       for (const row of told.rows) rows.set(row.trial_id, row);
-      ({ cursor, sweep, waiting } = told);
+      ({ cursor, sweep, folder, waiting } = told);
+      offerSweeps(told.sweeps);
       offer();
-      draw();
+      if (sweep) draw();
+      else at("status").textContent = "No sweep yet; the first to come shows here.";
     }
     at("trouble").hidden = true;
   } catch (error) {
     at("trouble").hidden = false;
     at("trouble").textContent = "No news: " + error.message + ". What stands here is what was read last.";
   }
-  setTimeout(ask, document.hidden ? 5000 : 1000);
+  if (mine === turn) timer = setTimeout(ask, document.hidden ? 5000 : 1000);
 }
 
 for (const name of Object.keys(FILTERS)) at("filter-" + name).addEventListener("change", draw);
+at("filter-sweep").addEventListener("change", () => { cursor = null; clearTimeout(timer); ask(); });
 addEventListener("resize", () => sweep && draw());
 at("pareto").addEventListener("click", (event) => {
   let found = null, nearest = 144;
