@@ -43,6 +43,16 @@ def objective_values(record: TrialRecord, objectives: Iterable[str] = OBJECTIVES
     return values if values and all(name in values for name in names if name not in FROM_SAMPLES) else None
 
 
+def keeps_budgets(record: TrialRecord, min_retention: float | None, max_copied_share: float | None) -> bool:
+    """Whether a trial keeps enough of the base model's science and copies little enough; true where not measured."""
+    quality = record.report.quality if record.report else None
+    if quality is None:
+        return True
+    return (min_retention is None or quality.retention >= min_retention) and (
+        max_copied_share is None or quality.copied_share <= max_copied_share
+    )
+
+
 def pareto_front(records: Iterable[TrialRecord], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[TrialRecord]:
     """The finished records that no comparable one dominates, in order of number.
 

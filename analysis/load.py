@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.front import DIRECTIONS, OBJECTIVES
+from analysis.front import DIRECTIONS, OBJECTIVES, keeps_budgets, pareto_front
 from trainables.record_json import from_json
 from trainables.records import TrialRecord
 from trainables.storage import Storage, StorageError, open_storage
@@ -57,11 +57,19 @@ def load_sweep(uri: str) -> Sweep:
 
 
 def objectives_of(sweep: Sweep) -> tuple[str, ...]:
-    """What the sweep strives for, by name; the usual three unless it names others, as a sweep for style does."""
+    """What the sweep strives for, by name; the usual three where it does not say."""
     told = sweep.facts.get("objectives")
     names = [item.get("name") for item in told if isinstance(item, dict)] if isinstance(told, list) else []
     known = tuple(name for name in names if name in DIRECTIONS)
-    return known if set(known) - set(OBJECTIVES) else tuple(OBJECTIVES)
+    return known or tuple(OBJECTIVES)
+
+
+def front_of(sweep: Sweep) -> list[TrialRecord]:
+    """The sweep's Pareto front, among the trials that keep its budgets for forgetting and copying."""
+    asked = sweep.facts.get("options")
+    options = asked if isinstance(asked, dict) else {}
+    budgets = (options.get("min_retention"), options.get("max_copied_share"))
+    return pareto_front([r for r in sweep.records if keeps_budgets(r, *budgets)], objectives_of(sweep))
 
 
 def one_line(value: object) -> str:

@@ -12,9 +12,8 @@ import plotly.graph_objects as go
 
 from analysis.front import (
     best_record,
-    pareto_front,
 )
-from analysis.load import Sweep, objectives_of
+from analysis.load import Sweep, front_of, objectives_of
 from analysis.table import (
     COLUMNS,
     COUNTERS,
@@ -73,16 +72,15 @@ def answer(sweep: Sweep) -> str:
 def front_table(sweep: Sweep) -> str:
     """The trials that no other beats in all that the sweep strives for."""
     objectives = objectives_of(sweep)
-    rows = [trial_row(record) for record in pareto_front(sweep.records, objectives)]
+    rows = [trial_row(record) for record in front_of(sweep)]
     if not rows:
         return ""
     if "style" in objectives:
         caption = "The front of style and spill-over, least spill-over first: none has more style and less spill-over."
         rows.sort(key=lambda row: row.spill_over or 0)
         return table(rows, [*STYLE_FRONT_COLUMNS, *objectives], caption, identity="front")
-    caption = (
-        "The Pareto front, least memory first: none can be bettered in one of these three without loss in another."
-    )
+    many = {3: "one of these three without loss in another", 2: "one of these two without loss in the other"}
+    caption = f"The Pareto front, least memory first: none can be bettered in {many.get(len(objectives), 'this')}."
     rows.sort(key=lambda row: row.peak_bytes or 0)
     return table(rows, [*FRONT_COLUMNS, *objectives], caption, identity="front")
 
@@ -102,7 +100,7 @@ def trials_table(sweep: Sweep) -> str:
     ]
     caption = " ".join(["Choose a heading to sort by it.", *folded])
     best = best_record(sweep.records)
-    front = {record.trial_id for record in pareto_front(sweep.records, objectives_of(sweep))}
+    front = {record.trial_id for record in front_of(sweep)}
     marks = dict.fromkeys(front, "front") | ({best.trial_id: "best"} if best else {})
     return table(rows, names, caption, identity="trials", sortable=True, marks=marks)
 

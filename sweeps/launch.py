@@ -75,7 +75,7 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
         interrupt = stack.enter_context(Interrupt())
         reason = tune_trials(prepared, options, device, owed, board, interrupt)
     records = _records(prepared)
-    print_end(records, question=question)
+    print_end(records, question=question, plan=plan)
     if options.price_per_gpu_hour is not None:
         print(cost_text(records))
     if reason:

@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.front import pareto_front
+from analysis.front import keeps_budgets, pareto_front
 from analysis.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
+from sweeps.plan import SweepPlan
 from sweeps.questions import BATCH_MEMORY, Question
 from trainables.records import CurvePoint, TrialRecord
 from trainables.settings import TrialSettings
@@ -33,6 +34,15 @@ ROW_CELLS: dict[str, Callable[[TrialRow], str]] = {
     "peak": lambda row: MISSING if row.peak_bytes is None else memory_text(row.peak_bytes),
     "tokens/s": lambda row: cell_text(row.tokens_per_second, "speed"),
     "outcome": lambda row: row.outcome.replace("_", " "),
+}
+
+
+BETTER = {
+    "sample_quality": "better quality",
+    "peak_bytes": "less memory",
+    "tokens_per_second": "more tokens per second",
+    "style": "more style",
+    "spill_over": "less spill-over",
 }
 
 
@@ -93,10 +103,16 @@ class LiveTable:
 
 
 def print_end(
-    records: Sequence[TrialRecord], console: Console | None = None, question: Question = BATCH_MEMORY
+    records: Sequence[TrialRecord],
+    console: Console | None = None,
+    question: Question = BATCH_MEMORY,
+    plan: SweepPlan | None = None,
 ) -> None:
-    """Print all trials, those on the question's Pareto front marked with a star."""
-    front = {record.trial_id for record in pareto_front(records, question.objectives)}
+    """Print all trials, those on the Pareto front marked with a star: of the plan's objectives, or the question's."""
+    objectives = plan.objectives if plan else question.objectives
+    budgets = (plan.min_retention, plan.max_copied_share) if plan else (None, None)
+    allowed = [record for record in records if keeps_budgets(record, *budgets)]
+    front = {record.trial_id for record in pareto_front(allowed, objectives)}
     lines = [
         _cells(r.trial_id, _Line(settings=r.settings, record=r), question.columns, star=r.trial_id in front)
         for r in records
@@ -104,8 +120,13 @@ def print_end(
     console = console or Console(width=None if sys.stdout.isatty() else 120)
     console.print(_table(lines, question.columns))
     console.print(
-        f"* {len(front)} of {len(records)} trials are on the Pareto front: none other has {question.front} at once."
+        f"* {len(front)} of {len(records)} trials are on the Pareto front: none other has {_better(objectives)}."
     )
+
+
+def _better(objectives: Sequence[str]) -> str:
+    words = [BETTER[name] for name in objectives]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]} at once"
 
 
 def _cells(trial_id: str, line: _Line, columns: Sequence[str], *, star: bool = False) -> list[str]:

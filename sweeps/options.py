@@ -29,7 +29,7 @@ class CommonOptions:
     batch_sizes: tuple[int, ...] | None = None
     """Sequences per optimizer step. [8 16 32]"""
     micro_batch_sizes: tuple[int, ...] | None = None
-    """Sequences on one device at once; each must divide every batch size. [2 4 8]"""
+    """Sequences on one device at once; a batch is tried with those that divide it. [2 4 8]"""
     learning_rates: tuple[float, ...] | None = None
     """Peak learning rates. [CPU: 1e-4 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4 3e-4]"""
     sequence_length: int | None = None
@@ -80,6 +80,15 @@ class CommonOptions:
     """What a GPU costs an hour; each record and the end then tell the cost."""
     fail_fast: bool = False
     """Begin no trial once one has failed by a fault of the program."""
+    sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    """What proposes trials: Optuna's TPE, NSGA-II, Gaussian process, or chance."""
+    objectives: tuple[str, ...] | None = None
+    """What to strive for, one or more of sample_quality, peak_bytes, tokens_per_second, style, spill_over.
+    [batch_memory: the first three; sample_quality: the last two]"""
+    min_retention: float | None = None
+    """Trials that keep less of the base model's science than this, from 0 to 1, are infeasible."""
+    max_copied_share: float | None = None
+    """Trials with a larger share of words copied from the training text than this, from 0 to 1, are infeasible."""
     dry_run: bool = False
     """Print what would run, and launch nothing."""
     smoke: bool = False
@@ -103,7 +112,7 @@ class SampleQualityOptions(CommonOptions):
     batch_sizes: tuple[int, ...] | None = None
     """Sequences per optimizer step. [16]"""
     micro_batch_sizes: tuple[int, ...] | None = None
-    """Sequences on one device at once; each must divide every batch size. [8]"""
+    """Sequences on one device at once; a batch is tried with those that divide it. [8]"""
     learning_rates: tuple[float, ...] | None = None
     """Peak learning rates. [CPU: 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4]"""
     epochs: tuple[float, ...] | None = None

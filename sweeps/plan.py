@@ -9,9 +9,9 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from analysis.front import FROM_SAMPLES
+from analysis.front import DIRECTIONS, FROM_SAMPLES
 from sweeps.options import CommonOptions, OptionsError
 from sweeps.questions import BATCH_MEMORY, FLAGS, VALUES, Question
 from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
@@ -21,6 +21,8 @@ from trainables.settings import TrialSettings
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
 
 LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
+
+PAIR = ("batch_size", "micro_batch_size")
 
 T = TypeVar("T")
 
@@ -76,6 +78,10 @@ class SweepPlan:
     seed: int
     weights: Literal["pretrained", "random"]
     on_cuda: bool
+    objectives: tuple[str, ...]
+    sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    min_retention: float | None = None
+    max_copied_share: float | None = None
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def settings(
@@ -131,7 +137,7 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
     total_bytes = device.gpu_bytes if on_cuda else card
     batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial)
     dividing = tuple(
-        size for size in default.micro_batch_sizes if all(batch % (size * workers) == 0 for batch in batch_sizes)
+        size for size in default.micro_batch_sizes if any(batch % (size * workers) == 0 for batch in batch_sizes)
     )
     plan = SweepPlan(
         question=question.name,
@@ -159,6 +165,10 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         seed=_given(options.seed, 0),
         weights=options.weights,
         on_cuda=on_cuda,
+        objectives=_objectives(options, question),
+        sampler=options.sampler,
+        min_retention=_share("--min-retention", options.min_retention),
+        max_copied_share=_share("--max-copied-share", options.max_copied_share),
     )
     _check(plan, question)
     units = device.gpus if on_cuda else device.cpus
@@ -217,9 +227,9 @@ def _check(plan: SweepPlan, question: Question) -> None:
         raise OptionsError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes, or use adamw or sgd.")
     if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
         raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
-    for values in itertools.product(*(getattr(plan, VALUES[name]) for name in question.space)):
+    for point in _points_to_check(plan, question):
         try:
-            plan.settings(**dict(zip(question.space, values, strict=True)))
+            plan.settings(**point)
         except ValueError as error:
             raise OptionsError(str(error)) from None
     if plan.token_budget is None:
@@ -230,6 +240,48 @@ def _check(plan: SweepPlan, question: Question) -> None:
             f"--token-budget={plan.token_budget} gives a batch of {max(plan.batch_sizes)} x {plan.sequence_length}"
             f" tokens fewer than {TIMED_STEPS} steps; give at least {least}, or smaller batches."
         )
+
+
+def _points_to_check(plan: SweepPlan, question: Question) -> list[dict[str, Any]]:
+    """Points that hold every value once, a batch and a micro-batch without a partner among them."""
+    pairs = [
+        (batch, micro)
+        for batch, micro in itertools.product(plan.batch_sizes, plan.micro_batch_sizes)
+        if divides(batch, micro, plan.workers)
+    ]
+    pairs += [(b, plan.micro_batch_sizes[0]) for b in plan.batch_sizes if b not in {batch for batch, _ in pairs}]
+    pairs += [(plan.batch_sizes[0], m) for m in plan.micro_batch_sizes if m not in {micro for _, micro in pairs}]
+    first = {name: getattr(plan, VALUES[name])[0] for name in question.space}
+    points = [first | {"batch_size": batch, "micro_batch_size": micro} for batch, micro in pairs]
+    return points + [
+        points[0] | {name: value} for name in first for value in getattr(plan, VALUES[name]) if name not in PAIR
+    ]
+
+
+def divides(batch_size: int, micro_batch_size: int, workers: int) -> bool:
+    """Whether a batch is made of whole micro-batches; so too where a count below one makes the question void."""
+    return min(micro_batch_size, workers) < 1 or batch_size % (micro_batch_size * workers) == 0
+
+
+def _objectives(options: CommonOptions, question: Question) -> tuple[str, ...]:
+    """What is strived for; without what is read from samples where weights are random and nothing was asked for."""
+    asked = options.objectives
+    if asked is None:
+        return tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
+    unknown = [name for name in asked if name not in DIRECTIONS]
+    if unknown or not asked or len(set(asked)) < len(asked):
+        raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(DIRECTIONS)}.")
+    if options.weights == "random" and set(asked) & set(FROM_SAMPLES):
+        raise OptionsError(
+            f"--weights random has no samples to score; leave {', '.join(FROM_SAMPLES)} out of --objectives."
+        )
+    return asked
+
+
+def _share(flag: str, share: float | None) -> float | None:
+    if share is not None and not 0 <= share <= 1:
+        raise OptionsError(f"{flag}={share}; it must be from 0 to 1.")
+    return share
 
 
 def with_epoch_tokens(plan: SweepPlan, epoch_tokens: dict[str, dict[str, int]]) -> SweepPlan:

@@ -38,7 +38,7 @@ class Defaults:
 class Question:
     """One question. `space` names what a proposal holds, `objectives` what it strives for, both in order.
 
-    `columns` heads the table on the terminal, and `front` says in words what no other trial has more of.
+    `columns` heads the table on the terminal.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Question:
     space: tuple[str, ...]
     objectives: tuple[str, ...]
     columns: tuple[str, ...]
-    front: str
     on_cpu: Defaults
     on_gpu: Defaults
     smoke: Defaults
@@ -61,7 +60,6 @@ BATCH_MEMORY = Question(
     space=BATCH_SPACE,
     objectives=("sample_quality", "peak_bytes", "tokens_per_second"),
     columns=("trial", "size", "batch", "micro", "lr", "loss", "quality", "peak", "tokens/s", "outcome"),
-    front="better quality, less memory and more tokens per second",
     on_cpu=Defaults(models=NANO_SIZES, learning_rates=NANO_RATES, sequence_length=128, token_budget=48_000),
     on_gpu=Defaults(
         models=("125m",), learning_rates=(1e-5, 3e-5, 1e-4, 3e-4), sequence_length=512, token_budget=1_000_000
@@ -83,7 +81,6 @@ SAMPLE_QUALITY = Question(
     space=(*BATCH_SPACE, "epochs", "replay_ratio"),
     objectives=("style", "spill_over"),
     columns=("trial", "size", "lr", "epochs", "replay", "loss", "style", "spill-over", "quality", "outcome"),
-    front="more style and less spill-over",
     on_cpu=Defaults(
         models=NANO_SIZES[:2],
         batch_sizes=(16,),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -21,11 +22,9 @@ from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
 from sweeps.limits import NO_LIMITS, Limits
 from sweeps.objectives import objectives_of, verdict
 from sweeps.sampler import DistinctSampler
-from sweeps.space import STARTING_POINTS, distributions, space_values, starting_points
+from sweeps.space import STARTING_POINTS, distributions, space_of, starting_points
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage, open_storage
-
-CONSTRAINT = "feasible"
 
 
 class RecordSearch(OptunaSearch):
@@ -68,6 +67,10 @@ class RecordSearch(OptunaSearch):
         store_proposal(open_storage(self.storage_uri), ours, proposal)
         return {"number": number, "trial_id": ours, "proposal": proposal}
 
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Tune would write the whole study again and again, and it is made from records."""
+        Path(checkpoint_path).write_bytes(b"")
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study what the trial's record says; a trial without a record is told as failed."""
         if trial_id in self._completed_trials:
@@ -80,8 +83,9 @@ class RecordSearch(OptunaSearch):
         if record is None or record.outcome is Outcome.FAILED:
             self._ot_study.tell(trial, state=TrialState.FAIL)
             return
-        told = verdict(record, self.objectives)
-        trial.set_constraint(CONSTRAINT, told.violation)
+        told = verdict(record, self.facts.plan)
+        for name, value in told.constraints.items():
+            trial.set_constraint(name, value)
         trial.set_user_attr("outcome", record.outcome.value)
         self._ot_study.tell(trial, list(told.values))
 
@@ -102,7 +106,10 @@ def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> o
         study_name=facts.name,
         directions=[objective.direction for objective in objectives],
         sampler=DistinctSampler(
-            space_values(facts.plan), seed=facts.plan.seed + len(history), startup_trials=STARTING_POINTS
+            space_of(facts.plan),
+            seed=facts.plan.seed + len(history),
+            startup_trials=STARTING_POINTS,
+            kind=facts.plan.sampler,
         ),
     )
     with warnings.catch_warnings():
@@ -123,11 +130,11 @@ def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord
     space = distributions(facts.plan)
     if record.outcome is Outcome.FAILED:
         return create_trial(state=TrialState.FAIL, params=proposal, distributions=space)
-    told = verdict(record, objectives_of(facts.plan))
+    told = verdict(record, facts.plan)
     return create_trial(
         values=list(told.values),
         params=proposal,
         distributions=space,
-        constraints={CONSTRAINT: told.violation},
+        constraints=told.constraints,
         user_attrs={"outcome": record.outcome.value},
     )

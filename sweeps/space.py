@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweeps.plan import SweepPlan
+from sweeps.finite_space import FiniteSpace, Point
+from sweeps.plan import SweepPlan, divides
 from sweeps.questions import QUESTIONS, VALUES
 from trainables.settings import TrialSettings
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 STARTING_POINTS = 12  # trials that are laid out evenly before the sampler takes over
+CANDIDATES = 5_000  # of a larger space, the starting points are chosen among as many
 
 Proposal = Mapping[str, Any]
 
@@ -25,12 +27,20 @@ def space_values(plan: SweepPlan) -> dict[str, tuple[Any, ...]]:
     return {name: getattr(plan, VALUES[name]) for name in QUESTIONS[plan.question].space}
 
 
+def space_of(plan: SweepPlan) -> FiniteSpace:
+    """The points of a sweep: a batch goes with the micro-batches that divide it among the workers."""
+
+    def is_valid(point: Point) -> bool:
+        return divides(point["batch_size"], point["micro_batch_size"], plan.workers)
+
+    return FiniteSpace(space_values(plan), is_valid)
+
+
 def space_size(plan: SweepPlan) -> int:
     """How many different trials the space holds."""
-    size = 1
-    for values in space_values(plan).values():
-        size *= len(values)
-    return size
+    pairs = list(itertools.product(plan.batch_sizes, plan.micro_batch_sizes))
+    valid = sum(divides(batch, micro, plan.workers) for batch, micro in pairs)
+    return FiniteSpace(space_values(plan)).combinations // len(pairs) * valid
 
 
 def distributions(plan: SweepPlan) -> dict[str, BaseDistribution]:
@@ -53,19 +63,32 @@ def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
     return plan.settings(**proposal)
 
 
-def starting_points(plan: SweepPlan) -> list[dict[str, Any]]:
+def starting_points(plan: SweepPlan, fits: Callable[[Point], bool] | None = None) -> list[dict[str, Any]]:
     """The first proposals: all different, every value of every parameter used about equally often, decided by the seed.
 
-    Each next point is the one whose values were used least; so any first few of them are as even as can be.
+    Each next point is the one whose values were used least; so any first few of them are as even as can be. With
+    `fits`, those that are predicted to fit, and others only when no more of them are left.
     """
-    space = space_values(plan)
-    candidates = list(itertools.product(*space.values()))
-    random.Random(plan.seed).shuffle(candidates)
+    space = space_of(plan)
+    draw = random.Random(plan.seed)
+    if space.combinations <= CANDIDATES:
+        combinations = (dict(zip(space.values, c, strict=True)) for c in itertools.product(*space.values.values()))
+        candidates = [tuple(point.values()) for point in combinations if space.is_valid(point)]
+    else:
+        walk = (space.point(key) for key in space.walk(draw))
+        candidates = [tuple(p.values()) for p in itertools.islice(filter(space.is_valid, walk), CANDIDATES)]
+    draw.shuffle(candidates)
     used: Counter[tuple[int, Any]] = Counter()
     points: list[dict[str, Any]] = []
-    while candidates and len(points) < min(plan.trials, STARTING_POINTS):
+    unfit: list[dict[str, Any]] = []
+    wanted = min(plan.trials, STARTING_POINTS)
+    while candidates and len(points) < wanted:
         best = min(candidates, key=lambda candidate: sum(used[key] ** 2 for key in enumerate(candidate)))
         candidates.remove(best)
+        point = dict(zip(space.values, best, strict=True))
+        if fits is not None and not fits(point):
+            unfit.append(point)
+            continue
         used.update(enumerate(best))
-        points.append(dict(zip(space, best, strict=True)))
-    return points
+        points.append(point)
+    return points + unfit[: wanted - len(points)]

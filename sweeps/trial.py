@@ -13,7 +13,7 @@ from sweeps.attempts import Attempts
 from sweeps.failures import FRUITLESS_ATTEMPTS, classify, one_line, wait_seconds
 from sweeps.layout import SweepFacts, load_record, store_record
 from sweeps.limits import price_of
-from sweeps.objectives import objectives_of, verdict
+from sweeps.objectives import verdict
 from sweeps.space import to_settings
 from sweeps.workers import WorkerSpec, workers_for
 from trainables.checkpoint_store import CheckpointStore
@@ -50,9 +50,8 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     if record is None:
         record = _record(config, context, storage)
         store_record(storage, record)
-    objectives = objectives_of(context.facts.plan)
-    told = verdict(record, objectives)
-    tune.report({objective.name: value for objective, value in zip(objectives, told.values, strict=True)})
+    plan = context.facts.plan
+    tune.report(dict(zip(plan.objectives, verdict(record, plan).values, strict=True)))
 
 
 def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> TrialRecord:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from analysis.front import OBJECTIVES
 from trainables.record_json import to_json
 from trainables.records import (
     CurvePoint,
@@ -195,7 +196,7 @@ def write_sweep(folder: Path, made: list[TrialRecord], name: str = "made-up", **
         "name": name,
         "question": "What batch fits, and what does it buy?",
         "created_at": "2026-01-02T03:04:05+00:00",
-        "objectives": [{"name": "sample_quality", "direction": "maximize"}],
+        "objectives": [{"name": name, "direction": way} for name, way in OBJECTIVES.items()],
         "options": {"trials": len(made), "seed": 7},
         "provenance": {"git_sha": "0123456789abcdef0123456789abcdef01234567"},
     }

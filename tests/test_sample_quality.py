@@ -17,7 +17,8 @@ from data.quotes import Quote
 from data.splits import Split
 from sweeps.launch import main
 from sweeps.layout import SweepFacts, load_facts, store_facts
-from sweeps.objectives import objectives_for, verdict
+from sweeps.objectives import COMPLETED, verdict
+from sweeps.objectives import objectives_of as strived_for
 from sweeps.options import SampleQualityOptions
 from sweeps.plan import Device, SweepPlan, changed_by, make_plan, with_epoch_tokens
 from sweeps.prepare import count_epoch_tokens
@@ -28,7 +29,6 @@ from trainables.storage import open_storage
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
 GPU = Device(gpus=1, gpu_bytes=2**34, cpus=8)
-OBJECTIVES = objectives_for("pretrained", SAMPLE_QUALITY)
 
 
 def plan(device: Device = CPU, **options: Any) -> SweepPlan:
@@ -102,15 +102,15 @@ def test_flag_that_contradicts_the_resumed_sweep_is_named() -> None:
 
 
 def test_style_goes_up_and_spill_over_down() -> None:
-    assert [(objective.name, objective.direction) for objective in OBJECTIVES] == [
+    assert [(objective.name, objective.direction) for objective in strived_for(plan())] == [
         ("style", "maximize"),
         ("spill_over", "minimize"),
     ]
-    told = verdict(scored(0, 0.7, 0.2), OBJECTIVES)
+    told = verdict(scored(0, 0.7, 0.2), plan())
     assert told.values == pytest.approx((0.7, 0.2))
-    assert told.violation == 0.0
-    failed = verdict(make_record(1, outcome=Outcome.DIVERGED), OBJECTIVES)
-    assert (failed.values, failed.violation) == ((0.0, 1.0), 1.0)
+    assert told.is_feasible
+    failed = verdict(make_record(1, outcome=Outcome.DIVERGED), plan())
+    assert (failed.values, failed.constraints[COMPLETED]) == ((0.0, 1.0), 1.0)
 
 
 def test_front_has_what_none_betters_in_both() -> None:
