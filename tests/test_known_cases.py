@@ -24,7 +24,7 @@ WANTED = [prompt.kind for prompt in PROMPTS if prompt.kind != "off_domain"]
 LINES = 128  # eight for each of the sixteen prompts; the held-out quotes, halved, give no more
 BAD = (
     *("copied training lines", "one repeated token", "one quote repeated", "ten lines cycled", "science", "empty"),
-    *("half copied", "words in reverse"),
+    *("half copied", "near copies", "chain of word pairs", "chain of word triples", "words in reverse"),
 )
 
 
@@ -73,6 +73,36 @@ def shuffled(text: str, chance: random.Random) -> str:
     return mixed[:1].upper() + mixed[1:] + text[-1]
 
 
+def with_every_sixth_changed(text: str, chance: random.Random) -> str:
+    """A training line in which every sixth word gave way to one from another training line."""
+    words = text.split()
+    for place in range(5, len(words), 6):
+        words[place] = chance.choice(chance.choice(corpora()[0]).split())
+    return " ".join(words)
+
+
+@functools.cache
+def followers(order: int) -> dict[tuple[str, ...], list[str]]:
+    """What follows each run of `order` words in the training quotes; an empty word marks both ends."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for text in corpora()[0]:
+        words = [""] * order + text.split() + [""]
+        for place in range(order, len(words)):
+            found.setdefault(tuple(words[place - order : place]), []).append(words[place])
+    return found
+
+
+def chain(order: int, chance: random.Random) -> list[str]:
+    """Lines of a Markov chain fitted on the training quotes: every run of `order` + 1 words is theirs."""
+    lines = []
+    for _ in range(LINES):
+        words = [""] * order
+        while len(words) < order + 40 and (word := chance.choice(followers(order)[tuple(words[-order:])])):
+            words.append(word)
+        lines.append(" ".join(words[order:]))
+    return lines
+
+
 def spoiled(name: str, human: list[str], science: list[str], seed: int) -> list[str]:
     chance = random.Random(seed)
     copied = chance.sample(corpora()[0], LINES)
@@ -85,6 +115,9 @@ def spoiled(name: str, human: list[str], science: list[str], seed: int) -> list[
         "science": science[64 : 64 + LINES],
         "empty": [""] * LINES,
         "half copied": human[: LINES // 2] + copied[: LINES // 2],
+        "near copies": [with_every_sixth_changed(text, chance) for text in copied],
+        "chain of word pairs": chain(1, chance),
+        "chain of word triples": chain(2, chance),
         "words in reverse": [" ".join(reversed(text.split())) for text in human],
     }[name]
 

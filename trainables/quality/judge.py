@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from trainables.quality.fluency import FluencyModel
 from trainables.quality.form import LineForm, fit_form
-from trainables.quality.novelty import COPIED_SHARE, SpanIndex
+from trainables.quality.novelty import COPIED_SHARE, NGRAM_WORDS, OVERLAP_SHARE, TrainingIndex
 from trainables.quality.style import StyleJudge, fit_style_judge
 from trainables.quality.words import words_of
 
-MEASURE = 1  # the formulas' own version: raised whenever the same samples would get another score
+MEASURE = 2  # the formulas' own version: raised whenever the same samples would get another score
 STYLE_LINES = 4_000  # of each kind; assumed: more move the held-out separation little
 FLUENCY_LINES = 20_000
 CHUNK_LINES = 4_096
@@ -38,7 +38,8 @@ Scores = NDArray[numpy.float64]
 class LineScores:
     """One number in [0, 1] a text: `adherence` is style times form, `fluency` order times known words.
 
-    `covered` is the share of its words in verbatim spans of the training set.
+    `covered` is the share of its words in verbatim spans of the training set, `copied` 1 for a copy or a near copy.
+    `new_ngrams` counts, for each of `NGRAM_WORDS`, the n-grams that the training set has not; `ngrams` counts all.
     """
 
     style: Scores
@@ -48,6 +49,9 @@ class LineScores:
     known: Scores
     fluency: Scores
     covered: Scores
+    copied: Scores
+    new_ngrams: Scores
+    ngrams: Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +59,15 @@ class Thresholds:
     """Where the scores begin and are full, and the means that held-out human lines reach.
 
     `style_full`: lower quartile of their style. `order_none`, `order_full`: nine of ten shuffled lines lie below, half
-    of the human ones above. `copied_share`: a text covered to more than this is a copy.
+    of the human ones above. `copied_share`, `overlap_share`: a text covered, or taken from one line, to more than this
+    is a copy. `human_new_ngrams`: the share of their n-grams that the training set has not, for each of `NGRAM_WORDS`.
     """
 
     style_full: float
     order_none: float
     order_full: float
     copied_share: float
+    overlap_share: float
     human_style: float = 1.0
     human_form: float = 1.0
     human_adherence: float = 1.0
@@ -70,6 +76,7 @@ class Thresholds:
     human_fluency: float = 1.0
     human_covered: float = 0.0
     human_copied: float = 0.0
+    human_new_ngrams: tuple[float, ...] = (0.0,) * len(NGRAM_WORDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +124,10 @@ class QualityJudge:
         order = numpy.clip(gains / (limits.order_full - limits.order_none), 0, 1)
         order = numpy.where([len(line) > 0 for line in lines], order, 0.0)
         known = self._fluency.known_shares(lines)
+        covered = self._index.covered_shares(lines)
+        copied = (covered > limits.copied_share) | (self._index.overlap_shares(lines) > limits.overlap_share)
+        counts = [self._index.ngram_counts(lines, words) for words in NGRAM_WORDS]
+        new_ngrams, ngrams = (numpy.stack(kind, axis=1).astype(numpy.float64) for kind in zip(*counts, strict=True))
         return LineScores(
             style=style,
             form=form,
@@ -124,7 +135,10 @@ class QualityJudge:
             order=order,
             known=known,
             fluency=order * known,
-            covered=self._spans.covered_shares(lines),
+            covered=covered,
+            copied=copied.astype(numpy.float64),
+            new_ngrams=new_ngrams,
+            ngrams=ngrams,
         )
 
     @cached_property
@@ -132,8 +146,8 @@ class QualityJudge:
         return FluencyModel([*self.train_lines[:FLUENCY_LINES], *self.base_lines[:FLUENCY_LINES]])
 
     @cached_property
-    def _spans(self) -> SpanIndex:
-        return SpanIndex(line.split() for line in self.train_lines)
+    def _index(self) -> TrainingIndex:
+        return TrainingIndex(line.split() for line in self.train_lines)
 
     def to_json(self) -> str:
         """The judge as JSON text."""
@@ -153,11 +167,12 @@ class QualityJudge:
         document = json.loads(text)
         if document.get("measure") != MEASURE:
             raise ValueError(f"the judge is for measure {document.get('measure')}; this program has {MEASURE}.")
+        limits = document["thresholds"] | {"human_new_ngrams": tuple(document["thresholds"]["human_new_ngrams"])}
         form = document["form"] | {name: tuple(document["form"][name]) for name in ("openings", "endings")}
         return QualityJudge(
             style=StyleJudge(weights=numpy.array(document["style_weights"], dtype=numpy.int64)),
             form=LineForm(**form),
-            thresholds=Thresholds(**document["thresholds"]),
+            thresholds=Thresholds(**limits),
             train_lines=tuple(document["train_lines"]),
             base_lines=tuple(document["base_lines"]),
         )
@@ -173,7 +188,7 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
             raise ValueError(f"there are no words in the {name} texts; give one line or more.")
     reference = [text for text in reference if words_of(text)]
     words = [words_of(text) for text in reference]
-    unset = Thresholds(style_full=1.0, order_none=0.0, order_full=1.0, copied_share=COPIED_SHARE)
+    unset = Thresholds(style_full=1.0, order_none=0.0, order_full=1.0, copied_share=1.0, overlap_share=1.0)
     judge = QualityJudge(
         style=fit_style_judge(train[:STYLE_LINES], base_texts[:STYLE_LINES]),
         form=fit_form(reference, [len(line) for line in words]),
@@ -187,7 +202,8 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
         style_full=max(SMALLEST, _quantile(judge.style.scores(reference), 0.25)),
         order_none=order_none,
         order_full=max(order_none + SMALLEST, _quantile(judge._fluency.order_scores(words), 0.5)),
-        copied_share=max(COPIED_SHARE, _quantile(judge._spans.covered_shares(words), 0.99)),
+        copied_share=max(COPIED_SHARE, _quantile(judge._index.covered_shares(words), 0.99)),
+        overlap_share=max(OVERLAP_SHARE, _quantile(judge._index.overlap_shares(words), 0.95)),
     )
     human = dataclasses.replace(judge, thresholds=limits).score(reference, [True] * len(reference))
     means = {
@@ -195,8 +211,11 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
         for name in ("style", "form", "adherence", "order", "known", "fluency")
     }
     means["human_covered"] = float(human.covered.mean())
-    means["human_copied"] = float((human.covered > limits.copied_share).mean())
-    rounded = {name: round(value, 9) for name, value in (dataclasses.asdict(limits) | means).items()}
+    means["human_copied"] = float(human.copied.mean())
+    limits = dataclasses.replace(limits, **means)
+    rounded = {name: round(value, 9) for name, value in dataclasses.asdict(limits).items() if isinstance(value, float)}
+    shares = human.new_ngrams.sum(axis=0) / numpy.maximum(1, human.ngrams.sum(axis=0))
+    rounded["human_new_ngrams"] = tuple(round(share, 9) for share in shares.tolist())
     return dataclasses.replace(judge, thresholds=Thresholds(**rounded))
 
 

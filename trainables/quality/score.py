@@ -13,6 +13,7 @@ from trainables.quality.diversity import MOST_LINES, diversity
 from trainables.quality.judge import LineScores, QualityJudge
 from trainables.quality.words import words_of
 
+ALLOWED_COPIES = 0.1  # assumed: of 128 human lines, 2 to 8 of 100 look like copies by chance
 BATCHES = 10  # disjoint batches that the standard error is taken from
 Mask = NDArray[numpy.bool_]
 
@@ -80,7 +81,7 @@ class TextScores:
         lines, human = self._lines, self._judge.thresholds
         style = self.styles(without_batch)
         covered = _mean(lines.covered, wanted) or 0.0
-        copied = _mean((lines.covered > human.copied_share).astype(numpy.float64), wanted) or 0.0
+        copied = _mean(lines.copied, wanted) or 0.0
         return Parts(
             style_seen=style["seen"],
             style_unseen=style["unseen"],
@@ -92,7 +93,7 @@ class TextScores:
             fluency=_mean(lines.fluency, wanted, human.human_fluency) or 0.0,
             diversity=self._diversity(wanted),
             copied_share=copied,
-            novelty=_kept(covered, human.human_covered) * max(0.0, 2 * _kept(copied, human.human_copied) - 1),
+            novelty=_kept(covered, human.human_covered) * _veto(copied, human.human_copied) * self._freshness(wanted),
         )
 
     def standard_error(self, quality: Callable[[Parts], float]) -> float | None:
@@ -114,6 +115,12 @@ class TextScores:
         order = places[numpy.argsort(-single[places], kind="stable")]
         chosen = order[:count] if count > 0 else order[count:][::-1]
         return [self._texts[place] for place in chosen]
+
+    def _freshness(self, wanted: Mask) -> float:
+        """1 where at least half as many n-grams are new as in human lines, 0 where the training set has them all."""
+        new, all_ = self._lines.new_ngrams[wanted].sum(axis=0), self._lines.ngrams[wanted].sum(axis=0)
+        shares = zip((new / numpy.maximum(1, all_)).tolist(), self._judge.thresholds.human_new_ngrams, strict=True)
+        return min((min(1.0, 2 * share / human) for share, human in shares if human > 0), default=1.0)
 
     def _diversity(self, wanted: Mask) -> float:
         places = wanted.nonzero()[0]
@@ -141,6 +148,12 @@ def _mean(values: NDArray[numpy.float64], chosen: Mask, human: float = 1.0) -> f
     """Mean of the chosen values over that of human lines, at most 1; None without any."""
     picked = values[chosen].tolist()
     return min(1.0, math.fsum(picked) / len(picked) / human) if picked else None
+
+
+def _veto(copied: float, human: float) -> float:
+    """1 while copies are no more than a tenth of the texts, or twice what human lines reach; 0 where they are half."""
+    allowed = max(ALLOWED_COPIES, 2 * human)
+    return min(1.0, max(0.0, (0.5 - copied) / (0.5 - allowed))) if allowed < 0.5 else 1.0
 
 
 def _kept(share: float, human: float) -> float:
