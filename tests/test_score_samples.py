@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,10 +40,33 @@ def test_json_has_the_whole_the_parts_the_error_and_the_version(
     assert result["samples"] == 480
     assert 0 < result["sample_quality"] < 1
     assert 0 < result["standard_error"] < 0.05
-    assert result["version"].startswith("quality-1-")
+    assert result["version"].startswith("quality-2-")
     assert result["not_measured"] == ["retention"]
     for part in ("adherence", "fluency", "diversity", "novelty", "spill_over", "style_seen", "style_unseen"):
         assert 0 <= result[part] <= 1
+
+
+def test_the_score_is_the_same_to_the_last_digit_on_a_processor_without_wide_vectors(tmp_path: Path) -> None:
+    rows = (NANO_SAMPLES / "tuned-with-replay-1.jsonl").read_text().splitlines()[1:]
+    command = [sys.executable, "-W", "ignore", str(Path(score_samples.__file__)), written(tmp_path, *rows), "--json"]
+    machines = (
+        {"PYTHONHASHSEED": "1", "OPENBLAS_NUM_THREADS": "2"},
+        # numpy's and OpenBLAS' own code for old processors: other logarithms, other orders of summing.
+        {"PYTHONHASHSEED": "2", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Nehalem"}
+        | {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"},
+    )
+    told = [
+        subprocess.run(
+            command,
+            env=os.environ | machine,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        for machine in machines
+    ]
+    assert [run.returncode for run in told] == [0, 0], told
+    assert told[0].stdout == told[1].stdout
 
 
 def test_training_lines_are_found_out_by_the_training_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
