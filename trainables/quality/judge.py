@@ -213,10 +213,10 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
     means["human_covered"] = float(human.covered.mean())
     means["human_copied"] = float(human.copied.mean())
     limits = dataclasses.replace(limits, **means)
-    rounded = {name: round(value, 9) for name, value in dataclasses.asdict(limits).items() if isinstance(value, float)}
     shares = human.new_ngrams.sum(axis=0) / numpy.maximum(1, human.ngrams.sum(axis=0))
-    rounded["human_new_ngrams"] = tuple(round(share, 9) for share in shares.tolist())
-    return dataclasses.replace(judge, thresholds=Thresholds(**rounded))
+    rounded = {name: round(value, 9) for name, value in dataclasses.asdict(limits).items() if isinstance(value, float)}
+    fitted = Thresholds(**rounded, human_new_ngrams=tuple(round(share, 9) for share in shares.tolist()))
+    return dataclasses.replace(judge, thresholds=fitted)
 
 
 def _shuffled(lines: Sequence[Sequence[str]]) -> list[list[str]]:
