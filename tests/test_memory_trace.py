@@ -110,6 +110,18 @@ def test_cuda_dropout_keeps_one_byte_for_each_element() -> None:
     ]
 
 
+def test_cuda_dropout_makes_its_mask_before_its_result() -> None:
+    made = [a.size_bytes for a in cuda_trace().allocations if a.operation == "native_dropout"]
+    assert made[:2] == [2 * 128 * 96, 4 * 2 * 128 * 96]
+
+
+def test_memory_efficient_backward_in_fp32_multiplies_output_and_gradient_outside_the_kernel() -> None:
+    name = "_scaled_dot_product_efficient_attention_backward"
+    made = [a.size_bytes for a in cuda_trace().allocations if a.operation == name]
+    queries, rows = 4 * 2 * 128 * 96, 4 * 2 * 4 * 128
+    assert made[:6] == [queries] * 4 + [rows] * 2  # three gradients, then the product, its sums, and these in order
+
+
 @pytest.mark.parametrize(
     ("precision", "operation"),
     [

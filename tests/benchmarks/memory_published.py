@@ -2,30 +2,28 @@
 
 FILE holds a JSON document a line, as in published_gpu_peaks.jsonl beside this script. The runs are those of
 Stone-ResearchLife/xMem (MIT; arXiv 2510.21048): PyTorch 2.6, transformers 4.51, an RTX 3060 or 4060. Their loop is
-written below as a step function and traced; no constant was fitted to the rows. No GPU, no network, some seconds a row.
+written as a step (published_loop.py) and traced; no constant was fitted to the rows. No GPU, no network, some seconds
+a row.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest import mock
 
 import torch
+from published_loop import published_loop
 from published_models import published_config
 
 from trainables.memory.allocator import replay
 from trainables.memory.components import Shapes
-from trainables.memory.fake_models import fake_model
 from trainables.memory.timeline import MemoryTrace
-from trainables.memory.trace import CUBLAS_WORKSPACE_BYTES, Recorder, trace
+from trainables.memory.trace import CUBLAS_WORKSPACE_BYTES, trace
 
 STEPS = 4
 # Source: README of the measurements: about 400 MiB of the card is the context's and the display's.
@@ -44,61 +42,12 @@ class Prediction:
     relative_error: float | None = None
 
 
-def examiner_step(recorder: Recorder, row: dict[str, Any]) -> None:
-    """The published loop: gradients dropped first, outputs kept until the next forward pass has returned."""
-    config = published_config(row["model"])
-    model = fake_model(config, dtype=DTYPES[row.get("precision", "fp32")], attention=row["attention"])
-    recorder.place(model)
-    optimizer = getattr(torch.optim, row["optimizer"])(model.parameters(), lr=1e-3)
-    shape_BT = (row["micro_batch_size"], row["sequence_length"])
-    outputs = None
-    for _ in range(STEPS):
-        with recorder.phase("input"):
-            input_ids_BT, labels_BT = torch.zeros(shape_BT, dtype=torch.long), torch.zeros(shape_BT, dtype=torch.long)
-        optimizer.zero_grad()
-        with recorder.phase("forward"):
-            outputs = model(input_ids=input_ids_BT, labels=labels_BT)
-        with recorder.phase("backward"):
-            outputs.loss.backward()
-        with recorder.phase("optimizer"):
-            optimizer.step()
-
-
-@contextlib.contextmanager
-def transformers_of_the_runs(config_type: str) -> Iterator[None]:
-    """What transformers 4.51 did with keys and values that 5.23 does otherwise.
-
-    Its cache kept the first keys and values as they were (now it copies them); OPT made them contiguous before, the
-    others' SDPA call after. Source: cache_utils.py, modeling_opt.py and sdpa_attention.py of transformers 4.51.
-    """
-    from transformers.cache_utils import DynamicLayer
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    def update(self: Any, keys: torch.Tensor, values: torch.Tensor, *_: Any, **__: Any) -> Any:
-        if config_type == "opt":
-            keys, values = keys.contiguous(), values.contiguous()
-        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.keys, self.values = keys, values
-        return keys, values
-
-    attention = ALL_ATTENTION_FUNCTIONS["sdpa"]
-
-    def contiguous_attention(module: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return attention(module, query.contiguous(), key.contiguous(), value.contiguous(), *args, **kwargs)
-
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = contiguous_attention
-    try:
-        with mock.patch.object(DynamicLayer, "update", update):
-            yield
-    finally:
-        ALL_ATTENTION_FUNCTIONS["sdpa"] = attention
-
-
 def trace_row(row: dict[str, Any]) -> MemoryTrace:
-    """The memory events of one published run. Raises: ValueError for a model, optimizer or type that is not known."""
+    """The memory events of one published run. Raises: ValueError for a model, optimizer or type that is not known.
+
+    How long the batches of a run were is not published; each is taken to hold a line of the full length.
+    """
     config = published_config(row["model"])
-    if not hasattr(torch.optim, row["optimizer"]):
-        raise ValueError(f"unknown optimizer {row['optimizer']!r}; give a name of torch.optim.")
     if row.get("precision", "fp32") not in DTYPES:
         raise ValueError(f"unknown precision {row['precision']!r}; known: {', '.join(DTYPES)}.")
     shapes = Shapes(
@@ -106,13 +55,20 @@ def trace_row(row: dict[str, Any]) -> MemoryTrace:
         tokens=row["micro_batch_size"] * row["sequence_length"],
         sequence_length=row["sequence_length"],
     )
-    with transformers_of_the_runs(config.model_type):
-        return trace(
-            lambda recorder: examiner_step(recorder, row),
-            device="cuda",
-            shapes=shapes,
-            workspace_bytes=CUBLAS_WORKSPACE_BYTES,
-        )
+    return trace(
+        lambda recorder: published_loop(
+            recorder,
+            config,
+            dtype=DTYPES[row.get("precision", "fp32")],
+            attention=row["attention"],
+            optimizer_name=row["optimizer"],
+            batch_size=row["micro_batch_size"],
+            lengths=row.get("batch_lengths") or [row["sequence_length"]] * STEPS,
+        ),
+        device="cuda",
+        shapes=shapes,
+        workspace_bytes=CUBLAS_WORKSPACE_BYTES,
+    )
 
 
 def predict_row(row: dict[str, Any]) -> Prediction:

@@ -221,12 +221,18 @@ def kernel_temporaries(device: str, name: str, args: tuple[Any, ...]) -> tuple[i
     """Bytes that a kernel takes and gives back inside one operation, where they are large enough to matter.
 
     Source: on CUDA mha_bwd, flash_attn/flash_api.cpp: the gradient of the queries is gathered in fp32, lengths rounded
-    to 128 and head sizes to 32. On a CPU _safe_softmax, ATen/native/transformers/attention.cpp: a mask of a byte each.
+    to 128 and head sizes to 32. _efficient_attention_backward, attention_backward.cu: in fp32 the product of the output
+    and its gradient, summed, and the sums laid out anew. On a CPU _safe_softmax, transformers/attention.cpp: a mask of
+    a byte each.
     """
     if device == "cuda" and name == "_scaled_dot_product_flash_attention_backward":
         batch, heads, length, head_size = args[1].shape
         rows = batch * heads * (-(-length // 128) * 128)
         return (rows * (-(-head_size // 32) * 32) * 4, rows * 4)
+    if device == "cuda" and name == "_scaled_dot_product_efficient_attention_backward":
+        batch, heads, length, _ = args[1].shape
+        sums = batch * heads * length * 4
+        return (args[5].numel() * 4, sums, sums) if args[1].dtype == torch.float32 else (sums,)
     if device == "cpu" and name == "_safe_softmax":
         return (args[0].numel(),)
     return ()

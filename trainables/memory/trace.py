@@ -136,7 +136,10 @@ class Recorder(TorchDispatchMode):
         if isinstance(out, Tensor):
             self._see(out, name, component)
         elif isinstance(out, (tuple, list)):
-            for position, item in enumerate(out):
+            # CUDA's dropout makes its mask first. Source: dropout_cuda, ATen/native/cuda/Dropout.cu.
+            order = reversed(range(len(out))) if name == "native_dropout" else range(len(out))
+            for position in order:
+                item = out[position]
                 for tensor in item if isinstance(item, (tuple, list)) else (item,):
                     if isinstance(tensor, Tensor):
                         self._see(tensor, name, component, position)
