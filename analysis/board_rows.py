@@ -67,6 +67,7 @@ def board_row(record: TrialRecord) -> dict[str, Any]:
             "price": record.price,
             "failure": record.failure and record.failure.value,
             "interruptions": len(record.interruptions),
+            "explanation": visible(record.memory_explanation) if record.memory_explanation else None,
             "step": None,
             "total_steps": None,
         }
@@ -103,7 +104,6 @@ def detail(record: TrialRecord) -> dict[str, Any]:
         "phases": {phase.phase: phase.peak_reserved_bytes or phase.peak_allocated_bytes for phase in memory.phases}
         if memory
         else {},
-        "explanation": visible(record.memory_explanation or ""),
         "interruptions": [f"{item.kind.value}: {visible(item.error)}" for item in record.interruptions],
         "curve": [[point.tokens, point.loss] for point in report.curve] if report else [],
         "samples": [

@@ -9,6 +9,10 @@ const at = (name) => document.getElementById(name);
 const rows = new Map();
 let cursor = null, sweep = null, folder = "", waiting = 0, placed = [], timer = null, turn = 0;
 const table = new Table(at("table"), open);
+const asked = new URLSearchParams(location.search), MOST_CARDS = 12;
+// Ray's dashboard says which theme it has, and frames two single panels in its Overview, by its own numbers for them.
+if (["light", "dark"].includes(asked.get("theme"))) document.documentElement.dataset.theme = asked.get("theme");
+if (location.pathname.startsWith("/d-solo/")) document.body.dataset.alone = asked.get("panelId") === "24" ? "figures" : "front";
 const FILTERS = { model: (row) => [row.model], outcome: (row) => [row.outcome], card: (row) => Object.keys(row.cards) };
 
 function filtered() {
@@ -45,9 +49,10 @@ function draw() {
   at("figures").replaceChildren(...figures.map(([name, value]) => { const pair = element("div"); pair.append(element("dt", name), element("dd", value)); return pair; }));
   at("shown").textContent = `${shown.length.toLocaleString("en")} shown` + (card ? `, ${fitting.length.toLocaleString("en")} of them fit ${card}` : "");
   table.show(shown, front);
+  at("running").hidden = !running.length; // before anything is drawn: it takes its share of the width
   const need = (row) => (card ? row.cards[card] : { measured: row.peak_bytes, predicted: row.predicted_bytes, low: row.low, high: row.high, capacity: row.capacity });
   const points = shown.filter((row) => row.batch_size && (need(row).predicted ?? need(row).measured) != null).map((row) => ({ batch: row.batch_size, kind: kind(row), ...need(row) }));
-  const lines = [...new Set(points.map((p) => p.capacity).filter(Boolean))].map((size) => ({ bytes: size }));
+  const lines = [...new Set(points.map((p) => p.capacity).filter(Boolean))].map((size) => ({ bytes: size, name: card }));
   const above = memoryPlot(at("memory"), points, lines);
   at("memory-words").textContent = `Filled: measured${card ? " on " + card : ""}. Open: predicted before launch${card ? " for " + card : ""}; the stroke is its band. Dashed: capacity.` + above.map((line) => ` Capacity ${bytes(line.bytes)} lies above the plot.`).join("");
   const memory = (row) => (card ? row.cards[card].measured ?? row.cards[card].predicted : row.peak_bytes);
@@ -55,10 +60,30 @@ function draw() {
   const guessed = card && judged.some((row) => row.cards[card].measured == null);
   placed = frontPlot(at("pareto"), judged.map((row) => ({ row, memory: memory(row), quality: row.sample_quality, speed: row.tokens_per_second, kind: kind(row), front: front.has(row.trial_id) })), guessed ? `Memory predicted for ${card}` : "Peak memory, measured");
   at("pareto-words").textContent = `${front.size} on the front (filled). Larger: faster. Colour and shape: ${models.map(words).join(", ")}.`;
-  const curves = running.filter((row) => row.curve?.length).map((row) => ({ points: row.curve }));
-  at("running").hidden = !running.length;
+  const curves = running.filter((row) => row.curve?.length).map((row) => ({ points: row.curve, name: `trial ${row.number}` }));
   at("running-words").textContent = running.map((row) => `Trial ${row.number}: ${words(row.model)}, batch ${row.batch_size}`).join("; ");
+  at("curves").hidden = !curves.length;
   if (curves.length) curvePlot(at("curves"), curves);
+  showCards(shown.filter((row) => row.explanation));
+}
+
+// Why there was no room, the newest first.
+function showCards(without) {
+  at("cards").hidden = !without.length;
+  const items = without.sort((a, b) => b.number - a.number).slice(0, MOST_CARDS).map((row) => {
+    const item = element("li"), button = element("button", `Trial ${row.number}`);
+    button.type = "button";
+    button.addEventListener("click", () => choose(row));
+    item.append(button, ` ${words(row.model)}, batch ${row.batch_size}, micro-batch ${row.micro_batch_size}; ${words(row.outcome)}. ${row.explanation}`);
+    return item;
+  });
+  at("cards-list").replaceChildren(...items);
+}
+
+function choose(row) {
+  table.chosen = row.trial_id;
+  table.draw();
+  open(row);
 }
 
 // What was chosen of one sweep means nothing in another.
@@ -108,12 +133,13 @@ async function ask() {
 for (const name of Object.keys(FILTERS)) at("filter-" + name).addEventListener("change", draw);
 at("filter-sweep").addEventListener("change", () => { cursor = null; clearTimeout(timer); ask(); });
 addEventListener("resize", () => sweep && draw());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => sweep && draw());
 at("pareto").addEventListener("click", (event) => {
   let found = null, nearest = 144;
   for (const [x, y, row] of placed) {
     const distance = (x - event.offsetX) ** 2 + (y - event.offsetY) ** 2;
     if (distance < nearest) [nearest, found] = [distance, row];
   }
-  if (found) { table.chosen = found.trial_id; table.draw(); open(found); }
+  if (found) choose(found);
 });
 ask();

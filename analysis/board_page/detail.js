@@ -7,7 +7,7 @@ export function showDetail(place, found) {
   parts.push(element("p", `Batch ${row.batch_size}, micro-batch ${row.micro_batch_size}, learning rate ${rate(row.learning_rate)}; ${words(row.outcome)}. ` +
     `Quality ${decimal(row.sample_quality)}, peak ${bytes(row.peak_bytes)} measured, ${bytes(row.predicted_bytes)} predicted, ${speed(row.tokens_per_second)} tokens/s.` +
     (row.gpu_seconds ? ` ${(row.gpu_seconds / 3600).toFixed(2)} GPU-hours` + (row.price == null ? "." : `, cost ${row.price.toFixed(2)}.`) : "")));
-  for (const text of [row.error, found.explanation, ...found.interruptions]) if (text) parts.push(element("p", text, "note"));
+  for (const text of [row.error, row.explanation, ...found.interruptions]) if (text) parts.push(element("p", text, "note"));
   if (found.predicted) parts.push(...bars(`Anatomy of the peak, predicted for ${found.predictedFor}`, found.predicted, "predicted"));
   if (Object.keys(found.phases).length) parts.push(...bars("Peak by phase, measured", found.phases, ""));
   if (found.samples.length) {

@@ -1,22 +1,27 @@
 // Small plots on canvas: ten thousand points in a few milliseconds. Colour and shape differ together.
 import { bytes } from "./words.js";
 export const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#C46A9B", "#A87B00", "#3A96D2", "#808080"];
-const LEFT = 68, RIGHT = 12, TOP = 10, BOTTOM = 36, GREY = "#808080";
+const LEFT = 68, RIGHT = 12, TOP = 22, BOTTOM = 36, GREY = "#808080";
 
 function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String, xLog = false, xTicks }) {
   const scale = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
   canvas.width = width * scale;
   canvas.height = height * scale;
-  const draw = canvas.getContext("2d"), style = getComputedStyle(document.body);
+  const draw = canvas.getContext("2d"), style = getComputedStyle(canvas);
   draw.scale(scale, scale);
   draw.font = "12px system-ui, sans-serif";
+  if (!xs.length) {
+    draw.fillStyle = style.color;
+    draw.fillText("Nothing to draw yet.", 0, 24);
+    return null;
+  }
   const turn = xLog ? Math.log2 : (value) => value;
   const low = Math.min(...range(xs).map(turn)), high = Math.max(...range(xs).map(turn)), top = range(ys)[1] * 1.08 || 1;
   const margin = (high - low) * 0.06 || 0.5;
   const x = (value) => LEFT + ((turn(value) - low + margin) / (high - low + 2 * margin)) * (width - LEFT - RIGHT);
   const y = (value) => height - BOTTOM - (value / top) * (height - TOP - BOTTOM);
-  draw.fillStyle = style.getPropertyValue("--soft");
-  draw.strokeStyle = style.getPropertyValue("--rule");
+  draw.fillStyle = style.color;
+  draw.strokeStyle = style.borderBottomColor;
   draw.textAlign = "right";
   for (let step = 0; step <= 4; step++) {
     const value = (top * step) / 4;
@@ -28,7 +33,7 @@ function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String,
   for (const value of [...new Set(ticks)]) draw.fillText(xText(value), x(value), height - BOTTOM + 15);
   draw.fillText(xLabel, (LEFT + width - RIGHT) / 2, height - 5);
   draw.textAlign = "left";
-  draw.fillText(yLabel, LEFT + 4, TOP + 2);
+  draw.fillText(yLabel, LEFT, 11);
   return { draw, x, y, width, top };
 }
 
@@ -51,7 +56,9 @@ export function memoryPlot(canvas, points, lines) {
   const near = lines.filter((line) => line.bytes <= 2.5 * range(points.flatMap((p) => [p.measured ?? 0, p.predicted ?? 0]))[1]);
   const heights = [...points.flatMap((p) => [p.measured ?? 0, p.predicted ?? 0, p.high ?? 0]), ...near.map((line) => line.bytes)];
   const batches = [...new Set(points.map((p) => p.batch))].sort((a, b) => a - b);
-  const { draw, x, y, width } = frame(canvas, batches, heights, { xLabel: "Batch size", yLabel: "Memory", yText: bytes, xLog: true, xTicks: batches.length <= 10 ? batches : batches.filter((_, i) => i % 4 === 0) });
+  const plot = frame(canvas, batches, heights, { xLabel: "Batch size", yLabel: "Memory", yText: bytes, xLog: true, xTicks: batches.length <= 10 ? batches : batches.filter((_, i) => i % 4 === 0) });
+  if (!plot) return [];
+  const { draw, x, y, width } = plot;
   for (const p of points) {
     if (p.low != null && p.high > p.low) { draw.globalAlpha = 0.25; draw.strokeStyle = COLOURS[p.kind % 7]; draw.lineWidth = 6; draw.beginPath(); draw.moveTo(x(p.batch), y(p.low)); draw.lineTo(x(p.batch), y(p.high)); draw.stroke(); draw.globalAlpha = 1; draw.lineWidth = 1.5; }
     if (p.predicted != null) mark(draw, x(p.batch), y(p.predicted), p.kind, 7, true);
@@ -60,12 +67,17 @@ export function memoryPlot(canvas, points, lines) {
   draw.setLineDash([6, 4]);
   for (const line of near) { draw.strokeStyle = GREY; draw.beginPath(); draw.moveTo(LEFT, y(line.bytes)); draw.lineTo(width - RIGHT, y(line.bytes)); draw.stroke(); }
   draw.setLineDash([]);
+  draw.textAlign = "right";
+  draw.fillStyle = getComputedStyle(canvas).color;
+  for (const line of near) draw.fillText(`${line.name ? line.name + " has" : "capacity"} ${bytes(line.bytes)}`, width - RIGHT, y(line.bytes) - 5);
   return lines.filter((line) => !near.includes(line));
 }
 
 export function frontPlot(canvas, points, xLabel) {
   const fastest = range(points.map((p) => p.speed ?? 0))[1] || 1;
-  const { draw, x, y } = frame(canvas, points.map((p) => p.memory), points.map((p) => p.quality), { xLabel, yLabel: "Sample quality", xText: bytes, yText: (v) => (v && v < 0.1 ? v.toPrecision(2) : v.toFixed(2)) });
+  const plot = frame(canvas, points.map((p) => p.memory), points.map((p) => p.quality), { xLabel, yLabel: "Sample quality", xText: bytes, yText: (v) => (v && v < 0.1 ? v.toPrecision(2) : v.toFixed(2)) });
+  if (!plot) return [];
+  const { draw, x, y } = plot;
   const placed = [];
   for (const p of points) {
     mark(draw, x(p.memory), y(p.quality), p.kind, 3 + 6 * Math.sqrt((p.speed ?? 0) / fastest), !p.front);
@@ -84,5 +96,9 @@ export function curvePlot(canvas, curves) {
     draw.beginPath();
     curve.points.forEach(([tokens, loss], i) => (i ? draw.lineTo(x(tokens), y(loss)) : draw.moveTo(x(tokens), y(loss))));
     draw.stroke();
+    const [tokens, loss] = curve.points.at(-1);
+    draw.fillStyle = COLOURS[kind % 7];
+    draw.textAlign = "right";
+    draw.fillText(curve.name, x(tokens), y(loss) - 6);
   });
 }
