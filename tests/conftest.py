@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from real_browser import browser, chromium
 
+__all__ = ["browser", "chromium"]
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP_SECONDS = 420  # far above what any of these sweeps takes on a quiet machine
 
