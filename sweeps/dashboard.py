@@ -1,4 +1,4 @@
-"""The live board beside a sweep, and its place in the Ray dashboard: the Metrics tab and the Overview frame it.
+"""What a sweep shows in the Ray dashboard: the live board in the Metrics tab, and its facts in the list of jobs.
 
 Ray frames what answers as Grafana; the board does, until a person names a Grafana of their own.
 """
@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 import sys
+from typing import Any
 
 from analysis.local_page import HOST
+from sweeps.prepare import Prepared
 
 DASHBOARD_UID = "sweep-board"
 END_SECONDS = 30
@@ -62,3 +64,28 @@ class Board:
             self._process.stdin.flush()
         except BrokenPipeError:
             return  # the sweep goes on without its board
+
+
+def job_options(prepared: Prepared) -> dict[str, Any]:
+    """For `ray.init`: the sweep's facts for the Jobs tab; none within `ray job submit`, whose own metadata stand there.
+
+    Source: ray 2.60, ray.job_config and the injected configuration of a submitted job.
+    """
+    from ray.job_config import JobConfig
+
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    facts = prepared.facts
+    plan = facts.plan
+    told = {
+        "sweep": facts.name,
+        "question": facts.question,
+        "storage": prepared.storage.uri,
+        "trials": plan.trials,
+        "sizes": ", ".join(plan.models),
+        "batch sizes": ", ".join(map(str, plan.batch_sizes)),
+        "learning rates": ", ".join(f"{rate:g}" for rate in plan.learning_rates),
+        "data": plan.data,
+        "commit": facts.provenance.get("git_sha"),
+    }
+    return {"job_config": JobConfig(metadata={name: str(value) for name, value in told.items()})}

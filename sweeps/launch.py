@@ -12,6 +12,7 @@ from pathlib import Path
 from data.errors import UserError
 from sweeps.dashboard import Board
 from sweeps.follow import Follower, Listener
+from sweeps.gauges import Gauges
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import cost_text
@@ -65,7 +66,8 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
     with ExitStack() as stack:
         table = stack.enter_context(LiveTable(columns=question.columns))
-        stack.enter_context(Follower(storage, prepared.facts, [table]))
+        gauges = Gauges(prepared.facts.name)
+        stack.enter_context(Follower(storage, prepared.facts, [table, gauges]))
         mode = choose_mode(options.wandb)
         if mode != "disabled":
             folder = Path(storage.uri) if storage.is_local else Path.cwd()
@@ -73,7 +75,7 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
             stack.enter_context(Follower(storage, prepared.facts, [tracker]))
         board = stack.enter_context(Board(storage.uri))
         interrupt = stack.enter_context(Interrupt())
-        reason = tune_trials(prepared, options, device, owed, board, interrupt)
+        reason = tune_trials(prepared, options, device, owed, board, gauges, interrupt)
     records = _records(prepared)
     print_end(records, question=question, plan=plan)
     if options.price_per_gpu_hour is not None:

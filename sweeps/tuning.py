@@ -7,7 +7,8 @@ import logging
 import os
 import tempfile
 
-from sweeps.dashboard import Board
+from sweeps.dashboard import Board, job_options
+from sweeps.gauges import Gauges
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import Limits
@@ -21,7 +22,13 @@ MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three pro
 
 
 def tune_trials(
-    prepared: Prepared, options: CommonOptions, device: Device, owed: int, board: Board, interrupt: Interrupt
+    prepared: Prepared,
+    options: CommonOptions,
+    device: Device,
+    owed: int,
+    board: Board,
+    gauges: Gauges,
+    interrupt: Interrupt,
 ) -> str | None:
     """Run what is owed and has no record yet. Returns: the limit that ended it before, None when none did."""
     history = load_history(prepared.storage)
@@ -52,7 +59,7 @@ def tune_trials(
 
     # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
-    _start_ray(device, board)
+    _start_ray(prepared, device, board)
     try:
         study_url = f"sqlite:///{prepared.storage.uri}/study.db" if prepared.storage.is_local else None
         search = RecordSearch(
@@ -75,7 +82,7 @@ def tune_trials(
             cpu_threads=max(1, device.cpus // (concurrent * plan.workers)),
             price_per_gpu_hour=options.price_per_gpu_hour,
         )
-        with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+        with gauges, tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": 0.1}),
                 tune_config=tune.TuneConfig(
@@ -100,12 +107,12 @@ def tune_trials(
             prepared.storage.delete_folder("workers")
 
 
-def _start_ray(device: Device, board: Board) -> None:
+def _start_ray(prepared: Prepared, device: Device, board: Board) -> None:
     """Join the cluster that RAY_ADDRESS names, else start one on this machine, its dashboard on loopback only."""
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **job_options(prepared))
         print(f"Board: {board.address}", flush=True)
         return
     board.announce()
@@ -116,6 +123,7 @@ def _start_ray(device: Device, board: Board) -> None:
         dashboard_host="127.0.0.1",
         log_to_driver=False,
         logging_level=logging.ERROR,
+        **job_options(prepared),
     )
     dashboard = f"http://{ray.get_runtime_context().worker.node.webui_url}"
     board.allow(dashboard)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sweeps.nameplate import standing, trial_title
 from trainables.job import TrialJob
 from trainables.storage import open_storage
 
@@ -58,16 +59,17 @@ class WorkerGroup:
         import ray
         from ray.exceptions import RayActorError
 
-        ended = self._mailbox.put.remote(asdict(job))
-        while self.is_up:
-            if ray.wait([ended], timeout=LOOK_SECONDS)[0]:
-                try:
-                    is_clean = ray.get(ended)
-                except RayActorError as error:  # the mailbox is lost, and with it the way to the workers
-                    self._is_spent = True
-                    return error
-                self._is_spent = not is_clean
-                return None
+        ended = self._mailbox.put.options(name=trial_title(job)).remote(asdict(job))
+        with standing(job):
+            while self.is_up:
+                if ray.wait([ended], timeout=LOOK_SECONDS)[0]:
+                    try:
+                        is_clean = ray.get(ended)
+                    except RayActorError as error:  # the mailbox is lost, and with it the way to the workers
+                        self._is_spent = True
+                        return error
+                    self._is_spent = not is_clean
+                    return None
         return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
 
     def close(self) -> None:
