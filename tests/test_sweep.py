@@ -11,11 +11,15 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from moto.server import ThreadedMotoServer
 
+from analysis.export import export_trial
+from analysis.front import best_record
 from analysis.load import load_sweep
 from tests.conftest import SWEEP_SECONDS, RunSweep
 from tests.owed_fields import missing_fields
+from tests.tuned_trial import draw_again
 from trainables.checkpoint_store import checkpoints_path
 from trainables.records import Outcome
 from trainables.storage import open_storage
@@ -65,6 +69,15 @@ def test_every_trial_has_an_offline_wandb_run_of_its_own(smoke: Path) -> None:
     runs = [path.name for path in (smoke / "wandb").glob("offline-run-*")]
     assert {name.split("-", 3)[3] for name in runs} == ids
     assert len(runs) == 2
+
+
+def test_exported_best_trial_writes_the_samples_of_its_record(smoke: Path, tmp_path: Path) -> None:
+    folder = export_trial(str(smoke), "best", str(tmp_path / "model"))
+    record = best_record(load_sweep(str(smoke)).records)
+    assert record is not None
+    assert record.report is not None
+    torch.set_num_threads(1)  # as each of two trials on two cores has
+    assert draw_again(folder, record) == [sample.text for sample in record.report.samples]
 
 
 def test_same_seed_gives_the_same_trials_and_the_same_losses(smoke: Path, run_sweep: RunSweep, tmp_path: Path) -> None:

@@ -159,6 +159,13 @@ def load_model(
     return model.train()
 
 
+def weight_type(settings: TrialSettings) -> torch.dtype:
+    """The number format that weights are kept in; under autocast they stay fp32."""
+    import torch
+
+    return torch.bfloat16 if settings.precision == "bf16" else torch.float32
+
+
 def apply_levers(model: PreTrainedModel, settings: TrialSettings) -> None:
     """Low-rank adapters and gradient checkpointing, where the settings ask for them.
 

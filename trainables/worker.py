@@ -22,7 +22,7 @@ from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.leftovers import ALLOWED_BYTES, left_over_bytes
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
-from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location
+from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
 from trainables.record_json import to_json
@@ -93,7 +93,7 @@ class Worker:
             model = load_model(
                 source,
                 weights=settings.weights,
-                dtype=torch.bfloat16 if settings.precision == "bf16" else torch.float32,
+                dtype=weight_type(settings),
                 attention=settings.attention,
                 seed=settings.seed,
             )
