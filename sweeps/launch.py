@@ -17,13 +17,16 @@ from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import cost_text
 from sweeps.live_table import LiveTable, print_end
-from sweeps.options import CommonOptions, exit_with, parse_options
+from sweeps.options import CommonOptions, OptionsError, exit_with, parse_options
 from sweeps.plan import Device, detect_device
 from sweeps.prepare import Prepared, prepare_new, prepare_resumed
 from sweeps.questions import QUESTIONS
+from sweeps.report_run import publish_sweep
 from sweeps.space import space_size, starting_points, to_settings
-from sweeps.tracking import WandbTracker, choose_mode
+from sweeps.tracking import WandbTracker
 from sweeps.tuning import tune_trials
+from sweeps.wandb_mode import choose_mode
+from sweeps.wandb_session import WandbSession
 from trainables.records import Outcome, TrialRecord
 from trainables.settings import TrialSettings
 
@@ -39,6 +42,8 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
     question = QUESTIONS[name]
     try:
         options = parse_options(arguments, description, question.options)
+        if options.wandb_model and choose_mode(options.wandb) == "disabled":
+            raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
         device = detect_device()
         prepare = prepare_resumed if options.resume else prepare_new
         prepared = prepare(question, options, device)
@@ -64,14 +69,13 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     if owed < plan.trials:
         print(f"The space holds {owed} different trials; running these.")
     print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
+    session = _wandb_session(prepared, options)
     with ExitStack() as stack:
         table = stack.enter_context(LiveTable(columns=question.columns))
         gauges = Gauges(prepared.facts.name)
         stack.enter_context(Follower(storage, prepared.facts, [table, gauges]))
-        mode = choose_mode(options.wandb)
-        if mode != "disabled":
-            folder = Path(storage.uri) if storage.is_local else Path.cwd()
-            tracker: Listener = WandbTracker(storage, prepared.facts, folder, mode)
+        if session is not None:
+            tracker: Listener = WandbTracker(storage, prepared.facts, session)
             stack.enter_context(Follower(storage, prepared.facts, [tracker]))
         board = stack.enter_context(Board(storage.uri))
         interrupt = stack.enter_context(Interrupt())
@@ -83,10 +87,19 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     if reason:
         print(f"Ended before all trials: {reason}.")
     _print_next(prepared, records, owed)
+    if session is not None and records:
+        publish_sweep(storage, prepared.facts, session, with_model=options.wandb_model)
     failed = [record for record in records if record.outcome is Outcome.FAILED]
     if interrupt.is_set:
         return INTERRUPTED
     return 1 if failed or (len(records) < owed and not reason) else 0
+
+
+def _wandb_session(prepared: Prepared, options: CommonOptions) -> WandbSession | None:
+    mode, storage = choose_mode(options.wandb), prepared.storage
+    if mode == "disabled":
+        return None
+    return WandbSession(prepared.facts.name, Path(storage.uri) if storage.is_local else Path.cwd(), mode)
 
 
 def _records(prepared: Prepared) -> list[TrialRecord]:

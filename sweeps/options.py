@@ -68,6 +68,8 @@ class CommonOptions:
     """Seed of the proposals, the weights, the order of the data and the samples. [0]"""
     wandb: Literal["online", "offline", "disabled"] | None = None
     """Where to mirror trials to Weights & Biases. [online with an API key, else offline]"""
+    wandb_model: bool = False
+    """Give Weights & Biases the best trial's model as an artifact, at the end of the sweep."""
     weights: Literal["pretrained", "random"] = "pretrained"
     """Random weights measure memory and speed only; quality is then recorded as not measured."""
     max_gpu_hours: float | None = None

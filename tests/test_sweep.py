@@ -20,6 +20,7 @@ from analysis.load import load_sweep
 from tests.conftest import SWEEP_SECONDS, RunSweep
 from tests.owed_fields import missing_fields
 from tests.tuned_trial import draw_again
+from tests.wandb_files import read_run
 from trainables.checkpoint_store import checkpoints_path
 from trainables.records import Outcome
 from trainables.storage import open_storage
@@ -31,7 +32,7 @@ SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-size
 def smoke(run_sweep: RunSweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished smoke sweep's folder."""
     folder = tmp_path_factory.mktemp("smoke")
-    done = run_sweep(folder, "--smoke", "--name", "first")
+    done = run_sweep(folder, "--smoke", "--name", "first", "--wandb-model")
     assert done.returncode == 0, done.stderr
     return folder / "first"
 
@@ -66,9 +67,22 @@ def test_study_in_sqlite_holds_every_trial_and_none_is_left_running(smoke: Path)
 
 def test_every_trial_has_an_offline_wandb_run_of_its_own(smoke: Path) -> None:
     ids = {record.trial_id for record in load_sweep(str(smoke)).records}
-    runs = [path.name for path in (smoke / "wandb").glob("offline-run-*")]
-    assert {name.split("-", 3)[3] for name in runs} == ids
-    assert len(runs) == 2
+    runs = [path.name.split("-", 3)[3] for path in (smoke / "wandb").glob("offline-run-*")]
+    assert len(runs) == len(set(runs)) == 3
+    (own,) = set(runs) - ids
+    assert own.startswith("sweep-")
+
+
+def test_the_sweep_has_a_run_with_its_report_and_on_request_its_best_model(smoke: Path) -> None:
+    (folder,) = (smoke / "wandb").glob("offline-run-*-sweep-*")
+    stored = read_run(folder)
+    assert (stored.run.run_group, stored.run.job_type) == ("first", "report")
+    assert (stored.summary["trials"], stored.summary["best"]["outcome"]) == (2, "finished")
+    report, model = stored.artifacts["report-first"], stored.artifacts["model-first"]
+    assert (report.kind, model.kind) == ("report", "model")
+    assert report.files["report.html"].read_text() == (smoke / "report.html").read_text()
+    assert {"model.safetensors", "tokenizer.json", "README.md"} <= set(model.files)
+    assert all(path.stat().st_size for path in model.files.values())  # staged: the exported folder itself is gone
 
 
 def test_exported_best_trial_writes_the_samples_of_its_record(smoke: Path, tmp_path: Path) -> None:

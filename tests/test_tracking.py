@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from record_factory import MIB, make_curve, make_record, make_samples
@@ -18,6 +21,7 @@ from sweeps.layout import SweepFacts
 from sweeps.options import SweepOptions
 from sweeps.plan import Device, make_plan
 from sweeps.tracking import WandbTracker
+from sweeps.wandb_session import WandbSession
 from trainables.records import Outcome, TrialRecord, WorkerReport
 from trainables.storage import open_storage
 
@@ -32,6 +36,10 @@ FACTS = SweepFacts(
     provenance={"git_sha": "0123456", "data_fingerprint": "5c1e"},
 )
 FINISHED, HUB, UNFIT, FAILED, RANDOM = (FACTS.trial_id(number) for number in range(5))
+
+
+def tracker_into(folder: Path) -> WandbTracker:
+    return WandbTracker(open_storage(str(folder)), FACTS, WandbSession(FACTS.name, folder, "offline"))
 
 
 def made_records() -> list[TrialRecord]:
@@ -60,7 +68,7 @@ def own_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a tracker has mirrored the made-up records, as a sweep would have told it."""
     folder = tmp_path_factory.mktemp("mirrored")
-    tracker = WandbTracker(open_storage(str(folder)), FACTS, folder, "offline")
+    tracker = tracker_into(folder)
     for record in made_records():
         tracker.started(record.trial_id, record.settings)
         if record.report is not None and record.report.curve:
@@ -94,12 +102,19 @@ def test_a_run_is_named_grouped_and_tagged(mirrored: Path) -> None:
     assert stored(mirrored, HUB).run.display_name == f"owner-model-bs8-lr1e-3-{HUB}"
 
 
-def test_the_config_is_all_that_the_trial_was_told(mirrored: Path) -> None:
+def test_the_config_is_all_that_the_trial_was_told_by_topic(mirrored: Path) -> None:
     config = stored(mirrored, FINISHED).config
+    config = {name: value for name, value in config.items() if not name.startswith("_wandb")}
+    assert set(config) == {"model", "train", "memory", "data", "sampling", "provenance"}
+    assert config["model"]["name"] == "nano-1m"
+    assert (config["train"]["learning_rate"], config["train"]["batch_size"]) == (3e-4, 16)
+    assert (config["memory"]["micro_batch_size"], config["memory"]["gpu"]) == (4, "a10")
+    assert (config["data"]["data"], config["data"]["fingerprint"]) == ("shipped", "5c1e")
+    assert config["provenance"] == FACTS.provenance | {"sweep": "made-up", "question": "batch_memory"}
+    told = {name: value for topic in config.values() for name, value in topic.items()}
     settings = dataclasses.asdict(made_records()[0].settings)
-    assert config["model"] == settings.pop("model")
-    assert config["train"] == settings
-    assert config["provenance"] == FACTS.provenance
+    settings["name"] = settings.pop("model")
+    assert settings.items() <= told.items()  # nothing that the trial was told is left out
 
 
 def test_the_curve_is_logged_once_a_step(mirrored: Path) -> None:
@@ -114,8 +129,10 @@ def test_the_curve_is_logged_once_a_step(mirrored: Path) -> None:
 def test_the_summary_holds_outcome_memory_quality_and_speed(mirrored: Path) -> None:
     summary = stored(mirrored, FINISHED).summary
     assert (summary["outcome"], summary["tokens_per_second"]) == ("finished", 1234.5)
-    assert summary["memory"]["peak_bytes"] == 64 * MIB
-    assert summary["memory"]["counter"] == "cpu_probe_tensor_bytes"
+    assert (summary["peak_bytes_measured"], summary["memory_measured"]["peak_bytes"]) == (64 * MIB, 64 * MIB)
+    assert summary["memory_measured"]["counter"] == "cpu_probe_tensor_bytes"
+    assert (summary["sample_quality"], summary["spill_over"]) == (0.625, 0.1)
+    assert summary["style"] == pytest.approx(0.85)  # between 0.9 on seen keywords and 0.8 on unseen ones
     assert summary["quality"]["sample_quality"] == 0.625
     assert summary["evaluation"]["quote_loss"] == 3.1
 
@@ -124,7 +141,10 @@ def test_predicted_memory_never_stands_under_the_name_of_the_measured(mirrored: 
     summary = stored(mirrored, UNFIT).summary
     assert summary["outcome"] == "predicted_not_to_fit"
     assert summary["memory_predicted"]["allocated_bytes"] == 150 * MIB
-    assert "memory" not in summary
+    assert summary["peak_bytes_predicted"] == 150 * MIB
+    assert not [name for name in summary if name.startswith("memory") and "predicted" not in name]
+    assert "peak_bytes_measured" not in summary
+    assert "Predicted: 150 MiB allocated" in summary["error"]
     assert "predicted_not_to_fit" in stored(mirrored, UNFIT).tags
 
 
@@ -135,11 +155,38 @@ def test_a_failed_trial_says_why_and_ends_as_failed(mirrored: Path) -> None:
     assert stored(mirrored, UNFIT).exit_code == 0
 
 
-def samples_table(folder: Path, trial_id: str) -> list[dict[str, str]]:
+def table(folder: Path, trial_id: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a run's table; `name` is the first part of its file's name."""
     (run_folder,) = folders_of(folder, trial_id)
-    (path,) = (run_folder / "files" / "media" / "table").glob("*.table.json")
-    table = json.loads(path.read_text(encoding="utf-8"))
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    (path,) = (run_folder / "files" / "media" / "table").rglob(f"{name}_*.table.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+def samples_table(folder: Path, trial_id: str) -> list[dict[str, str]]:
+    return table(folder, trial_id, "samples")
+
+
+def test_the_anatomy_is_a_table_of_predictions_and_the_timeline_one_of_measurements(mirrored: Path) -> None:
+    anatomy = table(mirrored, FINISHED, "anatomy_predicted_table")
+    quarter = (
+        int(64 * 1.04 * MIB) // 4
+    )  # the made-up record predicts 4% more than was measured, a quarter of it weights
+    assert anatomy == [
+        {"component": "weights", "predicted_bytes": quarter, "predicted_for": "this machine"},
+    ]
+    assert table(mirrored, FINISHED, "timeline_measured_table") == [
+        {"phase": "backward", "measured_peak_bytes": 64 * MIB, "counter": "cpu_probe_tensor_bytes"}
+    ]
+    assert table(mirrored, UNFIT, "anatomy_predicted_table")
+    (unfit,) = folders_of(mirrored, UNFIT)
+    assert not list(unfit.rglob("*timeline_measured*"))
+    shown = {chart["panel_config"]["panelDefId"] for chart in stored(mirrored, FINISHED).charts.values()}
+    assert shown == {"wandb/bar/v0"}  # drawn on the run's page without any set-up
+
+
+def test_losses_are_drawn_against_tokens_without_set_up(mirrored: Path) -> None:
+    assert stored(mirrored, FINISHED).axes["train/loss"] == "train/tokens"
 
 
 def test_samples_stand_beside_the_base_model(mirrored: Path) -> None:
@@ -152,7 +199,7 @@ def test_samples_stand_beside_the_base_model(mirrored: Path) -> None:
         "base": "hope was measured in 42 samples, and the mean was lower than in the control group [1].",
         "tuned": "Hope is the thing that keeps the lamp lit.",
     }
-    assert not (folders_of(mirrored, RANDOM)[0] / "files" / "media").exists()
+    assert not list(folders_of(mirrored, RANDOM)[0].rglob("samples*"))
 
 
 def test_hostile_text_in_samples_stays_text(mirrored: Path) -> None:
@@ -160,28 +207,19 @@ def test_hostile_text_in_samples_stays_text(mirrored: Path) -> None:
     assert rows[0]["prompt"] == f"{HOSTILE}:"
     assert rows[0]["tuned"] == HOSTILE
     # A plain table cell, which wandb's page escapes: no media type that would render it.
-    assert [path.name.split("_")[0] for path in folders_of(mirrored, HUB)[0].rglob("media/*/*")] == ["samples"]
+    media = [path for path in folders_of(mirrored, HUB)[0].rglob("media/**/*") if path.is_file()]
+    assert {path.suffixes[-2] + path.suffix for path in media} == {".table.json"}
 
 
 def test_a_trial_that_was_mirrored_is_not_mirrored_again(mirrored: Path) -> None:
     assert (mirrored / "trials" / FINISHED / "mirrored-to-wandb").read_text() == "offline"
     before = folders_of(mirrored, FINISHED)
     record = made_records()[0]
-    tracker = WandbTracker(open_storage(str(mirrored)), FACTS, mirrored, "offline")
+    tracker = tracker_into(mirrored)
     tracker.started(record.trial_id, record.settings)
     tracker.progressed(record.trial_id, make_curve(3e-4), 12)
     tracker.ended(record)
     assert folders_of(mirrored, FINISHED) == before
-
-
-def test_a_trial_that_was_under_way_when_the_sweep_was_killed_is_mirrored_whole(tmp_path: Path) -> None:
-    """The earlier session's run has no end and no mark; the new one writes the curve from its first step."""
-    record = made_records()[0]
-    tracker = WandbTracker(open_storage(str(tmp_path)), FACTS, tmp_path, "offline")
-    tracker.started(record.trial_id, record.settings)
-    tracker.ended(record)  # no progress was heard before the end
-    (folder,) = folders_of(tmp_path, FINISHED)
-    assert [row["_step"] for row in read_run(folder).history if "train/loss" in row] == list(range(1, 13))
 
 
 def in_a_process(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -197,16 +235,46 @@ def in_a_process(folder: Path, program: str, **environment: str) -> subprocess.C
     )
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from test_tracking import made_records, tracker_into
+
+record = made_records()[0]
+tracker = tracker_into(Path(sys.argv[1]))
+tracker.started(record.trial_id, record.settings)
+tracker.progressed(record.trial_id, record.report.curve[:7], 12)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_trial_that_was_under_way_when_the_sweep_was_killed_goes_on_in_the_same_run(tmp_path: Path) -> None:
+    """Two sessions are two folders with one run's id; the later holds the whole curve."""
+    assert in_a_process(tmp_path, KILLED).returncode == -signal.SIGKILL
+    time.sleep(1.1)  # folders are named by the second
+    record = made_records()[0]
+    tracker = tracker_into(tmp_path)
+    tracker.started(record.trial_id, record.settings)
+    tracker.ended(record)
+    earlier, later = folders_of(tmp_path, FINISHED)
+    assert read_run(later).run.run_id == FINISHED
+    assert earlier.name.endswith(f"-{FINISHED}")
+    assert [row["_step"] for row in read_run(later).history if "train/loss" in row] == list(range(1, 13))
+    assert read_run(later).exit_code == 0
+
+
 TWO_TRIALS = """
 import sys
 from pathlib import Path
-import sweeps.tracking
+from sweeps import wandb_session
+from sweeps.tracking import WandbTracker
 from test_tracking import FACTS, made_records
 from trainables.storage import open_storage
 
-sweeps.tracking.INIT_TIMEOUT_SECONDS = 1  # 30 outside this test
+wandb_session.INIT_TIMEOUT_SECONDS = 1  # 30 outside this test
 folder = Path(sys.argv[1])
-tracker = sweeps.tracking.WandbTracker(open_storage(str(folder)), FACTS, folder, "online")
+session = wandb_session.WandbSession(FACTS.name, folder, "online")
+tracker = WandbTracker(open_storage(str(folder)), FACTS, session)
 for record in made_records()[:2]:
     tracker.started(record.trial_id, record.settings)
     tracker.ended(record)
@@ -255,8 +323,9 @@ def test_when_the_service_answers_and_refuses_runs_go_on_offline(tmp_path: Path)
 def test_report_of_a_trial_without_any_figure_is_mirrored(tmp_path: Path) -> None:
     report = WorkerReport(outcome=Outcome.OUT_OF_MEMORY, device="cpu", error="out of memory")
     record = make_record(2, trial_id=UNFIT, outcome=Outcome.OUT_OF_MEMORY, report=report, prediction=None)
-    tracker = WandbTracker(open_storage(str(tmp_path)), FACTS, tmp_path, "offline")
+    tracker = tracker_into(tmp_path)
     tracker.started(record.trial_id, record.settings)
     tracker.ended(record)
+    assert "out_of_memory" in stored(tmp_path, UNFIT).tags
     summary = stored(tmp_path, UNFIT).summary
     assert (summary["outcome"], summary["error"]) == ("out_of_memory", "out of memory")

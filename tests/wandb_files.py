@@ -20,6 +20,14 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 @dataclass
+class StoredArtifact:
+    """An artifact as it waits for upload: its kind, and where each of its files lies."""
+
+    kind: str
+    files: dict[str, Path]
+
+
+@dataclass
 class StoredRun:
     """What a run's file says."""
 
@@ -29,6 +37,14 @@ class StoredRun:
     summary: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     exit_code: int | None = None
+    axes: dict[str, str] = field(default_factory=dict)  # which metric each is drawn against
+    artifacts: dict[str, StoredArtifact] = field(default_factory=dict)
+
+    @property
+    def charts(self) -> dict[str, Any]:
+        """The charts that the run's page draws by itself, by key."""
+        prefix = "_wandb.visualize."
+        return {name.removeprefix(prefix): chart for name, chart in self.config.items() if name.startswith(prefix)}
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -76,6 +92,11 @@ def read_run(folder: Path) -> StoredRun:
         elif kind == "summary":
             for item in record.summary.update:
                 put(stored.summary, item)
+        elif kind == "metric":
+            stored.axes[record.metric.name] = record.metric.step_metric
+        elif kind == "artifact":
+            files = {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}
+            stored.artifacts[record.artifact.name] = StoredArtifact(record.artifact.type, files)
         elif kind == "exit":
             stored.exit_code = record.exit.exit_code
     return stored

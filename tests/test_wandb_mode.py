@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.tracking import choose_mode
+from sweeps.wandb_mode import choose_mode
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Opens runs of Weights & Biases for a sweep, and goes on offline, for good, where the service does not answer."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+PROJECT = "galactica-sweeps"
+INIT_TIMEOUT_SECONDS = 30
+PROBE_TIMEOUT_SECONDS = 5
+FINISH_TIMEOUT_SECONDS = 60  # for uploads at the end of a run; what is left then lies in its local file
+
+
+class WandbSession:
+    """All runs of one sweep that this process writes. `folder` is where wandb keeps its local files."""
+
+    def __init__(self, group: str, folder: Path, mode: Literal["online", "offline"]) -> None:
+        self.mode: Literal["online", "offline"] = mode
+        self._group, self._folder = group, folder
+        self._open: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def open(self, run_id: str, name: str, job_type: str, tags: Sequence[str], config: dict[str, Any]) -> Any:
+        """The run of this id, gone on with where there is one; None where wandb can give none this time."""
+        import wandb
+
+        wandb.setup(settings=wandb.Settings(silent=True))
+        if self.mode == "online" and (reason := _why_unreachable(wandb.setup().settings.base_url)):
+            self._go_offline(reason)
+        described = {"id": run_id, "name": name, "job_type": job_type, "tags": list(tags), "config": config}
+        try:
+            return self._begin(described)
+        except (wandb.Error, TimeoutError, OSError) as error:
+            self._go_offline(str(error))
+        if self._open:
+            print(f"wandb: {name} is not mirrored.", file=sys.stderr)
+            return None
+        # wandb's service process keeps the id of a run that failed to start; only a new process can take it again.
+        wandb.teardown()
+        return self._begin(described)
+
+    def close(self, run: Any, *, failed: bool = False) -> None:
+        """End a run; it is marked as failed where it was."""
+        run.finish(exit_code=1 if failed else 0)
+        self._open.remove(run.id)
+
+    def _begin(self, described: dict[str, Any]) -> Any:
+        import wandb
+
+        run = wandb.init(
+            **described,
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            group=self._group,
+            dir=self._folder,
+            mode=self.mode,
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=INIT_TIMEOUT_SECONDS,
+                finish_timeout=FINISH_TIMEOUT_SECONDS,
+                x_disable_stats=True,
+            ),
+        )
+        self._open.append(run.id)
+        return run
+
+    def _go_offline(self, reason: str) -> None:
+        self.mode = "offline"
+        print(f"wandb: {' '.join(reason.split())}; going on offline.", file=sys.stderr)
+
+
+def _why_unreachable(url: str) -> str | None:
+    """Why nothing answers at `url`; None when something does, be it with an error of its own."""
+    try:
+        urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError as answer:
+        answer.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{url} does not answer ({getattr(error, 'reason', error)})"
+    return None
