@@ -134,7 +134,7 @@ def _write(uri: str, sweep: Sweep, record: TrialRecord, folder: Path) -> None:
     source = find_model(record.settings.model)
     loaded = load_tokenizer(tokenizer_location(source, record.settings.weights))
     model = load_tuned(open_storage(uri), record.trial_id, record.settings, record.report.steps)
-    check_embedding(loaded, model.get_input_embeddings().num_embeddings)
+    check_embedding(loaded, model.config.get_text_config().vocab_size)
     save_tuned(model, source, loaded, folder)
     if record.report.quality is not None:
         save_generation(record.report.quality, loaded, folder)

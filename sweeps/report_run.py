@@ -38,8 +38,9 @@ def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *,
     if run is None:
         return
     rows = [trial_row(record) for record in sweep.records]
+    cells: list[Any] = [list(asdict(row).values()) for row in rows]
     names: list[Any] = [field.name for field in fields(TrialRow)]
-    run.log({"trials": wandb.Table(columns=names, data=[list(asdict(row).values()) for row in rows])})
+    run.log({"trials": wandb.Table(columns=names, data=cells)})
     best = best_record(sweep.records)
     run.summary.update({"trials": len(rows), "objectives": list(objectives_of(sweep))})
     if best is not None:

@@ -69,7 +69,7 @@ def summary_of(record: TrialRecord) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if value is not None}
 
 
-def anatomy_rows(record: TrialRecord) -> list[list[Any]]:
+def anatomy_rows(record: TrialRecord) -> list[Any]:
     """Component, predicted bytes at the peak, and the device they are predicted for; the largest first."""
     prediction = record.prediction
     if prediction is None:
@@ -79,7 +79,7 @@ def anatomy_rows(record: TrialRecord) -> list[list[Any]]:
     return [[component, size_bytes, device] for component, size_bytes in by_size]
 
 
-def phase_rows(record: TrialRecord) -> list[list[Any]]:
+def phase_rows(record: TrialRecord) -> list[Any]:
     """Phase, its measured peak in bytes and the counter that measured it, in the order of the phases."""
     memory: MemoryReport | None = record.report.memory if record.report else None
     if memory is None:
@@ -89,7 +89,7 @@ def phase_rows(record: TrialRecord) -> list[list[Any]]:
     return [[phase, size_bytes, memory.counter] for phase, size_bytes in peaks if size_bytes is not None]
 
 
-def sample_rows(record: TrialRecord) -> list[list[Any]]:
+def sample_rows(record: TrialRecord) -> list[Any]:
     """Prompt, kind, seed, the base model's text and the tuned one's."""
     samples = record.report.samples if record.report else ()
     return [[s.prompt, s.kind, s.seed, s.base_text, s.text] for s in samples]

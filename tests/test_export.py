@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_transformers_own_generate_follows_the_exported_settings(sweep: Path, ex
     """Greedy samples, since transformers draws chances of its own."""
     folder, record = exported / str(ADAPTER), record_of(sweep, ADAPTER)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     settings = GenerationConfig.from_pretrained(folder)
     assert record.report is not None
     for sample in record.report.samples[:6]:
