@@ -1,6 +1,7 @@
 """Writes a sweep's report: one HTML file that needs nothing else, and asks nothing of any network.
 
     python analysis/report.py results/<name>
+    python analysis/report.py --compare results/<one> results/<other>
 
 Takes about a second for a few dozen trials; the file is about 5 MB, nearly all of it the library that draws.
 """
@@ -8,6 +9,7 @@ Takes about a second for a few dozen trials; the file is about 5 MB, nearly all 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -44,86 +46,86 @@ def write_report(uri: str, out: str | None = None) -> str:
 
 def render(sweep: Sweep) -> str:
     """The report of `sweep` as one HTML document."""
-    from importlib.resources import files
-    from string import Template
-
-    from plotly.offline import get_plotlyjs
-
-    from analysis import report_sections as sections
+    from analysis.anatomy import anatomy
+    from analysis.cost import cost
+    from analysis.html_parts import figure_block
+    from analysis.report_figures import FIGURES, STYLE, Shown
+    from analysis.report_page import Section, whole_page
     from analysis.report_samples import samples
-    from analysis.spill_over import style_section
+    from analysis.report_sections import answer, failures, front_table, provenance, trials_table
+    from analysis.spill_over import style_tables
 
-    template = Template(files("analysis").joinpath("report_template.html").read_text(encoding="utf-8"))
-    page = template.substitute(
-        name=sections.text(sweep.name),
-        question=sections.text(sweep.question),
-        answer=sections.answer(sweep),
-        front=sections.front_table(sweep),
-        trials=sections.trials_table(sweep),
-        style=style_section(sweep),
-        samples=samples(sweep),
-        failures=sections.failures(sweep),
-        provenance=sections.provenance(sweep),
-        plotly=get_plotlyjs(),
-        **_figures(sweep),
-    )
-    # A lone surrogate may come out of a record's JSON; no file can hold it.
-    return page.encode("utf-8", "replace").decode("utf-8")
+    def section(identity: str, word: str, heading: str, content: str) -> Section:
+        return Section(identity=identity, word=word, heading=heading, content=content)
+
+    def drawn(shown: Shown, more: str = "") -> Section:
+        block = figure_block(shown.identity, shown.draw(sweep.records), shown.meaning, shown.absent)
+        return section(shown.identity, shown.word, shown.heading, block + more)
+
+    on_card = figure_block("card", anatomy(sweep.records, on_card=True), "The same for the card named: predicted.", "")
+    sections = [
+        section("answer", "Answer", "", answer(sweep) + front_table(sweep)),
+        section("trials", "Trials", "Trials", trials_table(sweep)),
+        drawn(STYLE, style_tables(sweep.records)),
+        *(drawn(shown, on_card if shown.identity == "anatomy" else "") for shown in FIGURES),
+        section("samples", "Samples", "Samples, base against tuned", samples(sweep)),
+        section("failures", "Failures", "What failed, and why", failures(sweep)),
+        section("cost", "Cost", "Cost", cost(sweep.records)),
+        section("provenance", "Provenance", "Provenance", provenance(sweep)),
+    ]
+    return whole_page(sweep.name, sweep.question, sections)
+
+
+def write_comparison(first: str, second: str, out: str | None = None) -> str:
+    """Write both sweeps into one page, at `out`, else in the working folder. Returns: where it lies.
+
+    Raises: RecordsError when one of them is no sweep, has no trial or is the other; OSError or StorageError.
+    """
+    from analysis.compare_page import render_comparison
+    from analysis.load import RecordsError, load_sweep
+    from trainables.storage import open_storage
+
+    if open_storage(first).uri == open_storage(second).uri:
+        raise RecordsError(f"--compare was given {first} twice; give two sweeps.")
+    one, other = load_sweep(first), load_sweep(second)
+    place, name = _split(out or f"compare-{_file_name(one.name)}-{_file_name(other.name)}.html")
+    storage = open_storage(place)
+    storage.write_text(name, render_comparison(one, other))
+    return _joined(storage.uri, name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
     parser = argparse.ArgumentParser(prog="analysis/report.py", description="Write a sweep's report as one HTML file.")
-    parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
+    place = "the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>"
+    parser.add_argument("sweep", nargs="?", help=place)
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two sweeps in one page instead")
     parser.add_argument("--out", metavar="FILE", help=f"where to write it (default: {REPORT_NAME} in the sweep)")
     options = parser.parse_args(arguments)
+    if (options.sweep is None) == (options.compare is None):
+        print("give one sweep, or --compare and two; --help says more.", file=sys.stderr)
+        return 2
 
     from analysis.load import RecordsError, one_line
     from trainables.storage import StorageError
 
     try:
-        print(write_report(options.sweep, options.out))
+        if options.compare:
+            print(write_comparison(*options.compare, options.out))
+        else:
+            print(write_report(options.sweep, options.out))
     except (RecordsError, StorageError) as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        target = options.out or options.sweep
+        target = options.out or options.sweep or "."
         print(f"{target}: the report cannot be written ({one_line(error)}); give --out FILE.", file=sys.stderr)
         return 2
     return 0
 
 
-def _figures(sweep: Sweep) -> dict[str, str]:
-    from analysis import figures
-    from analysis.report_sections import figure_block
-
-    return {
-        "memory": figure_block(
-            "memory",
-            figures.memory_against_batch(sweep.records),
-            "Peak memory of one worker against batch size. Gradient accumulation lets the batch grow while the"
-            " micro-batch, and with it the memory, stays.",
-            "No trial has a measured or predicted peak.",
-        ),
-        "pareto": figure_block(
-            "pareto",
-            figures.pareto(sweep.records),
-            "Each finished trial by its measured peak memory and what it reached; up and to the left is better.",
-            "No trial finished with a measured peak and speed.",
-        ),
-        "rates": figure_block(
-            "rates",
-            figures.learning_rate(sweep.records),
-            "What each learning rate reached, for each model, on a logarithmic scale.",
-            "No finished trial has a quality or a held-out loss.",
-        ),
-        "curves": figure_block(
-            "curves",
-            figures.loss_curves(sweep.records),
-            "Training loss of each trial as it saw more tokens.",
-            "No trial logged a training loss.",
-        ),
-    }
+def _file_name(name: str) -> str:
+    return re.sub("[^A-Za-z0-9._-]+", "-", name)[:60]
 
 
 def _split(uri: str) -> tuple[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.front import best_record, objective_values
+from analysis.html_parts import script_json, text
 from analysis.load import Sweep
-from analysis.report_sections import script_json, text
 from analysis.table import MISSING, cell_text, rate_text, trial_row
 from trainables.records import Sample, TrialRecord
 
 SHOWN_PROMPTS = ("hope", "solitude", "virus", "phosphorylation")
+SAMPLES_A_PROMPT = 3
 SAMPLED_TRIALS = 200  # the page stays small; every record keeps all of its own samples
 KINDS = {
     "seen": "keyword seen in training",
@@ -93,17 +94,17 @@ def _chooser(chosen: Sequence[TrialRecord], total: int) -> str:
                     "tuned": sample.text,
                 }
                 for sample in _samples_of(record)
+                if sample.seed < SAMPLES_A_PROMPT
             ],
         }
         for record in chosen
     ]
-    left_out = (
-        f" The {len(chosen)} best of {total:,} trials are here; records hold the rest." if total > len(chosen) else ""
-    )
+    left_out = f" The {len(chosen)} best of {total:,} trials are here." if total > len(chosen) else ""
     return (
-        "<div id='chooser' hidden><h3>All samples of a trial</h3>"
+        "<div id='chooser' hidden><h3>Samples of a trial</h3>"
         "<p><label for='trial-choice'>Trial</label> <select id='trial-choice'></select></p>"
-        f"<p class='muted'>Best first. Base and tuned text have the same seed.{left_out}</p>"
+        f"<p class='muted'>Best first; the first {SAMPLES_A_PROMPT} of each prompt. Base and tuned text have the same"
+        f" seed.{left_out}</p>"
         "<div id='chosen' aria-live='polite'></div></div>"
         f"<script type='application/json' id='sample-data'>{script_json(payload)}</script>"
     )

@@ -1,18 +1,15 @@
-"""The report's sections as HTML text. Whatever comes from a record goes through `text`, so it is shown, never run."""
+"""The report's sections as HTML text: answer, tables of trials, failures, provenance."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
-from analysis.front import (
-    best_record,
-)
+from analysis.card_answer import cards_table
+from analysis.front import best_record
+from analysis.html_parts import text
 from analysis.load import Sweep, front_of, objectives_of
 from analysis.table import (
     COLUMNS,
@@ -42,16 +39,6 @@ FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_siz
 FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
 
 
-def text(value: Any) -> str:
-    """`value` as HTML text that is safe in an element and in a quoted attribute."""
-    return html.escape(str(value), quote=True)
-
-
-def script_json(value: Any) -> str:
-    """`value` as JSON that cannot end the script element around it."""
-    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def answer(sweep: Sweep) -> str:
     """The first thing to read: which trial to use, what it reaches, and how the trials ended."""
     best = best_record(sweep.records)
@@ -65,7 +52,7 @@ def answer(sweep: Sweep) -> str:
         lead = "No trial finished, so there is nothing to recommend. <a href='#failures'>What failed, and why</a>."
         return f"<p class='lead'>{lead}</p>{parts[0]}"
     parts.insert(0, f"<p class='lead'>{_recommendation(best)}</p>")
-    parts.append(_memory_note(sweep.records))
+    parts += [_memory_note(sweep.records), cards_table(sweep.records)]
     return "".join(parts)
 
 
@@ -129,21 +116,6 @@ def table(
         f"<div class='scroll' role='region' tabindex='0' aria-labelledby='{identity}-caption'>"
         f"<table class='{'sortable' if sortable else ''}'><caption id='{identity}-caption'>{text(caption)}</caption>"
         f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def figure_block(identity: str, figure: go.Figure | None, meaning: str, absent: str) -> str:
-    """A figure with the words that stand for it where it cannot be seen, or the sentence that says why it is absent."""
-    if figure is None:
-        return f"<p class='muted'>{text(absent)}</p>"
-    data = script_json(json.loads(str(figure.to_json())))
-    layout: Any = figure.layout
-    return (
-        f"<figure><div class='plot-scroll'><div class='plot' id='plot-{identity}' role='img'"
-        f" style='height:{int(layout.height)}px' aria-label='{text(meaning)}'></div></div>"
-        "<noscript><p>The figure needs JavaScript; its numbers stand in the table of trials.</p></noscript>"
-        f"<figcaption>{text(meaning)}</figcaption></figure>"
-        f"<script type='application/json' class='plot-data' data-for='plot-{identity}'>{data}</script>"
     )
 
 

@@ -10,23 +10,14 @@ import plotly.graph_objects as go
 
 from analysis import figure_style as look
 from analysis.front import nondominated_rows
-from analysis.load import Sweep
-from analysis.report_sections import figure_block, text
+from analysis.html_parts import plain_table
 from analysis.table import MISSING, TrialRow, cell_text, trial_row
 from trainables.records import QualityReport, TrialRecord
 
-Cells = Sequence[Sequence[str]]
 
-
-def style_section(sweep: Sweep) -> str:
-    """The front of style and spill-over, near and far prompts in figures, and what replay costs and buys."""
-    block = figure_block(
-        "style",
-        style_against_spill_over(sweep.records),
-        "Style on quotation prompts against its spill-over onto scientific ones; up and to the left is better.",
-        "No trial has a measured style.",
-    )
-    return block + near_and_far(sweep.records) + replay_table(sweep.records)
+def style_tables(records: Sequence[TrialRecord]) -> str:
+    """Near and far prompts in figures, and what replay costs and buys."""
+    return near_and_far(records) + replay_table(records)
 
 
 def style_against_spill_over(records: Iterable[TrialRecord]) -> go.Figure | None:
@@ -96,24 +87,6 @@ def replay_table(records: Iterable[TrialRecord]) -> str:
     heads = ["Base text for each quote", "Trials", "Style", "Style, unseen", "Spill-over", "Retention", "Quality"]
     caption = "What replay costs and buys: means over trials, which differ in rate, epochs and size too."
     return plain_table(heads, cells, caption, "replay")
-
-
-def plain_table(heads: Sequence[str], rows: Cells, caption: str, identity: str) -> str:
-    """An HTML table of words and figures, whose first column names the row."""
-    head = "".join(
-        f"<th scope='col' class='{'number' if at else 'words'}'>{text(h)}</th>" for at, h in enumerate(heads)
-    )
-    body = "".join(
-        f"<tr><th scope='row'>{text(row[0])}</th>"
-        + "".join(f"<td class='number'>{text(c)}</td>" for c in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<div class='scroll' role='region' tabindex='0' aria-labelledby='{identity}-caption'>"
-        f"<table><caption id='{identity}-caption'>{text(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def _style(quality: QualityReport, name: str, is_base: bool) -> float:

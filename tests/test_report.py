@@ -98,7 +98,8 @@ def test_the_answer_is_one_sentence_with_the_best_trial(page: Page) -> None:
 
 
 def test_every_trial_is_in_the_table(page: Page) -> None:
-    ids = [row[1].split()[0] for row in page.tables[1][1:]]
+    trials = next(table for table in page.tables if table[0][1] == "Trial")
+    ids = [row[1].split()[0] for row in trials[1:]]
     assert ids == [f"000{number}-c0ffee" for number in range(5)]
 
 
@@ -175,7 +176,7 @@ def test_markup_from_records_stays_text() -> None:
         assert f"{where} {ATTACK}" in page.text
     assert len(page.scripts) == len(Page(render(harmless)).scripts)
     data = [script for script, (_, a) in zip(page.scripts, scripts_of(page), strict=True) if a.get("type")]
-    assert len(data) == 6  # five figures and the samples
+    assert len(data) == 7  # memory, anatomy, style, Pareto, rate, loss and samples: one finished trial draws no more
     assert not any("<" in script for script in data)
     assert any(f"prompt {ATTACK}:" in json.dumps(json.loads(script)) for script in data)
 
@@ -193,6 +194,7 @@ def test_an_empty_sweep_has_a_report() -> None:
     page = Page(render(sweep_of([])))
     assert "No trial is recorded yet." in page.text
     assert page.tables == []
+    assert "Which settings mattered" in page.text
 
 
 def test_only_failed_trials_have_a_report() -> None:
