@@ -14,7 +14,9 @@ export function paretoFront(rows) {
     const kept = [];
     for (const { id, gains } of members) {
       const beats = (other) => other.every((value, i) => value >= gains[i]) && other.some((value, i) => value > gains[i]);
-      if (!kept.some(beats)) { kept.push(gains); front.add(id); }
+      if (kept.some(beats)) continue;
+      front.add(id);
+      if (!kept.length || kept.at(-1).some((value, i) => value !== gains[i])) kept.push(gains); // of equals one is enough
     }
   }
   return front;
