@@ -66,7 +66,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         if prediction.fits:
             report, failure = _train(settings, trial_id, context, storage, attempts)
             outcome = report.outcome
-        explanation = _explanation(outcome, settings, prediction, context)
+        explanation = _explanation(outcome, report, settings, prediction, context)
     except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
         storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
         outcome, failure = Outcome.FAILED, FailureKind.BUG
@@ -102,13 +102,18 @@ def _predictions(settings: TrialSettings, context: TrialContext) -> tuple[Memory
 
 
 def _explanation(
-    outcome: Outcome, settings: TrialSettings, prediction: MemoryPrediction, context: TrialContext
+    outcome: Outcome,
+    report: WorkerReport | None,
+    settings: TrialSettings,
+    prediction: MemoryPrediction,
+    context: TrialContext,
 ) -> str | None:
     """Why a trial had no room, and what would make some; None for a trial that had."""
     if outcome not in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT):
         return None
     shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
-    return oom_card(prediction, None, remedies(settings, shape, prediction, on_cuda=on_cuda))
+    moment = report.out_of_memory if report else None
+    return oom_card(prediction, moment, remedies(settings, shape, prediction, on_cuda=on_cuda))
 
 
 def _train(

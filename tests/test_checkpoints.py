@@ -192,7 +192,7 @@ def test_measured_memory_survives_and_is_not_measured_again(tmp_path: Path) -> N
 
 
 def test_a_run_interrupted_before_its_probe_still_measures(tmp_path: Path) -> None:
-    saved(tmp_path, steps=1)
+    saved(tmp_path, steps=0)
     again = new_loop(weight_seed=1)
     again.resume(tmp_path)
     assert not again.meter.has_measured("optimizer")

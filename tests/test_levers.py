@@ -59,4 +59,10 @@ def test_a_lever_trains_and_takes_what_was_predicted(levers: dict[str, Any]) -> 
 
     assert loop.progress.curve[-1].loss < loop.progress.curve[0].loss
     predicted = predict(settings, gpu=None, capacity_bytes=None, on_cuda=False)
-    assert predicted.allocated_bytes == pytest.approx(loop.meter.report().peak_bytes, rel=0.005)
+    measured = loop.meter.report()
+    assert predicted.allocated_bytes == pytest.approx(measured.peak_bytes, rel=0.005)
+    assert measured.components is not None
+    assert sum(measured.components.values()) == measured.peak_bytes
+    for name in set(predicted.components) | set(measured.components):  # each within 1% of the peak
+        found = measured.components.get(name, 0)
+        assert predicted.components.get(name, 0) == pytest.approx(found, abs=0.01 * measured.peak_bytes), name

@@ -9,11 +9,11 @@ import pytest
 
 from analysis.explain_memory import main
 from analysis.memory_timeline import stacked_levels
-from trainables.memory.oom_card import OutOfMemory, oom_card
+from trainables.memory.oom_card import oom_card
 from trainables.memory.remedies import Remedy
 from trainables.memory.timeline import Allocation, MemoryTrace
 from trainables.memory.trial_trace import interpolate
-from trainables.records import MemoryPrediction
+from trainables.records import MemoryPrediction, OutOfMemory
 
 GIB = 2**30
 NANO = ("--model-size", "nano-1m", "--micro-batch-size", "4", "--sequence-length", "128")

@@ -31,6 +31,7 @@ class Progress:
     timed_tokens: int = 0
     curve: tuple[CurvePoint, ...] = ()
     memory_phases: tuple[PhaseMemory, ...] = ()
+    memory_components: dict[str, int] | None = None
 
 
 def save_checkpoint(

@@ -75,8 +75,22 @@ class PhaseMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutOfMemory:
+    """The moment of an out-of-memory error, in bytes; None for what the error did not say."""
+
+    phase: str
+    operation: str | None = None
+    requested_bytes: int | None = None
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryReport:
-    """Measured memory of one worker. `counter` says what `peak_bytes` counts; CUDA figures are null without CUDA."""
+    """Measured memory of one worker. `counter` says what `peak_bytes` counts; CUDA figures are null without CUDA.
+
+    `components` is what the allocated peak of the probed step was made of, under the names of `MemoryPrediction`.
+    """
 
     counter: Literal["cuda_reserved", "cpu_probe_tensor_bytes"]
     peak_bytes: int
@@ -86,6 +100,7 @@ class MemoryReport:
     free_at_start_bytes: int | None
     capacity_bytes: int | None
     phases: tuple[PhaseMemory, ...]
+    components: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +205,7 @@ class WorkerReport:
     quality_absent_reason: str | None = None
     samples: tuple[Sample, ...] = ()
     error: str | None = None
+    out_of_memory: OutOfMemory | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -17,11 +16,12 @@ from data.batches import Batch, Rows, StepPlan, collate
 from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trainables.memory.meter import MemoryMeter
 from trainables.records import CurvePoint
+from trainables.rehearsal import longest_batches, rehearse
 from trainables.settings import TrialSettings
 from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 
 CURVE_POINTS = 100
-COLD_STEPS = 2  # the first step allocates, the second may be the probe: neither is timed
+COLD_STEPS = 2  # the first allocates anew after the rehearsal, and caches are cold: neither is timed
 
 
 class DivergedError(RuntimeError):
@@ -66,23 +66,25 @@ class TrainingLoop:
     def step(self) -> CurvePoint:
         """Train on the next batch. Raises: DivergedError after the step; out-of-memory errors as they come."""
         settings, step = self.settings, self.progress.step
+        if step == 0 and not self.meter.has_measured("optimizer"):
+            batches = [self._to_device(batch) for batch in longest_batches(self.rows, settings)]
+            rehearse(self.model, self.loss_module, batches, self.optimizer, settings, self.meter)
         indices = self.plan.indices(step)
         tokens = int(self.rows.lengths[indices].sum())
         mine = indices[self.rank :: self.world_size].split(settings.micro_batch_size)
         micro_batches = [self._to_device(collate(self.rows, chosen)) for chosen in mine]
         learning_rate = float(self.schedule.get_last_lr()[0])
         started = time.perf_counter()
-        with self._probe(micro_batches) if self._is_probe(step) else contextlib.nullcontext():
-            loss = training_step(
-                self.loss_module,
-                micro_batches,
-                self.optimizer,
-                self.schedule,
-                target_tokens=(tokens - len(indices)) / self.world_size,  # a row's first token is predicted by nothing
-                precision=settings.precision,
-                phase=self.meter.phase,
-                scaler=self.scaler,
-            )
+        loss = training_step(
+            self.loss_module,
+            micro_batches,
+            self.optimizer,
+            self.schedule,
+            target_tokens=(tokens - len(indices)) / self.world_size,  # a row's first token is predicted by nothing
+            precision=settings.precision,
+            phase=self.meter.phase,
+            scaler=self.scaler,
+        )
         mean_loss = self._sum_over_workers(loss)
         seconds = time.perf_counter() - started
         point = CurvePoint(
@@ -102,7 +104,7 @@ class TrainingLoop:
         self.progress = load_checkpoint(
             folder, self.model, self.optimizer, self.schedule, scaler=self.scaler, rank=self.rank
         )
-        self.meter.restore(self.progress.memory_phases)
+        self.meter.restore(self.progress.memory_phases, self.progress.memory_components)
         self._resumed_at = self.progress.step
         return self.progress.step
 
@@ -110,6 +112,7 @@ class TrainingLoop:
         old, is_finite = self.progress, math.isfinite(point.loss)
         is_logged = point.step % max(1, self.total_steps // CURVE_POINTS) == 0 or point.step == self.total_steps
         is_timed = point.step > COLD_STEPS and point.step - 1 != self._resumed_at
+        measured = self.meter.report()
         self.progress = dataclasses.replace(
             old,
             step=point.step,
@@ -118,18 +121,11 @@ class TrainingLoop:
             timed_seconds=old.timed_seconds + (seconds if is_timed else 0.0),
             timed_tokens=old.timed_tokens + (tokens if is_timed else 0),
             curve=(*old.curve, point) if is_logged and is_finite else old.curve,
-            memory_phases=self.meter.report().phases,
+            memory_phases=measured.phases,
+            memory_components=measured.components,
         )
         if not is_finite or point.loss > 2 * math.log(self.model.config.vocab_size):
             raise DivergedError(f"the loss is {point.loss:.3g} nats at step {point.step}; try a lower learning rate.")
-
-    def _is_probe(self, step: int) -> bool:
-        return step >= min(1, self.total_steps - 1) and not self.meter.has_measured("optimizer")
-
-    def _probe(self, micro_batches: list[Batch]) -> contextlib.AbstractContextManager[None]:
-        states = [v for state in self.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
-        batches = [tensor for batch in micro_batches for tensor in (batch.input_ids_BT, batch.labels_BT)]
-        return self.meter.probe([*self.model.parameters(), *self.model.buffers(), *states, *batches])
 
     def _to_device(self, batch: Batch) -> Batch:
         device = self.meter.device

@@ -22,6 +22,7 @@ from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path
 from trainables.memory.leftovers import ALLOWED_BYTES, left_over_bytes
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
+from trainables.memory.oom_moment import cuda_moment
 from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
@@ -52,7 +53,9 @@ def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
         report = worker.run()
     except (torch.OutOfMemoryError, MemoryCapExceededError) as caught:
         error = str(caught).splitlines()[0]
-        report = worker.report(Outcome.OUT_OF_MEMORY, error=error)
+        is_cap = isinstance(caught, MemoryCapExceededError)
+        moment = caught.moment if is_cap else cuda_moment(caught, worker.meter.last_phase)
+        report = worker.report(Outcome.OUT_OF_MEMORY, error=error, out_of_memory=moment)
     except DivergedError as caught:
         error = str(caught)
         report = worker.report(Outcome.DIVERGED, error=error)

@@ -7,13 +7,17 @@ profiler, which sees each tensor allocated and freed. What was predicted never e
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.records import MemoryReport, PhaseMemory
+from trainables.memory.probe import ProbedStep, Span, probed_step
+from trainables.memory.profiled import PHASE, history_changes, memory_history, profiled_changes
+from trainables.memory.recognise import Recogniser, address
+from trainables.memory.timeline import COMPONENTS
+from trainables.records import MemoryReport, OutOfMemory, PhaseMemory
 
 PHASES = ("load", "forward", "backward", "optimizer", "evaluation", "sampling")
 TRAINING_PHASES = ("load", "forward", "backward", "optimizer")
@@ -21,6 +25,10 @@ TRAINING_PHASES = ("load", "forward", "backward", "optimizer")
 
 class MemoryCapExceededError(RuntimeError):
     """A CPU step whose live tensors needed more than the memory cap: what an out-of-memory error is on CUDA."""
+
+    def __init__(self, message: str, moment: OutOfMemory | None = None) -> None:
+        super().__init__(message)
+        self.moment = moment
 
 
 class MemoryMeter:
@@ -32,7 +40,10 @@ class MemoryMeter:
     def __init__(self, device: torch.device, cap_bytes: int | None = None) -> None:
         self.device = device
         self.cap_bytes = cap_bytes
+        self.last_phase = "load"
         self._phases: dict[str, PhaseMemory] = {}
+        self._components: dict[str, int] | None = None
+        self._spans: list[Span] = []
         self._free_at_start_bytes: int | None = None
         self._capacity_bytes = cap_bytes
         if device.type == "cuda":
@@ -45,16 +56,19 @@ class MemoryMeter:
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Mark the enclosed work as a phase; peaks of repeated phases are joined by their maximum."""
+        self.last_phase = name
         if self.device.type != "cuda":
-            with torch.profiler.record_function(_span_name(name)):
+            with torch.profiler.record_function(f"{PHASE}{name}"):
                 yield
             return
+        began_ns = time.time_ns()
         before_retries = torch.cuda.memory_stats(self.device).get("num_alloc_retries", 0)
         torch.cuda.reset_peak_memory_stats(self.device)
         try:
             yield
         finally:
             stats = torch.cuda.memory_stats(self.device)
+            self._spans.append(Span(began_ns, time.time_ns(), name))
             self._join(
                 PhaseMemory(
                     phase=name,
@@ -67,31 +81,40 @@ class MemoryMeter:
             )
 
     @contextlib.contextmanager
-    def probe(self, live_tensors: Iterable[Tensor]) -> Iterator[None]:
-        """Profile one training step on a CPU; on CUDA do nothing, as every step is metered there.
+    def probe(self, live_tensors: Iterable[Tensor], seen: Recogniser | None = None) -> Iterator[None]:
+        """Watch one training step closely: under the profiler on a CPU, by the allocator's history on CUDA.
 
-        `live_tensors` are those that live when the step begins (weights, optimizer states, the batch).
-        Raises: MemoryCapExceededError after the step when its peak is above the cap.
+        `live_tensors` are those that live when the step begins (weights, optimizer states, the batch); `seen` tells
+        what the blocks of the peak are.
+        Raises: MemoryCapExceededError after a CPU's step when its peak is above the cap.
         """
+        live = {address(tensor): tensor.untyped_storage().nbytes() for tensor in live_tensors}
         if self.device.type == "cuda":
-            yield
+            self._spans = []
+            with memory_history(self.device) as trace:
+                yield
+            self._keep_components(probed_step(history_changes(trace), self._spans, live), seen)
             return
-        live_bytes = _storage_bytes(live_tensors)
-        self._join(PhaseMemory(phase="load", peak_allocated_bytes=live_bytes))
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        self._join(PhaseMemory(phase="load", peak_allocated_bytes=sum(live.values())))
+        watched = {"activities": [torch.profiler.ProfilerActivity.CPU], "profile_memory": True, "record_shapes": True}
+        with torch.profiler.profile(**watched) as profile:
             yield
-        for name, peak_bytes in _peaks_by_phase(profile, live_bytes).items():
+        step = probed_step(*profiled_changes(profile), live, self.cap_bytes)
+        for name, peak_bytes in step.phase_peaks.items():
             self._join(PhaseMemory(phase=name, peak_allocated_bytes=peak_bytes))
+        self._keep_components(step, seen)
         peak_bytes = self.report().peak_bytes
         if self.cap_bytes is not None and peak_bytes > self.cap_bytes:
             raise MemoryCapExceededError(
-                f"the step's live tensors need {peak_bytes} bytes; the memory cap is {self.cap_bytes} bytes."
+                f"the step's live tensors need {peak_bytes} bytes; the memory cap is {self.cap_bytes} bytes.",
+                step.exceeded or OutOfMemory(phase="load", allocated_bytes=sum(live.values())),
             )
 
-    def restore(self, phases: Iterable[PhaseMemory]) -> None:
-        """Take over the peaks that a run measured before it was interrupted."""
+    def restore(self, phases: Iterable[PhaseMemory], components: dict[str, int] | None = None) -> None:
+        """Take over what a run measured before it was interrupted."""
         for phase in phases:
             self._join(phase)
+        self._components = components
 
     def has_measured(self, name: str) -> bool:
         """Whether a peak of this phase is known."""
@@ -112,6 +135,7 @@ class MemoryMeter:
                 free_at_start_bytes=None,
                 capacity_bytes=self._capacity_bytes,
                 phases=phases,
+                components=self._components,
             )
         reserved_bytes = max((p.peak_reserved_bytes or 0 for p in training), default=0)
         return MemoryReport(
@@ -123,7 +147,13 @@ class MemoryMeter:
             free_at_start_bytes=self._free_at_start_bytes,
             capacity_bytes=self._capacity_bytes,
             phases=phases,
+            components=self._components,
         )
+
+    def _keep_components(self, step: ProbedStep, seen: Recogniser | None) -> None:
+        if seen is not None:
+            sizes = step.components(seen.naming())
+            self._components = {name: sizes[name] for name in COMPONENTS if name in sizes}
 
     def _join(self, new: PhaseMemory) -> None:
         old = self._phases.get(new.phase, new)
@@ -137,42 +167,6 @@ class MemoryMeter:
 
 def _larger(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else max(a, b)
-
-
-def _span_name(phase: str) -> str:
-    return f"phase:{phase}"
-
-
-def _storage_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the distinct storages behind `tensors`; views and tied weights count once."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    return sum(storages.values())
-
-
-def _peaks_by_phase(profile: torch.profiler.profile, live_bytes: int) -> dict[str, int]:
-    """Peak of live tensor bytes within each marked span, from the profiler's allocation events.
-
-    Source: kineto "[memory]" events, whose `nbytes` is negative for a free; torch 2.13.
-    """
-    results: Any = profile.profiler.kineto_results  # type: ignore[union-attr]
-    events = results.events()
-    spans = sorted(
-        (e.start_ns(), e.end_ns(), e.name().removeprefix("phase:")) for e in events if e.name().startswith("phase:")
-    )
-    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    peaks: dict[str, int] = {}
-    current_bytes, position = live_bytes, 0
-    for start, end, name in spans:
-        while position < len(changes) and changes[position][0] < start:
-            current_bytes += changes[position][1]
-            position += 1
-        peak_bytes = max(current_bytes, peaks.get(name, 0))
-        while position < len(changes) and changes[position][0] <= end:
-            current_bytes += changes[position][1]
-            peak_bytes = max(peak_bytes, current_bytes)
-            position += 1
-        peaks[name] = peak_bytes
-    return peaks
 
 
 def _device_used_bytes(device: torch.device) -> int | None:

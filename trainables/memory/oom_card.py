@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from trainables.memory.remedies import Remedy
-from trainables.records import MemoryPrediction
+from trainables.records import MemoryPrediction, OutOfMemory
 
 GIB = 2**30
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutOfMemory:
-    """The moment of an out-of-memory error, in bytes; None for what the error did not say."""
-
-    phase: str
-    operation: str | None = None
-    requested_bytes: int | None = None
-    allocated_bytes: int | None = None
-    reserved_bytes: int | None = None
 
 
 def oom_card(prediction: MemoryPrediction, moment: OutOfMemory | None, remedies: Sequence[Remedy]) -> str:
