@@ -100,7 +100,7 @@ def detail(record: TrialRecord) -> dict[str, Any]:
     return {
         "row": board_row(record),
         "predicted": prediction.components if prediction else None,
-        "measured": memory and asdict(memory).get("components"),
+        "measured": memory.components if memory else None,
         "predictedFor": visible((prediction.gpu or "this machine") if prediction else ""),
         "phases": {phase.phase: phase.peak_reserved_bytes or phase.peak_allocated_bytes for phase in memory.phases}
         if memory

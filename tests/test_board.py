@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,12 @@ class Board:
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     folder = tmp_path_factory.mktemp("sweep")
+    ended = make_record(0, samples=make_samples(ATTACK, prompt=ATTACK))
+    assert ended.report is not None
+    assert ended.report.memory is not None
+    memory = replace(ended.report.memory, components={"weights": 25 * MIB})
     made = [
-        make_record(0, samples=make_samples(ATTACK, prompt=ATTACK)),
+        replace(ended, report=replace(ended.report, memory=memory)),
         make_record(1, outcome=Outcome.OUT_OF_MEMORY, error=ATTACK),
     ]
     running = Board(write_sweep(folder, made, name=ATTACK))
@@ -143,6 +148,7 @@ def test_rows_and_detail_hold_what_the_record_holds(board: Board) -> None:
     assert board.ask(f"/api/rows?since={told['cursor']}")[0] == 204
     found = json.loads(board.ask("/api/trials/0000-c0ffee")[1])
     assert len(found["samples"]) == 4
+    assert (found["predicted"], found["measured"]) == ({"weights": 26 * MIB}, {"weights": 25 * MIB})
     assert found["samples"][0]["tuned"] == "<script>alert(1)</script>⟨U+202E⟩"  # shown by textContent alone
     assert board.ask("/api/trials/..%2f..%2fetc")[0] == 404
 
