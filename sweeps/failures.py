@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from trainables.records import FailureKind
 FRUITLESS_ATTEMPTS = 5  # assumed: in a row, without a newer checkpoint; then the trial is given up
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0  # assumed: from a lost process to a cluster that finds new nodes
 LONGEST_LINE = 300
+STORAGE_ERROR = "storage_error"  # in a trial's result to Tune: why it could write no record
 # Ray Train's names for workers that do not start or do not answer; they have no public home in Ray 2.60.
 LOST_WORKERS = (
     "WorkerHealthCheckFailedError",
@@ -38,6 +40,12 @@ def classify(error: BaseException) -> FailureKind:
         if isinstance(cause, train.ControllerError) or type(cause).__name__ in LOST_WORKERS:
             return FailureKind.WORKER_LOST
     return FailureKind.BUG
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether storage refused for a reason that no waiting mends: it is full, or may not be written."""
+    refusals = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+    return any(isinstance(cause, OSError) and cause.errno in refusals for cause in _causes(error))
 
 
 def one_line(error: BaseException) -> str:

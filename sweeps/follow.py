@@ -59,7 +59,8 @@ class Follower:
             # A storage that does not answer for a moment is asked again at the next look.
             with contextlib.suppress(OSError):
                 self._look()
-        self._look()
+        with contextlib.suppress(OSError):
+            self._look()
 
     def _look(self) -> None:
         for trial_id in self._storage.list_folders("trials"):

@@ -29,6 +29,7 @@ from sweeps.wandb_mode import choose_mode
 from sweeps.wandb_session import WandbSession
 from trainables.records import Outcome, TrialRecord
 from trainables.settings import TrialSettings
+from trainables.storage import StorageError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 
@@ -36,8 +37,8 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 def main(name: str, description: str, arguments: Sequence[str]) -> int:
     """Run the sweep of the question `name` from the command line.
 
-    Returns: 0 when every trial has a record and none failed, or a limit was reached; 1 when one is missing or failed;
-        2 for a person's mistake; 130 after Ctrl-C.
+    Returns: 0 when every trial has a record and none failed, or a limit was reached; 1 when one is missing or failed,
+        or the storage gave up; 2 for a person's mistake; 130 after Ctrl-C.
     """
     question = QUESTIONS[name]
     try:
@@ -58,6 +59,10 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         return 0
     try:
         return _run(prepared, options, device)
+    except StorageError as error:
+        again = _resume_command(prepared)
+        exit_with(StorageError(f"{error}; records so far are whole. When it works, go on with: {again}"))
+        return 1
     except KeyboardInterrupt:  # the second Ctrl-C: at once
         return INTERRUPTED
 

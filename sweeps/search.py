@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.trial import TrialState, create_trial
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from sweeps.failures import STORAGE_ERROR, one_line
 from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
 from sweeps.limits import NO_LIMITS, Limits
 from sweeps.objectives import objectives_of, verdict
@@ -50,6 +51,7 @@ class RecordSearch(OptunaSearch):
         self.storage_uri = storage_uri
         self.limits, self._records, self._began = limits, list(records), time.monotonic()
         self.limit_reached: str | None = None
+        self.storage_error: str | None = None  # once it is set nothing more is proposed
 
     def suggest(self, trial_id: str) -> Any:
         """The next proposal, written down, with the trial's number and our id for it; the end once a limit is reached.
@@ -58,13 +60,17 @@ class RecordSearch(OptunaSearch):
         """
         names = [objective.name for objective in self.objectives]
         self.limit_reached = self.limits.reached(self._records, time.monotonic() - self._began, names)
-        if self.limit_reached:
+        if self.limit_reached or self.storage_error:
             return Searcher.FINISHED
-        proposal = super().suggest(trial_id)
-        assert proposal is not None, "Optuna always proposes"
-        number = self._ot_trials[trial_id].number
-        ours = self.facts.trial_id(number)
-        store_proposal(open_storage(self.storage_uri), ours, proposal)
+        try:
+            proposal = super().suggest(trial_id)
+            assert proposal is not None, "Optuna always proposes"
+            number = self._ot_trials[trial_id].number
+            ours = self.facts.trial_id(number)
+            store_proposal(open_storage(self.storage_uri), ours, proposal)
+        except (OSError, StorageInternalError) as error:
+            self.storage_error = one_line(error)
+            return Searcher.FINISHED
         return {"number": number, "trial_id": ours, "proposal": proposal}
 
     def save(self, checkpoint_path: str) -> None:
@@ -75,6 +81,13 @@ class RecordSearch(OptunaSearch):
         """Tell the study what the trial's record says; a trial without a record is told as failed."""
         if trial_id in self._completed_trials:
             return
+        self.storage_error = self.storage_error or (result or {}).get(STORAGE_ERROR)
+        try:
+            self._tell(trial_id)
+        except (OSError, StorageInternalError) as tell_error:  # the study is built anew from records by the next run
+            self.storage_error = self.storage_error or one_line(tell_error)
+
+    def _tell(self, trial_id: str) -> None:
         trial = self._ot_trials[trial_id]
         record = load_record(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
         self._completed_trials.add(trial_id)

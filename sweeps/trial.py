@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.attempts import Attempts
-from sweeps.failures import FRUITLESS_ATTEMPTS, classify, one_line, wait_seconds
+from sweeps.failures import FRUITLESS_ATTEMPTS, STORAGE_ERROR, classify, is_hopeless, one_line, wait_seconds
 from sweeps.layout import SweepFacts, load_record, store_record
 from sweeps.limits import price_of
 from sweeps.objectives import verdict
@@ -41,16 +41,23 @@ class TrialContext:
     price_per_gpu_hour: float | None = None
 
 
+class StorageLostError(OSError):
+    """The sweep's storage refuses what the workers write."""
+
+
 def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     """Run the trial that `config` proposes and report its objectives to Tune."""
     from ray import tune
 
-    storage = open_storage(context.sweep_uri)
-    record = load_record(storage, config["trial_id"])
-    if record is None:
-        record = _record(config, context, storage)
-        store_record(storage, record)
-    plan = context.facts.plan
+    storage, plan = open_storage(context.sweep_uri), context.facts.plan
+    try:
+        record = load_record(storage, config["trial_id"])
+        if record is None:
+            record = _record(config, context, storage)
+            store_record(storage, record)
+    except OSError as error:  # nothing can be told of the trial: it is owed, and the sweep ends
+        tune.report({STORAGE_ERROR: one_line(error)} | dict.fromkeys(plan.objectives, 0.0))
+        return
     tune.report(dict(zip(plan.objectives, verdict(record, plan).values, strict=True)))
 
 
@@ -67,9 +74,11 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
             report, failure = _train(settings, trial_id, context, storage, attempts)
             outcome = report.outcome
         explanation = _explanation(outcome, report, settings, prediction, context)
+    except StorageLostError:
+        raise
     except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
         storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
-        outcome, failure = Outcome.FAILED, FailureKind.BUG
+        outcome, failure = Outcome.FAILED, classify(error)
         report = WorkerReport(outcome=outcome, device="unknown", error=one_line(error))
     gpu_seconds = attempts.seconds * plan.workers if plan.on_cuda else 0.0
     return TrialRecord(
@@ -123,6 +132,8 @@ def _train(
 
     The workers' own word counts: where they left a report, it is the trial's. Where they were lost, another attempt
     goes on from the newest checkpoint that is whole.
+
+    Raises: StorageLostError where the sweep's storage refuses for good, which is no fault of the trial's.
     """
     job = TrialJob(settings=settings, sweep_uri=context.sweep_uri, trial_id=trial_id, cpu_threads=context.cpu_threads)
     checkpoints = CheckpointStore(storage, trial_id, workers=settings.workers)
@@ -136,6 +147,9 @@ def _train(
         kind, told = classify(error), one_line(error)
         reached = _newest(checkpoints)
         fruitless, newest = (0 if reached > newest else fruitless + 1), reached
+        if kind is FailureKind.STORAGE and (is_hopeless(error) or fruitless > FRUITLESS_ATTEMPTS):
+            attempts.end(kind, told)
+            raise StorageLostError(told)
         if kind is FailureKind.BUG or fruitless > FRUITLESS_ATTEMPTS:
             attempts.end()
             storage.write_text(f"trials/{trial_id}/error.txt", str(error))

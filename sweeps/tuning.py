@@ -13,9 +13,11 @@ from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import Limits
 from sweeps.options import CommonOptions
+from sweeps.orphans import freeing_orphans
 from sweeps.plan import Device
 from sweeps.prepare import Prepared
 from trainables.records import Provenance
+from trainables.storage import StorageError
 
 LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
 MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
@@ -30,7 +32,11 @@ def tune_trials(
     gauges: Gauges,
     interrupt: Interrupt,
 ) -> str | None:
-    """Run what is owed and has no record yet. Returns: the limit that ended it before, None when none did."""
+    """Run what is owed and has no record yet.
+
+    Returns: the limit that ended it before, None when none did.
+    Raises: StorageError where the sweep's storage refused what was written, or did not answer for long.
+    """
     history = load_history(prepared.storage)
     records = [record for _, record in history.values() if record is not None]
     if len(records) >= owed:
@@ -82,7 +88,7 @@ def tune_trials(
             cpu_threads=max(1, device.cpus // (concurrent * plan.workers)),
             price_per_gpu_hour=options.price_per_gpu_hour,
         )
-        with gauges, tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+        with gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": 0.1}),
                 tune_config=tune.TuneConfig(
@@ -100,6 +106,8 @@ def tune_trials(
                     failure_config=tune.FailureConfig(max_failures=LOST_DRIVERS),
                 ),
             ).fit()
+        if search.storage_error:
+            raise StorageError(f"storage {prepared.storage.uri} fails ({search.storage_error})")
         return search.limit_reached
     finally:
         ray.shutdown()

@@ -7,18 +7,15 @@ their sizes and SHA-256 sums: a checkpoint whose manifests are missing or do not
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
 import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyarrow import fs as arrow_fs
-
-from trainables.storage import Storage
+from trainables.storage import CHUNK_BYTES, Storage, sums_of
 
 KEPT = 2  # the newest, and the one before in case that is cut short
-CHUNK_BYTES = 1 << 20
 
 
 class CheckpointStore:
@@ -36,18 +33,12 @@ class CheckpointStore:
         with tempfile.TemporaryDirectory(prefix="checkpoint-") as scratch:
             folder = Path(scratch)
             yield folder
-            names = sorted(file.name for file in folder.iterdir())
-            manifest = {name: _facts(folder / name) for name in names}
-            target = self._storage.child(path)
-            target.filesystem.create_dir(target.root, recursive=True)
-            for name in names:
-                arrow_fs.copy_files(
-                    scratch + "/" + name,
-                    f"{target.root}/{name}",
-                    source_filesystem=arrow_fs.LocalFileSystem(),
-                    destination_filesystem=target.filesystem,
-                )
-        self._storage.write_text(f"{path}/{_manifest(self._rank)}", json.dumps(manifest))
+            try:
+                manifest = self._put(folder, path)
+                self._storage.write_text(f"{path}/{_manifest(self._rank)}", json.dumps(manifest))
+            except OSError:
+                self._drop_half(path)
+                raise
         if self._rank == 0:
             self._delete_older()
 
@@ -62,8 +53,9 @@ class CheckpointStore:
         for rank in range(self._workers):
             try:
                 manifest = json.loads(self._storage.read_text(f"{self._path(step)}/{_manifest(rank)}"))
-                if any(self._facts(step, name) != facts for name, facts in manifest.items()):
-                    return False
+                for name, facts in manifest.items():
+                    if self._storage.sums(f"{self._path(step)}/{name}") != tuple(facts):
+                        return False
             except (FileNotFoundError, json.JSONDecodeError):
                 return False
         return True
@@ -80,22 +72,27 @@ class CheckpointStore:
             yield Path(source.root)
             return
         with tempfile.TemporaryDirectory(prefix="checkpoint-") as scratch:
-            arrow_fs.copy_files(
-                source.root,
-                scratch,
-                source_filesystem=source.filesystem,
-                destination_filesystem=arrow_fs.LocalFileSystem(),
-            )
+            source.fetch_folder("", Path(scratch))
             yield Path(scratch)
+
+    def _put(self, folder: Path, path: str) -> dict[str, tuple[int, str]]:
+        """Copy this worker's files to `path`. Returns: what its manifest is to say of them."""
+        self._storage.make_folder(path)
+        manifest: dict[str, tuple[int, str]] = {}
+        for file in sorted(folder.iterdir()):
+            with file.open("rb") as opened:
+                manifest[file.name] = sums_of(iter(functools.partial(opened.read, CHUNK_BYTES), b""))
+            self._storage.put_file(file, f"{path}/{file.name}")
+        return manifest
+
+    def _drop_half(self, path: str) -> None:
+        """Give the room back that half a checkpoint takes, on a disk that may be full."""
+        with contextlib.suppress(OSError):
+            self._storage.delete_folder(path)
 
     def _delete_older(self) -> None:
         for step in self.steps()[KEPT:]:
             self._storage.delete_folder(self._path(step))
-
-    def _facts(self, step: int, name: str) -> list[int | str]:
-        source = self._storage.child(self._path(step))
-        with source.filesystem.open_input_stream(f"{source.root}/{name}") as file:
-            return _sums(iter(lambda: file.read(CHUNK_BYTES), b""))
 
     def _path(self, step: int) -> str:
         return f"{self._folder}/{step:08d}"
@@ -108,16 +105,3 @@ def checkpoints_path(trial_id: str) -> str:
 
 def _manifest(rank: int) -> str:
     return f"manifest-{rank}.json"
-
-
-def _facts(path: Path) -> list[int | str]:
-    with path.open("rb") as file:
-        return _sums(iter(lambda: file.read(CHUNK_BYTES), b""))
-
-
-def _sums(chunks: Iterator[bytes]) -> list[int | str]:
-    size_bytes, digest = 0, hashlib.sha256()
-    for chunk in chunks:
-        size_bytes += len(chunk)
-        digest.update(chunk)
-    return [size_bytes, digest.hexdigest()]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import posixpath
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
 from data.errors import UserError
+from trainables.patience import patient
+
+CHUNK_BYTES = 1 << 20
 
 
 class StorageError(UserError):
@@ -20,7 +26,7 @@ class StorageError(UserError):
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder or bucket prefix; all paths are relative to it, with '/'.
+    """A folder or bucket prefix; all paths are relative to it, with '/'. Waits out an object store's short outages.
 
     `uri` is absolute, and is what Ray gets as `storage_path`.
     """
@@ -34,6 +40,7 @@ class Storage:
         """Whether the files lie in a folder of this machine."""
         return isinstance(self.filesystem, arrow_fs.LocalFileSystem)
 
+    @patient
     def read_text(self, path: str) -> str:
         """The UTF-8 text at `path`. Raises: FileNotFoundError."""
         with self.filesystem.open_input_file(self._at(path)) as file:
@@ -43,6 +50,7 @@ class Storage:
         """Write `text` in UTF-8, as `write_bytes` does."""
         self.write_bytes(path, text.encode())
 
+    @patient
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write `content` so that a reader sees the old file or the new one, whole, whatever dies in between.
 
@@ -65,25 +73,52 @@ class Storage:
             with contextlib.suppress(FileNotFoundError):  # it is gone where it became the target
                 os.unlink(beside)
 
+    @patient
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at `path`."""
         return self.filesystem.get_file_info(self._at(path)).type != arrow_fs.FileType.NotFound
 
+    @patient
     def list_folders(self, path: str) -> list[str]:
         """Names of the folders directly in `path`, sorted; none when it does not exist."""
         selector = arrow_fs.FileSelector(self._at(path), allow_not_found=True)
         found = self.filesystem.get_file_info(selector)
         return sorted(info.base_name for info in found if info.type == arrow_fs.FileType.Directory)
 
+    @patient
     def list_files(self, path: str) -> list[str]:
         """Names of the files directly in `path`, sorted; none when it does not exist."""
         selector = arrow_fs.FileSelector(self._at(path), allow_not_found=True)
         found = self.filesystem.get_file_info(selector)
         return sorted(info.base_name for info in found if info.type == arrow_fs.FileType.File)
 
+    @patient
     def delete_folder(self, path: str) -> None:
         """Remove the folder at `path` and all that is in it. Raises: FileNotFoundError."""
         self.filesystem.delete_dir(self._at(path))
+
+    @patient
+    def put_file(self, file: Path, path: str) -> None:
+        """Copy a file of this machine to `path`, whose folder must be there. A reader may see it half written."""
+        here = arrow_fs.LocalFileSystem()
+        arrow_fs.copy_files(str(file), self._at(path), source_filesystem=here, destination_filesystem=self.filesystem)
+
+    @patient
+    def fetch_folder(self, path: str, folder: Path) -> None:
+        """Copy the files at `path` into a folder of this machine."""
+        here = arrow_fs.LocalFileSystem()
+        arrow_fs.copy_files(self._at(path), str(folder), source_filesystem=self.filesystem, destination_filesystem=here)
+
+    @patient
+    def sums(self, path: str) -> tuple[int, str]:
+        """Size in bytes and SHA-256 sum of the file at `path`. Raises: FileNotFoundError."""
+        with self.filesystem.open_input_stream(self._at(path)) as file:
+            return sums_of(iter(lambda: file.read(CHUNK_BYTES), b""))
+
+    @patient
+    def make_folder(self, path: str) -> None:
+        """Make the folder at `path`, and those above it; an object store needs none but for others to see it."""
+        self.filesystem.create_dir(self._at(path), recursive=True)
 
     def child(self, path: str) -> Storage:
         """The storage rooted at a folder of this one."""
@@ -92,6 +127,15 @@ class Storage:
 
     def _at(self, path: str) -> str:
         return posixpath.join(self.root, path) if path else self.root
+
+
+def sums_of(chunks: Iterator[bytes]) -> tuple[int, str]:
+    """Size in bytes and SHA-256 sum of all `chunks`."""
+    size_bytes, digest = 0, hashlib.sha256()
+    for chunk in chunks:
+        size_bytes += len(chunk)
+        digest.update(chunk)
+    return size_bytes, digest.hexdigest()
 
 
 def open_storage(uri: str) -> Storage:
@@ -116,9 +160,9 @@ def open_storage(uri: str) -> Storage:
 
 
 def check_reachable(storage: Storage) -> None:
-    """Look whether anything is there. Raises: StorageError when the storage does not answer."""
+    """Look once whether anything is there. Raises: StorageError when the storage does not answer."""
     try:
-        storage.exists("")
+        storage.filesystem.get_file_info(storage.root)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise StorageError(

@@ -1,0 +1,70 @@
+"""Placement groups whose creator was killed, on a real Ray: they go, and those of the living stay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
+
+from sweeps.orphans import remove_orphans
+
+SECONDS = 30.0
+
+
+class Creator:
+    """Stands where Ray Train's controller stands: an actor that makes a placement group."""
+
+    def make(self) -> tuple[int, PlacementGroup]:
+        group = placement_group([{"CPU": 1}])
+        ray.get(group.ready())
+        return os.getpid(), group
+
+
+@pytest.fixture
+def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie below it
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
+    yield
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def state_of(group: PlacementGroup) -> Any:
+    return placement_group_table(group)["state"]
+
+
+def free_cpus() -> float:
+    return ray.available_resources().get("CPU", 0.0)
+
+
+def wait_for(condition: Any) -> None:
+    until = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_cores_of_a_killed_creator_come_back_and_those_of_the_living_stay_taken() -> None:
+    creator: Any = ray.remote(num_cpus=0)(Creator)
+    killed, living, mine = creator.remote(), creator.remote(), placement_group([{"CPU": 1}])
+    (pid, orphan), (_, kept) = ray.get([killed.make.remote(), living.make.remote()])
+    ray.get(mine.ready())
+    assert remove_orphans() == 0
+    os.kill(pid, signal.SIGKILL)
+
+    wait_for(lambda: remove_orphans() == 1)
+
+    wait_for(lambda: free_cpus() == 1.0)
+    assert [state_of(group) for group in (orphan, kept, mine)] == ["REMOVED", "CREATED", "CREATED"]
+    assert remove_orphans() == 0
