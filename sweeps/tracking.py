@@ -5,13 +5,14 @@ Nothing here can end a sweep: without an API key runs are written offline, and w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from analysis.table import rate_text
 from sweeps.layout import SweepFacts
 from sweeps.run_content import anatomy_rows, config_of, phase_rows, sample_rows, summary_of
-from sweeps.wandb_session import WandbSession
+from sweeps.wandb_session import WandbSession, troubles
 from trainables.records import CurvePoint, Outcome, TrialRecord
 from trainables.settings import TrialSettings
 from trainables.storage import Storage
@@ -28,11 +29,41 @@ class WandbTracker:
         self._session = session
         self._runs: dict[str, Any] = {}
         self._logged_steps: dict[str, int] = {}
+        self._lost: set[str] = set()  # trials whose run was cut off, and that have not ended yet
+        self._owed: list[TrialRecord] = []  # those that have
 
     def started(self, trial_id: str, settings: TrialSettings) -> None:
         """Open the trial's run, unless an earlier session has mirrored it to its end."""
-        if self._storage.exists(_mark(trial_id)):
+        if not self._storage.exists(_mark(trial_id)):
+            self._open(trial_id, settings)
+
+    def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
+        """Log the points of the loss curve that are new."""
+        if (run := self._runs.get(trial_id)) is None:
             return
+        try:
+            self._log_curve(run, trial_id, curve)
+        except troubles() as error:
+            self._lose(trial_id, run, error)
+
+    def ended(self, record: TrialRecord) -> None:
+        """Write summary, memory, quality and samples, and close the run; one that was cut off is written anew."""
+        run = self._runs.get(record.trial_id)
+        if run is not None:
+            try:
+                self._session.check()
+                self._write(run, record)
+            except troubles() as error:
+                self._lose(record.trial_id, run, error)
+            else:
+                self._mark(record)
+        self._runs.pop(record.trial_id, None)
+        if record.trial_id in self._lost:
+            self._owed.append(record)
+        if self._owed and self._session.start_anew():
+            self._write_owed()
+
+    def _open(self, trial_id: str, settings: TrialSettings) -> None:
         rate = rate_text(settings.learning_rate)
         run = self._session.open(
             trial_id,
@@ -49,11 +80,21 @@ class WandbTracker:
         self._runs[trial_id] = run
         self._logged_steps[trial_id] = max(0, run.step - 1)  # what the service has, of a run gone on with; else 0
 
-    def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
-        """Log the points of the loss curve that are new."""
-        run = self._runs.get(trial_id)
+    def _write(self, run: Any, record: TrialRecord) -> None:
+        if record.report is not None:
+            self._log_curve(run, record.trial_id, record.report.curve)
+        run.summary.update(summary_of(record))
+        run.tags = (*(run.tags or ()), record.outcome.value)
+        if shown := _tables(record):
+            run.log(shown)
+        self._session.close(run, failed=record.outcome is Outcome.FAILED)
+
+    def _mark(self, record: TrialRecord) -> None:
+        self._storage.write_text(_mark(record.trial_id), self._session.mode)
+
+    def _log_curve(self, run: Any, trial_id: str, curve: Sequence[CurvePoint]) -> None:
         for point in curve:
-            if run is not None and point.step > self._logged_steps[trial_id]:
+            if point.step > self._logged_steps[trial_id]:
                 run.log(
                     {
                         "train/loss": point.loss,
@@ -64,20 +105,23 @@ class WandbTracker:
                 )
                 self._logged_steps[trial_id] = point.step
 
-    def ended(self, record: TrialRecord) -> None:
-        """Write summary, memory, quality and samples, and close the run."""
-        report = record.report
-        if report is not None:
-            self.progressed(record.trial_id, report.curve, report.steps)
-        run = self._runs.pop(record.trial_id, None)
-        if run is None:
-            return
-        run.summary.update(summary_of(record))
-        run.tags = (*(run.tags or ()), record.outcome.value)
-        if shown := _tables(record):
-            run.log(shown)
-        self._session.close(run, failed=record.outcome is Outcome.FAILED)
-        self._storage.write_text(_mark(record.trial_id), self._session.mode)
+    def _lose(self, trial_id: str, run: Any, error: Exception) -> None:
+        """Give up a run that was cut off; it is written anew, offline and whole, when no other is open."""
+        self._session.give_up(run, error)
+        self._lost.add(trial_id)
+        self._runs.pop(trial_id)
+
+    def _write_owed(self) -> None:
+        while self._owed:
+            record = self._owed.pop()
+            self._lost.discard(record.trial_id)
+            try:
+                self._open(record.trial_id, record.settings)
+                self._write(self._runs.pop(record.trial_id), record)
+            except troubles() as error:
+                print(f"wandb: trial {record.trial_id} is not mirrored ({error}).", file=sys.stderr)
+            else:
+                self._mark(record)
 
 
 def _tables(record: TrialRecord) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import sys
@@ -36,19 +37,45 @@ class WandbSession:
         described = {"id": run_id, "name": name, "job_type": job_type, "tags": list(tags), "config": config}
         try:
             return self._begin(described)
-        except (wandb.Error, TimeoutError, OSError) as error:
-            self._go_offline(str(error))
+        except troubles() as error:
+            self._go_offline(str(error) or type(error).__name__)
         if self._open:
             print(f"wandb: {name} is not mirrored.", file=sys.stderr)
             return None
-        # wandb's service process keeps the id of a run that failed to start; only a new process can take it again.
-        wandb.teardown()
+        self.start_anew()  # wandb's process keeps the id of a run that failed to start
         return self._begin(described)
 
     def close(self, run: Any, *, failed: bool = False) -> None:
         """End a run; it is marked as failed where it was."""
         run.finish(exit_code=1 if failed else 0)
         self._open.remove(run.id)
+
+    def check(self) -> None:
+        """Ask whether the service that runs are sent to is there. Raises: ConnectionError."""
+        import wandb
+
+        if self.mode == "online" and (reason := _why_unreachable(wandb.setup().settings.base_url)):
+            raise ConnectionError(reason)
+
+    def give_up(self, run: Any, error: Exception) -> None:
+        """End a run whose service, or wandb's own process, is gone; from now on runs are written offline."""
+        self._go_offline(f"{run.id}'s run was cut off ({str(error) or type(error).__name__})")
+        with contextlib.suppress(*troubles()):
+            run.finish(exit_code=1)
+        self._open.remove(run.id)
+
+    def start_anew(self) -> bool:
+        """Have wandb start a process of its own again, that takes every id; not while a run is open.
+
+        Returns: whether it will.
+        """
+        import wandb
+
+        if self._open:
+            return False
+        with contextlib.suppress(*troubles()):
+            wandb.teardown()
+        return True
 
     def _begin(self, described: dict[str, Any]) -> Any:
         import wandb
@@ -75,6 +102,14 @@ class WandbSession:
     def _go_offline(self, reason: str) -> None:
         self.mode = "offline"
         print(f"wandb: {' '.join(reason.split())}; going on offline.", file=sys.stderr)
+
+
+def troubles() -> tuple[type[Exception], ...]:
+    """What wandb 0.31 raises when its service or its own process is gone; the last two have no public home."""
+    import wandb
+    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+
+    return (wandb.Error, OSError, HandleAbandonedError, MailboxClosedError)
 
 
 def _why_unreachable(url: str) -> str | None:
