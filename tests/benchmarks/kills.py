@@ -1,15 +1,18 @@
 """Kills processes of running sweeps at random and counts what they left: no record may be lost or doubled.
 
 Question: does every sweep end, with each owed record exactly once, whatever of it is killed?
-Command: python tests/benchmarks/kills.py --kills 100 --seed 0
-It runs on a Ray cluster of one head and two nodes, all on this machine; nodes and raylets are real processes of Ray's.
-A killed driver of the sweep is started again with --resume, as a person would.
+Command: python tests/benchmarks/kills.py --kills 100 --seed 0 --rows kills.jsonl
+It runs on a Ray cluster of one head and two nodes with a declared GPU each, all on this machine; nodes and raylets are
+real processes of Ray's. What is to be killed next is drawn first, and waited for. A killed driver of the sweep is
+started again with --resume, as a person would. Each sweep that ended well adds a line to the file of --rows, so that
+a hundred kills can be had in several runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -21,7 +24,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import optuna
 import psutil
 from ray.cluster_utils import Cluster
 
@@ -36,6 +41,12 @@ TARGETS = {
 }
 KINDS = (*TARGETS, "sweep driver", "raylet", "node")
 NODES = 2
+LONGEST_PAUSE_SECONDS = 4.0  # between the moment when there is something to kill, and the kill
+LOOK_SECONDS = 0.2
+SPACE = (
+    *("--weights", "random", "--model-sizes", "nano-0.3m", "--token-budget", "120000", "--precision", "fp32"),
+    *("--batch-sizes", "8", "16", "32", "--micro-batch-sizes", "2", "4", "8", "--sequence-length", "128"),
+)
 SWEEP_SECONDS = 900  # far above what a sweep of ten nano trials takes, kills included
 
 
@@ -54,7 +65,7 @@ class Range:
             "dashboard_port": free_port(),
         }
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
+        self.nodes = [self._add_node() for _ in range(NODES)]
 
     def environment(self) -> dict[str, str]:
         """For a sweep that is to run here."""
@@ -71,20 +82,29 @@ class Range:
             if kind == "raylet":
                 node.kill_raylet(check_alive=False)
             self.cluster.remove_node(node, allow_graceful=False)
-            self.nodes.append(self.cluster.add_node(num_cpus=1))
+            self.nodes.append(self._add_node())
             return True
-        found = [process for process in self._processes() if process.info["cmdline"][0].startswith(TARGETS[kind])]
-        if not found:
-            return False
-        dice.choice(found).kill()
-        return True
+        found = self._processes(TARGETS[kind])
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            dice.choice(found).kill()
+            return True
+        return False
 
-    def _processes(self) -> list[psutil.Process]:
-        """Processes of this cluster: those that have its folder in their environment."""
+    def _add_node(self) -> Any:
+        return self.cluster.add_node(num_cpus=1, num_gpus=1)
+
+    def has(self, kind: str) -> bool:
+        """Whether there is one of this kind to kill."""
+        return kind not in TARGETS or bool(self._processes(TARGETS[kind]))
+
+    def _processes(self, title: str) -> list[psutil.Process]:
+        """Processes of this cluster of that title: those that have its folder in their environment."""
         mine = []
-        for process in psutil.process_iter(["cmdline", "environ"]):
-            if process.info["cmdline"] and (process.info["environ"] or {}).get("RAY_TMPDIR") == str(self.folder):
-                mine.append(process)
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] and process.info["cmdline"][0].startswith(title):
+                with contextlib.suppress(psutil.Error):
+                    if process.environ().get("RAY_TMPDIR") == str(self.folder):
+                        mine.append(process)
         return mine
 
 
@@ -95,44 +115,51 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
+def command_of(place: Range, name: str) -> list[str]:
+    """What starts the sweep, or goes on with it; more flags are to follow."""
+    script = ROOT / "tests" / "benchmarks" / "declared_gpus.py"
+    return [sys.executable, str(script), "--storage", str(place.folder / "results"), "--name", name]
+
+
 def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Random) -> collections.Counter[str]:
     """One sweep to its end under fire. Returns: what was killed. Raises: AssertionError, as `check` does."""
     results, shot = place.folder / "results", collections.Counter[str]()
-    command = [sys.executable, str(ROOT / "sweeps" / "batch_memory.py"), "--storage", str(results), "--name", name]
-    first = ["--trials", str(trials), "--weights", "random", "--model-sizes", "nano-0.3m", "--token-budget", "120000"]
     log = (place.folder / f"{name}.log").open("ab")
 
     def start(flags: list[str]) -> subprocess.Popen[bytes]:
-        everything = [*command, "--wandb", "disabled", *flags]
+        everything = [*command_of(place, name), "--wandb", "disabled", *flags]
         return subprocess.Popen(everything, env=place.environment(), stdout=log, stderr=log, cwd=place.folder)
 
-    sweep, until = start(first), time.monotonic() + SWEEP_SECONDS
-    while True:
-        try:
-            code = sweep.wait(dice.uniform(2, 8) if sum(shot.values()) < kills else 5)
-        except subprocess.TimeoutExpired:
-            assert time.monotonic() < until, f"sweep {name} did not end"
-            kind = dice.choice(KINDS)
-            exists = (results / name / "sweep.json").exists()
-            if sum(shot.values()) < kills and exists and place.shoot(kind, sweep, dice):
-                shot[kind] += 1
+    sweep, until = start(["--trials", str(trials), *SPACE]), time.monotonic() + SWEEP_SECONDS
+    kind, pause = dice.choice(KINDS), dice.uniform(0, LONGEST_PAUSE_SECONDS)
+    while (code := sweep.poll()) != 0:
+        assert code in (None, -signal.SIGKILL), f"sweep {name} ended with {code}; see {log.name}"
+        assert time.monotonic() < until, f"sweep {name} did not end; see {log.name}"
+        if code is not None:
+            sweep = start(["--resume"])
+        time.sleep(LOOK_SECONDS)
+        has_begun = (results / name / "sweep.json").exists()
+        if shot.total() == kills or not has_begun or not place.has(kind):
             continue
-        if code != -signal.SIGKILL:
-            assert code == 0, f"sweep {name} ended with {code}; see {log.name}"
-            break
-        sweep = start(["--resume"])
+        time.sleep(pause)
+        if place.shoot(kind, sweep, dice):
+            shot[kind] += 1
+            kind, pause = dice.choice(KINDS), dice.uniform(0, LONGEST_PAUSE_SECONDS)
     check(results / name, trials)
     return shot
 
 
 def check(folder: Path, trials: int) -> None:
-    """Every owed record is there once. Raises: AssertionError."""
+    """Every owed record is there once, and in the sampler's study. Raises: AssertionError."""
     sweep = load_sweep(str(folder))
     assert not sweep.unreadable, sweep.unreadable
     assert [record.number for record in sweep.records] == list(range(trials)), "records were lost or doubled"
     assert len({str(record.settings) for record in sweep.records}) == trials, "a trial ran twice"
     outcomes = collections.Counter(record.outcome.value for record in sweep.records)
     assert set(outcomes) == {"finished"}, outcomes
+    study = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder}/study.db")
+    known = [(trial.number, trial.state.name, trial.params["learning_rate"]) for trial in study.trials]
+    assert known == [(record.number, "COMPLETE", record.settings.learning_rate) for record in sweep.records], known
 
 
 def main() -> int:
@@ -142,6 +169,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=10, help="trials of each sweep")
     parser.add_argument("--per-sweep", type=int, default=10, help="kills within one sweep, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", type=Path, help="file that gets a line of JSON for each sweep")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="k-"))  # short: Ray's sockets lie below it
     dice, total, sweeps, began = random.Random(arguments.seed), collections.Counter[str](), 0, time.monotonic()
@@ -151,6 +179,10 @@ def main() -> int:
             wanted = min(arguments.per_sweep, arguments.kills - total.total())
             shot = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice)
             total, sweeps = total + shot, sweeps + 1
+            row = {"seed": arguments.seed, "kills": dict(shot), "records": arguments.trials}
+            if arguments.rows:
+                with arguments.rows.open("a") as rows:
+                    rows.write(json.dumps(row | {"until_seconds": round(time.monotonic() - began)}) + "\n")
             print(f"sweep {sweeps}: {dict(shot)}; {total.total()} kills, {time.monotonic() - began:.0f} s", flush=True)
     finally:
         place.cluster.shutdown()
