@@ -14,6 +14,7 @@ import argparse
 import collections
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
@@ -121,8 +122,13 @@ def command_of(place: Range, name: str) -> list[str]:
     return [sys.executable, str(script), "--storage", str(place.folder / "results"), "--name", name]
 
 
-def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Random) -> collections.Counter[str]:
-    """One sweep to its end under fire. Returns: what was killed. Raises: AssertionError, as `check` does."""
+def run_sweep(
+    place: Range, name: str, trials: int, kills: int, dice: random.Random, last: float
+) -> collections.Counter[str]:
+    """One sweep to its end, under fire until the moment `last`.
+
+    Returns: what was killed. Raises: AssertionError, as `check` does.
+    """
     results, shot = place.folder / "results", collections.Counter[str]()
     log = (place.folder / f"{name}.log").open("ab")
 
@@ -139,7 +145,7 @@ def run_sweep(place: Range, name: str, trials: int, kills: int, dice: random.Ran
             sweep = start(["--resume"])
         time.sleep(LOOK_SECONDS)
         has_begun = (results / name / "sweep.json").exists()
-        if shot.total() == kills or not has_begun or not place.has(kind):
+        if shot.total() == kills or time.monotonic() > last or not has_begun or not place.has(kind):
             continue
         time.sleep(pause)
         if place.shoot(kind, sweep, dice):
@@ -169,15 +175,17 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=10, help="trials of each sweep")
     parser.add_argument("--per-sweep", type=int, default=10, help="kills within one sweep, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="then kill nothing more, and end")
     parser.add_argument("--rows", type=Path, help="file that gets a line of JSON for each sweep")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="k-"))  # short: Ray's sockets lie below it
     dice, total, sweeps, began = random.Random(arguments.seed), collections.Counter[str](), 0, time.monotonic()
     place = Range(folder)
     try:
-        while total.total() < arguments.kills:
+        last = began + arguments.seconds
+        while total.total() < arguments.kills and time.monotonic() < last:
             wanted = min(arguments.per_sweep, arguments.kills - total.total())
-            shot = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice)
+            shot = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice, last)
             total, sweeps = total + shot, sweeps + 1
             row = {"seed": arguments.seed, "kills": dict(shot), "records": arguments.trials}
             if arguments.rows:
