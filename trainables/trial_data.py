@@ -5,6 +5,7 @@ The sweep prepares this once and stores it beside its records; every trial reads
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from data.quotes import Quote, load_quotes, load_science
 from data.replay import draw_replay, replay_count
 from data.splits import Split, fingerprint, is_validation, remove_duplicates, split_quotes
-from trainables.storage import Storage
+from trainables.storage import Storage, open_storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,12 @@ def load_trial_data(storage: Storage) -> TrialData:
         for side in ("train", "validation")
     )
     return trial_data(Split(train=train, validation=validation))
+
+
+@functools.lru_cache(maxsize=1)
+def sweep_data(sweep_uri: str) -> TrialData:
+    """What all trials of the sweep at `sweep_uri` read; kept, as one process may serve trial after trial."""
+    return load_trial_data(open_storage(sweep_uri))
 
 
 def trial_data(quotes: Split) -> TrialData:
