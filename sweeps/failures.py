@@ -27,7 +27,7 @@ def classify(error: BaseException) -> FailureKind:
 
     for cause in _causes(error):
         text = f"{type(cause).__name__}: {cause}"
-        if type(cause).__name__ == "PreemptionError" or "PREEMPT" in text.upper():
+        if type(cause).__name__ == "PreemptionError" or getattr(cause, "preempted", False):
             return FailureKind.SPOT_TAKEN
         if isinstance(cause, exceptions.NodeDiedError) or "node has died" in text or "node died" in text.lower():
             return FailureKind.NODE_LOST

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from ray import exceptions
+from ray.core.generated import common_pb2
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train.v2.api.exceptions import PreemptionError
+from ray.train.v2.api.preemption import PreemptionInfo
 
 from sweeps.attempts import Attempts
 from sweeps.failures import LONGEST_WAIT_SECONDS, classify, one_line, wait_seconds
@@ -17,10 +22,20 @@ from trainables.records import FailureKind
 from trainables.storage import open_storage
 
 TRIAL = "0000-abcdef"
+NODE_ENDS: Any = common_pb2.NodeDeathInfo  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def in_workers(error: Exception) -> WorkerGroupError:
     return WorkerGroupError("one of them failed", {0: error})
+
+
+def died_with_node(reason: int) -> exceptions.ActorDiedError:
+    """What reaches the caller of an actor whose node ended so, made of what Ray's head would say."""
+    said = "The actor died because its node has died. Node Id: 2f1c"
+    messages: Any = common_pb2  # made at import, and no checker of types sees them
+    death = messages.NodeDeathInfo(reason=reason)
+    told = messages.ActorDiedErrorContext(actor_id=bytes(16), error_message=said, node_death_info=death)
+    return exceptions.ActorDiedError(told)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +51,16 @@ def in_workers(error: Exception) -> WorkerGroupError:
             in_workers(WorkerHealthCheckFailedError("no answer", exceptions.ActorUnavailableError("reset", None))),
             FailureKind.WORKER_LOST,
         ),
+        (
+            in_workers(died_with_node(NODE_ENDS.UNEXPECTED_TERMINATION)),
+            FailureKind.NODE_LOST,
+        ),
+        (
+            in_workers(died_with_node(NODE_ENDS.AUTOSCALER_DRAIN_PREEMPTED)),
+            FailureKind.SPOT_TAKEN,
+        ),
+        (PreemptionError(PreemptionInfo(None, {})), FailureKind.SPOT_TAKEN),
+        (in_workers(torch.distributed.DistBackendError("NCCL watchdog timeout")), FailureKind.NCCL),
         (ControllerError(exceptions.ActorDiedError()), FailureKind.WORKER_LOST),
         (in_workers(ValueError("a step without rows")), FailureKind.BUG),
         (in_workers(FileNotFoundError("judge.json")), FailureKind.BUG),

@@ -45,19 +45,18 @@ def store_quotes(storage: Storage, split: Split) -> None:
         storage.write_text(f"data/{side}.jsonl", "".join(_to_line(quote) for quote in quotes))
 
 
-def load_trial_data(storage: Storage) -> TrialData:
-    """Read what `store_quotes` wrote, and the shipped science lines: those that models may see, and those held out."""
+@functools.lru_cache(maxsize=1)
+def load_trial_data(sweep_uri: str) -> TrialData:
+    """Read what `store_quotes` wrote, and the shipped science lines: those that models may see, and those held out.
+
+    It is kept, as one process may serve trial after trial of a sweep.
+    """
+    storage = open_storage(sweep_uri)
     train, validation = (
         tuple(_from_line(line) for line in storage.read_text(f"data/{side}.jsonl").splitlines())
         for side in ("train", "validation")
     )
     return trial_data(Split(train=train, validation=validation))
-
-
-@functools.lru_cache(maxsize=1)
-def sweep_data(sweep_uri: str) -> TrialData:
-    """What all trials of the sweep at `sweep_uri` read; kept, as one process may serve trial after trial."""
-    return load_trial_data(open_storage(sweep_uri))
 
 
 def trial_data(quotes: Split) -> TrialData:

@@ -31,7 +31,7 @@ from trainables.record_json import to_json
 from trainables.records import Evaluation, Outcome, WorkerReport
 from trainables.storage import Storage, open_storage
 from trainables.training_loop import DivergedError, TrainingLoop
-from trainables.trial_data import TrialData, sweep_data
+from trainables.trial_data import TrialData, load_trial_data
 
 CHECKPOINTS = 4
 PROGRESS_SECONDS = 1.0
@@ -88,7 +88,7 @@ class Worker:
     def run(self) -> WorkerReport:
         """Train, evaluate, sample and score. Raises: out-of-memory errors and DivergedError."""
         settings = self.job.settings
-        data, source = sweep_data(self.job.sweep_uri), find_model(settings.model)
+        data, source = load_trial_data(self.job.sweep_uri), find_model(settings.model)
         loaded = _checked_tokenizer(settings.model, settings.weights, self.job.sweep_uri)
         with self.meter.phase("load"):
             model = load_model(
@@ -209,7 +209,7 @@ class Worker:
 @functools.lru_cache(maxsize=4)
 def _checked_tokenizer(model: str, weights: Literal["pretrained", "random"], sweep_uri: str) -> LoadedTokenizer:
     """The model's tokenizer, once its contract held on the sweep's lines: looked at once in a process."""
-    source, data = find_model(model), sweep_data(sweep_uri)
+    source, data = find_model(model), load_trial_data(sweep_uri)
     loaded = load_tokenizer(tokenizer_location(source, weights))
     embedding_rows = load_config(source, weights).get_text_config().vocab_size
     require_contract(model, loaded, [quote.line for quote in data.quotes.train], embedding_rows)

@@ -124,10 +124,10 @@ def command_of(place: Range, name: str) -> list[str]:
 
 def run_sweep(
     place: Range, name: str, trials: int, kills: int, dice: random.Random, last: float
-) -> collections.Counter[str]:
+) -> tuple[collections.Counter[str], collections.Counter[str]]:
     """One sweep to its end, under fire until the moment `last`.
 
-    Returns: what was killed. Raises: AssertionError, as `check` does.
+    Returns: what was killed, and which interruptions the records tell of. Raises: AssertionError, as `check` does.
     """
     results, shot = place.folder / "results", collections.Counter[str]()
     log = (place.folder / f"{name}.log").open("ab")
@@ -151,12 +151,14 @@ def run_sweep(
         if place.shoot(kind, sweep, dice):
             shot[kind] += 1
             kind, pause = dice.choice(KINDS), dice.uniform(0, LONGEST_PAUSE_SECONDS)
-    check(results / name, trials)
-    return shot
+    return shot, check(results / name, trials)
 
 
-def check(folder: Path, trials: int) -> None:
-    """Every owed record is there once, and in the sampler's study. Raises: AssertionError."""
+def check(folder: Path, trials: int) -> collections.Counter[str]:
+    """Every owed record is there once, and in the sampler's study. Returns: what they survived, by kind.
+
+    Raises: AssertionError.
+    """
     sweep = load_sweep(str(folder))
     assert not sweep.unreadable, sweep.unreadable
     assert [record.number for record in sweep.records] == list(range(trials)), "records were lost or doubled"
@@ -166,6 +168,7 @@ def check(folder: Path, trials: int) -> None:
     study = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder}/study.db")
     known = [(trial.number, trial.state.name, trial.params["learning_rate"]) for trial in study.trials]
     assert known == [(record.number, "COMPLETE", record.settings.learning_rate) for record in sweep.records], known
+    return collections.Counter(one.kind.value for record in sweep.records for one in record.interruptions)
 
 
 def main() -> int:
@@ -185,13 +188,14 @@ def main() -> int:
         last = began + arguments.seconds
         while total.total() < arguments.kills and time.monotonic() < last:
             wanted = min(arguments.per_sweep, arguments.kills - total.total())
-            shot = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice, last)
+            shot, survived = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice, last)
             total, sweeps = total + shot, sweeps + 1
-            row = {"seed": arguments.seed, "kills": dict(shot), "records": arguments.trials}
+            seconds = round(time.monotonic() - began)
+            row = {"seed": arguments.seed, "kills": dict(shot), "interruptions": dict(survived)}
             if arguments.rows:
                 with arguments.rows.open("a") as rows:
-                    rows.write(json.dumps(row | {"until_seconds": round(time.monotonic() - began)}) + "\n")
-            print(f"sweep {sweeps}: {dict(shot)}; {total.total()} kills, {time.monotonic() - began:.0f} s", flush=True)
+                    rows.write(json.dumps(row | {"records": arguments.trials, "until_seconds": seconds}) + "\n")
+            print(f"sweep {sweeps}: {row}; {total.total()} kills, {seconds} s", flush=True)
     finally:
         place.cluster.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
