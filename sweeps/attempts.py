@@ -41,10 +41,18 @@ class Attempts:
         self._all.append({"began_at": time.time(), "seconds": None, "kind": None, "error": None})
         self._write()
 
-    def end(self, kind: FailureKind | None = None, error: str | None = None) -> None:
+    @property
+    def left_over_bytes(self) -> int | None:
+        """What the last attempt left on a device; None where none came to its end."""
+        return self._all[-1].get("left_over_bytes") if self._all else None
+
+    def end(
+        self, kind: FailureKind | None = None, error: str | None = None, left_over_bytes: int | None = None
+    ) -> None:
         """Write down how the attempt ended; without a kind, with the workers' own report."""
         attempt = self._all[-1]
         attempt |= {"seconds": time.time() - attempt["began_at"], "kind": kind, "error": error}
+        attempt["left_over_bytes"] = left_over_bytes
         self._write()
 
     def _write(self) -> None:

@@ -97,6 +97,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         failure=failure,
         interruptions=attempts.interruptions,
         gpu_seconds=gpu_seconds,
+        left_over_bytes=attempts.left_over_bytes,
         price=price_of(gpu_seconds, context.price_per_gpu_hour),
     )
 
@@ -140,9 +141,10 @@ def _train(
     fruitless, newest = 0, _newest(checkpoints)
     while not storage.exists(report_path(trial_id)):
         attempts.begin()
-        error = workers_for(_worker_spec(context)).run(job)
+        group = workers_for(_worker_spec(context))
+        error = group.run(job)
         if error is None or storage.exists(report_path(trial_id)):
-            attempts.end()
+            attempts.end(left_over_bytes=group.left_over_bytes)
             continue
         kind, told = classify(error), one_line(error)
         reached = _newest(checkpoints)

@@ -48,6 +48,7 @@ class WorkerGroup:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
         self._fit: Future[Any] = self._thread.submit(self._serve)
         self._is_spent = False
+        self.left_over_bytes: int | None = None  # on a device, after the last job that came to its end
 
     @property
     def is_up(self) -> bool:
@@ -59,16 +60,17 @@ class WorkerGroup:
         import ray
         from ray.exceptions import RayActorError
 
+        self.left_over_bytes = None
         ended = self._mailbox.put.options(name=trial_title(job)).remote(asdict(job))
         with standing(job):
             while self.is_up:
                 if ray.wait([ended], timeout=LOOK_SECONDS)[0]:
                     try:
-                        is_clean = ray.get(ended)
+                        is_fit, self.left_over_bytes = ray.get(ended)
                     except RayActorError as error:  # the mailbox is lost, and with it the way to the workers
                         self._is_spent = True
                         return error
-                    self._is_spent = not is_clean
+                    self._is_spent = not is_fit
                     return None
         return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
 

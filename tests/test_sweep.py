@@ -22,6 +22,7 @@ from tests.owed_fields import missing_fields
 from tests.tuned_trial import draw_again
 from tests.wandb_files import read_run
 from trainables.checkpoint_store import checkpoints_path
+from trainables.memory.leftovers import ALLOWED_BYTES
 from trainables.records import Outcome
 from trainables.storage import open_storage
 
@@ -42,6 +43,8 @@ def test_smoke_sweep_leaves_whole_records_and_a_report(smoke: Path) -> None:
     assert len(sweep.records) == 2
     assert [missing_fields(record) for record in sweep.records] == [[], []]
     assert {record.outcome for record in sweep.records} == {Outcome.FINISHED}
+    assert all(record.left_over_bytes is not None for record in sweep.records)
+    assert {(record.left_over_bytes or 0) <= ALLOWED_BYTES for record in sweep.records} == {True}
     assert (smoke / "report.html").stat().st_size > 1_000_000  # plotly is in it: it opens without a network
 
 

@@ -16,11 +16,11 @@ def test_a_job_reaches_every_worker_once_and_is_over_when_all_gave_it_back() -> 
         ended = asyncio.create_task(mailbox.put({"trial": "a"}))
         assert await mailbox.take(-1) == await mailbox.take(-1) == (0, {"trial": "a"})
         waiting = asyncio.create_task(mailbox.take(0))
-        await mailbox.give_back(True)
+        await mailbox.give_back(True, 512)
         await asyncio.sleep(0)
         assert not ended.done()
-        await mailbox.give_back(False)
-        assert await ended is False  # one process is spoilt, so the group is
+        await mailbox.give_back(False, 4096)
+        assert await ended == (False, 4096)  # one process is spoilt, so the group is
         assert not waiting.done()
         await mailbox.close()
         assert await waiting is None

@@ -22,5 +22,5 @@ def serve_trials(config: dict[str, Any]) -> None:
     mailbox, number = config["mailbox"], -1
     while (taken := ray.get(mailbox.take.remote(number))) is not None:
         number, job = taken
-        is_clean = run_worker(TrialJob.from_config(job))
-        ray.get(mailbox.give_back.remote(is_clean))
+        is_fit, left_over_bytes = run_worker(TrialJob.from_config(job))
+        ray.get(mailbox.give_back.remote(is_fit, left_over_bytes))

@@ -14,16 +14,19 @@ class Mailbox:
         self._changed = asyncio.Condition()
         self._number = -1
         self._job: dict[str, Any] | None = None
-        self._returned: list[bool] = []
+        self._returned: list[tuple[bool, int]] = []
         self._is_closed = False
 
-    async def put(self, job: dict[str, Any]) -> bool:
-        """Give `job` to every worker and wait until all are done. Returns: whether all are fit for another."""
+    async def put(self, job: dict[str, Any]) -> tuple[bool, int]:
+        """Give `job` to every worker and wait until all are done.
+
+        Returns: whether all are fit for another, and the most bytes that one of them has left on its device.
+        """
         async with self._changed:
             self._number, self._job, self._returned = self._number + 1, job, []
             self._changed.notify_all()
             await self._changed.wait_for(lambda: len(self._returned) == self._workers)
-        return all(self._returned)
+        return all(is_fit for is_fit, _ in self._returned), max(left for _, left in self._returned)
 
     async def take(self, after: int) -> tuple[int, dict[str, Any]] | None:
         """The first job whose number is above `after`, as soon as there is one; None when there will be no more."""
@@ -31,10 +34,10 @@ class Mailbox:
             await self._changed.wait_for(lambda: self._is_closed or self._number > after)
         return None if self._is_closed or self._job is None else (self._number, self._job)
 
-    async def give_back(self, is_clean: bool) -> None:
-        """A worker is done with the job; `is_clean` says whether its process may take another."""
+    async def give_back(self, is_fit: bool, left_over_bytes: int) -> None:
+        """A worker is done with the job: whether its process may take another, and what is left on its device."""
         async with self._changed:
-            self._returned.append(is_clean)
+            self._returned.append((is_fit, left_over_bytes))
             self._changed.notify_all()
 
     async def close(self) -> None:

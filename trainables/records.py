@@ -227,7 +227,8 @@ class TrialRecord:
     `prediction` is for the device that trains; on a CPU `card_prediction` stands beside it, for the card named.
     `memory_explanation` says why there was no room, where there was none. `failure` says what took a failed trial
     down, `interruptions` what was survived. `gpu_seconds` are those that its workers held GPUs, over all attempts;
-    `price` is their cost in the currency of --price-per-gpu-hour.
+    `price` is their cost in the currency of --price-per-gpu-hour. `left_over_bytes` is what lay on a device after the
+    trial, the most of any worker; a process with more than a little takes no other trial.
     """
 
     trial_id: str
@@ -245,5 +246,6 @@ class TrialRecord:
     failure: FailureKind | None = None
     interruptions: tuple[Interruption, ...] = ()
     gpu_seconds: float = 0.0
+    left_over_bytes: int | None = None
     price: float | None = None
     schema_version: int = SCHEMA_VERSION

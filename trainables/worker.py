@@ -37,13 +37,15 @@ CHECKPOINTS = 4
 PROGRESS_SECONDS = 1.0
 
 
-def run_worker(job: TrialJob) -> bool:
+def run_worker(job: TrialJob) -> tuple[bool, int]:
     """Run this worker's share; the first worker writes the trial's report. Running out of memory is a report too.
 
-    Returns: whether this process may run another trial: the trial came to its end and left the device clean.
+    Returns: whether this process may run another trial, as the trial came to its end and left the device clean; and the
+        bytes that it left there.
     """
     outcome, device = _run(job)
-    return outcome is Outcome.FINISHED and left_over_bytes(device) <= ALLOWED_BYTES
+    left_bytes = left_over_bytes(device)
+    return outcome is Outcome.FINISHED and left_bytes <= ALLOWED_BYTES, left_bytes
 
 
 def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
