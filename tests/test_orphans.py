@@ -19,15 +19,6 @@ from sweeps.orphans import remove_orphans
 SECONDS = 30.0
 
 
-class Creator:
-    """Stands where Ray Train's controller stands: an actor that makes a placement group."""
-
-    def make(self) -> tuple[int, PlacementGroup]:
-        group = placement_group([{"CPU": 1}])
-        ray.get(group.ready())
-        return os.getpid(), group
-
-
 @pytest.fixture
 def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie below it
@@ -56,6 +47,12 @@ def wait_for(condition: Any) -> None:
 
 @pytest.mark.usefixtures("own_ray")
 def test_cores_of_a_killed_creator_come_back_and_those_of_the_living_stay_taken() -> None:
+    class Creator:  # it stands where Ray Train's controller stands
+        def make(self) -> tuple[int, PlacementGroup]:
+            group = placement_group([{"CPU": 1}])
+            ray.get(group.ready())
+            return os.getpid(), group
+
     creator: Any = ray.remote(num_cpus=0)(Creator)
     killed, living, mine = creator.remote(), creator.remote(), placement_group([{"CPU": 1}])
     (pid, orphan), (_, kept) = ray.get([killed.make.remote(), living.make.remote()])
