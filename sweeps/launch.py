@@ -61,7 +61,8 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         return _run(prepared, options, device)
     except StorageError as error:
         again = _resume_command(prepared)
-        exit_with(StorageError(f"{error}; records so far are whole. When it works, go on with: {again}"))
+        place = prepared.storage.uri
+        exit_with(StorageError(f"{error}; records in {place} are whole. When it works, go on with: {again}"))
         return 1
     except KeyboardInterrupt:  # the second Ctrl-C: at once
         return INTERRUPTED

@@ -107,7 +107,7 @@ def tune_trials(
                 ),
             ).fit()
         if search.storage_error:
-            raise StorageError(f"storage {prepared.storage.uri} fails ({search.storage_error})")
+            raise StorageError(f"what trials read or write fails ({search.storage_error})")
         return search.limit_reached
     finally:
         ray.shutdown()
