@@ -19,6 +19,7 @@ from sweeps.workers import WorkerSpec, workers_for
 from trainables.checkpoint_store import CheckpointStore
 from trainables.job import TrialJob, report_path
 from trainables.memory.closed_form import ModelShape
+from trainables.memory.correction import corrected, correction_of
 from trainables.memory.oom_card import oom_card
 from trainables.memory.predict import predict
 from trainables.memory.remedies import remedies
@@ -27,6 +28,8 @@ from trainables.record_json import report_from_json
 from trainables.records import FailureKind, MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
 from trainables.settings import TrialSettings
 from trainables.storage import Storage, open_storage
+
+CORRECTING_TRIALS = 64  # the latest: more would only cost reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     prediction = card_prediction = report = explanation = failure = None
     outcome = Outcome.PREDICTED_NOT_TO_FIT
     try:
-        prediction, card_prediction = _predictions(settings, context)
+        prediction, card_prediction = _predictions(settings, context, storage)
         if prediction.fits:
             report, failure = _train(settings, trial_id, context, storage, attempts)
             outcome = report.outcome
@@ -102,13 +105,18 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     )
 
 
-def _predictions(settings: TrialSettings, context: TrialContext) -> tuple[MemoryPrediction, MemoryPrediction | None]:
-    """For the device that trains, and from a CPU for the named card as well."""
+def _predictions(
+    settings: TrialSettings, context: TrialContext, storage: Storage
+) -> tuple[MemoryPrediction, MemoryPrediction | None]:
+    """For the device that trains, corrected by the trials measured there; from a CPU for the named card as well."""
     plan, shape = context.facts.plan, context.shapes[settings.model]
     on_card = predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    latest = [load_record(storage, trial_id) for trial_id in storage.list_folders("trials")[-CORRECTING_TRIALS:]]
+    correction = correction_of(record for record in latest if record is not None)
     if plan.on_cuda:
-        return on_card, None
-    return predict(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False), on_card
+        return corrected(on_card, correction), None
+    on_cpu = predict(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False)
+    return corrected(on_cpu, correction), on_card
 
 
 def _explanation(

@@ -41,7 +41,8 @@ class MemoryPrediction:
     """Peak memory of one worker as predicted before launch; never a measurement.
 
     `components` sums to `allocated_bytes`. `low_bytes` to `high_bytes` is where the device figure is expected.
-    `version` names what predicted: the programs that a prediction hangs on.
+    `version` names what predicted: the programs that a prediction hangs on. Where earlier trials of the sweep were
+    measured, as many as `corrected_by_trials`, the device's figures are multiplied by `correction`; the others are not.
     """
 
     allocated_bytes: int
@@ -57,6 +58,8 @@ class MemoryPrediction:
     low_bytes: int | None = None
     high_bytes: int | None = None
     version: str | None = None
+    corrected_by_trials: int = 0
+    correction: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
