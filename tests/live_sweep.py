@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-TRIALS = 3
+TRIALS = 6  # more than are waited for: the dashboard is there until the tests end the sweep
 FLAGS = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "16", "--micro-batch-sizes", "4")
 
 

@@ -17,7 +17,7 @@ from real_browser import NEEDS_CHROMIUM, keep_screenshot, requested_hosts, wait_
 from sweeps.dashboard import Board
 
 __all__ = ["live_sweep"]
-PATIENCE_SECONDS = 240  # for a trial; far above what it takes on a quiet machine
+PATIENCE_SECONDS = 400  # for a trial; far above what it takes on a quiet machine
 PANELS = Path(__file__).resolve().parent.parent / "docs" / "grafana" / "dashboards" / "sweep.json"
 
 
