@@ -88,3 +88,15 @@ def test_axe_finds_no_serious_fault_in_light_and_dark(browser: Any, addresses: d
         faults += [(scheme, *fault) for fault in found]
     prefer(browser, "light")
     assert faults == []
+
+
+def test_rays_overview_gets_one_panel_of_the_board_in_its_own_theme(browser: Any, addresses: dict[str, str]) -> None:
+    show(browser, addresses, "board")
+    root = addresses["board"].partition("?")[0]
+    parts = ("figures", "pareto", "memory", "table")
+    for panel, theme, shown in ((24, "dark", ["figures"]), (41, "light", ["pareto"])):
+        browser.get(f"{root}d-solo/sweep-board/default-dashboard?orgId=1&theme={theme}&panelId={panel}")
+        wait_for(lambda: "6 of 6" in (browser.find_element("id", "status").get_attribute("textContent") or ""))
+        assert [part for part in parts if browser.find_element("id", part).is_displayed()] == shown
+        assert browser.execute_script("return getComputedStyle(document.documentElement).colorScheme") == theme
+        keep_screenshot(browser, f"panel-{panel}")
