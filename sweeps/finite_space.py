@@ -6,10 +6,20 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Point = Mapping[str, Any]
 Key = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A point and what is known of it: a value for each objective, constraints by name (above 0: violated)."""
+
+    point: Point
+    values: tuple[float, ...]
+    constraints: Mapping[str, float]
 
 
 def anything(point: Point) -> bool:

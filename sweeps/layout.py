@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.plan import SweepPlan
-from trainables.record_json import from_json, to_json
+from trainables.record_json import from_document, from_json, to_json
 from trainables.records import TrialRecord
 from trainables.storage import Storage
 
@@ -79,13 +79,25 @@ def load_record(storage: Storage, trial_id: str) -> TrialRecord | None:
         return None
 
 
+def load_figures(storage: Storage, trial_id: str) -> TrialRecord | None:
+    """A trial's record without its samples and its curve, which are nearly all of it; None when there is none yet."""
+    try:
+        document = json.loads(storage.read_text(record_path(trial_id)))
+    except FileNotFoundError:
+        return None
+    report = document.get("report") if isinstance(document, dict) else None
+    if isinstance(report, dict):
+        report |= {"samples": [], "curve": []}
+    return from_document(document)
+
+
 def load_history(storage: Storage) -> dict[int, tuple[dict[str, Any], TrialRecord | None]]:
-    """Every proposal by trial number, with its record where there is one."""
+    """Every proposal by trial number, with its record where there is one, without samples and curve."""
     history: dict[int, tuple[dict[str, Any], TrialRecord | None]] = {}
     for trial_id in storage.list_folders("trials"):
         try:
             proposal = json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
         except FileNotFoundError:
             continue  # killed between making the folder and writing the proposal: nothing was started
-        history[int(trial_id.split("-")[0])] = (proposal, load_record(storage, trial_id))
+        history[int(trial_id.split("-")[0])] = (proposal, load_figures(storage, trial_id))
     return history

@@ -84,6 +84,14 @@ class CommonOptions:
     """Begin no trial once one has failed by a fault of the program."""
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
     """What proposes trials: Optuna's TPE, NSGA-II, Gaussian process, or chance."""
+    search_levers: bool = False
+    """Search precision, attention, loss, checkpointing, optimizer and adapters' rank too, but for what is given."""
+    warm_start: tuple[str, ...] = ()
+    """Earlier sweeps, such as results/<name>, whose trials the sampler begins from."""
+    early_stopping: Literal["asha"] | None = None
+    """End trials whose loss falls behind that of others of their size at as many tokens."""
+    study: str | None = None
+    """Optuna storage URL of the study; give it again with --resume. [sqlite, study.db in the sweep's folder]"""
     objectives: tuple[str, ...] | None = None
     """What to strive for, one or more of sample_quality, peak_bytes, tokens_per_second, style, spill_over.
     [batch_memory: the first three; sample_quality: the last two]"""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import itertools
 import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from analysis.front import DIRECTIONS, FROM_SAMPLES
+from analysis.front import FROM_SAMPLES
+from sweeps.levers import LEVERS, searched_levers
 from sweeps.options import CommonOptions, OptionsError
+from sweeps.plan_checks import checked_share, chosen_objectives, points_to_check
 from sweeps.questions import BATCH_MEMORY, FLAGS, VALUES, Question
 from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
 from trainables.models import find_model
@@ -21,8 +22,6 @@ from trainables.settings import TrialSettings
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
 
 LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
-
-PAIR = ("batch_size", "micro_batch_size")
 
 T = TypeVar("T")
 
@@ -80,6 +79,9 @@ class SweepPlan:
     on_cuda: bool
     objectives: tuple[str, ...]
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    levers: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    warm_start: tuple[str, ...] = ()
+    early_stopping: Literal["asha"] | None = None
     min_retention: float | None = None
     max_copied_share: float | None = None
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -93,8 +95,12 @@ class SweepPlan:
         learning_rate: float,
         epochs: float | None = None,
         replay_ratio: float = 0.0,
+        **levers: Any,
     ) -> TrialSettings:
-        """The settings of one trial. Raises: ValueError when they contradict one another."""
+        """The settings of one trial, with the plan's own of those `levers` that are not searched.
+
+        Raises: ValueError when they contradict one another.
+        """
         budget = self.token_budget
         if budget is None and epochs is not None and self.epoch_tokens:
             budget = max(1, round(epochs * self.epoch_tokens[model][ratio_key(replay_ratio)]))
@@ -109,17 +115,17 @@ class SweepPlan:
             data=self.data,
             weights=self.weights,
             layout=self.layout,
-            precision=self.precision,
-            attention=self.attention,
-            loss=self.loss,
-            gradient_checkpointing=self.gradient_checkpointing,
-            optimizer=self.optimizer,
-            lora_rank=self.lora_rank,
             workers=self.workers,
             memory_cap_bytes=self.memory_cap_bytes,
             replay_ratio=replay_ratio,
             epochs=epochs,
+            **{lever: getattr(self, lever) for lever in LEVERS} | levers,
         )
+
+    @property
+    def search_levers(self) -> bool:
+        """Whether levers are searched."""
+        return bool(self.levers)
 
 
 def ratio_key(replay_ratio: float) -> str:
@@ -165,10 +171,13 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         seed=_given(options.seed, 0),
         weights=options.weights,
         on_cuda=on_cuda,
-        objectives=_objectives(options, question),
+        objectives=chosen_objectives(options, question),
         sampler=options.sampler,
-        min_retention=_share("--min-retention", options.min_retention),
-        max_copied_share=_share("--max-copied-share", options.max_copied_share),
+        levers=searched_levers(options, on_cuda),
+        warm_start=options.warm_start,
+        early_stopping=options.early_stopping,
+        min_retention=checked_share("--min-retention", options.min_retention),
+        max_copied_share=checked_share("--max-copied-share", options.max_copied_share),
     )
     _check(plan, question)
     units = device.gpus if on_cuda else device.cpus
@@ -227,7 +236,7 @@ def _check(plan: SweepPlan, question: Question) -> None:
         raise OptionsError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes, or use adamw or sgd.")
     if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
         raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
-    for point in _points_to_check(plan, question):
+    for point in points_to_check({name: getattr(plan, VALUES[name]) for name in question.space}, plan.workers):
         try:
             plan.settings(**point)
         except ValueError as error:
@@ -240,48 +249,6 @@ def _check(plan: SweepPlan, question: Question) -> None:
             f"--token-budget={plan.token_budget} gives a batch of {max(plan.batch_sizes)} x {plan.sequence_length}"
             f" tokens fewer than {TIMED_STEPS} steps; give at least {least}, or smaller batches."
         )
-
-
-def _points_to_check(plan: SweepPlan, question: Question) -> list[dict[str, Any]]:
-    """Points that hold every value once, a batch and a micro-batch without a partner among them."""
-    pairs = [
-        (batch, micro)
-        for batch, micro in itertools.product(plan.batch_sizes, plan.micro_batch_sizes)
-        if divides(batch, micro, plan.workers)
-    ]
-    pairs += [(b, plan.micro_batch_sizes[0]) for b in plan.batch_sizes if b not in {batch for batch, _ in pairs}]
-    pairs += [(plan.batch_sizes[0], m) for m in plan.micro_batch_sizes if m not in {micro for _, micro in pairs}]
-    first = {name: getattr(plan, VALUES[name])[0] for name in question.space}
-    points = [first | {"batch_size": batch, "micro_batch_size": micro} for batch, micro in pairs]
-    return points + [
-        points[0] | {name: value} for name in first for value in getattr(plan, VALUES[name]) if name not in PAIR
-    ]
-
-
-def divides(batch_size: int, micro_batch_size: int, workers: int) -> bool:
-    """Whether a batch is made of whole micro-batches; so too where a count below one makes the question void."""
-    return min(micro_batch_size, workers) < 1 or batch_size % (micro_batch_size * workers) == 0
-
-
-def _objectives(options: CommonOptions, question: Question) -> tuple[str, ...]:
-    """What is strived for; without what is read from samples where weights are random and nothing was asked for."""
-    asked = options.objectives
-    if asked is None:
-        return tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
-    unknown = [name for name in asked if name not in DIRECTIONS]
-    if unknown or not asked or len(set(asked)) < len(asked):
-        raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(DIRECTIONS)}.")
-    if options.weights == "random" and set(asked) & set(FROM_SAMPLES):
-        raise OptionsError(
-            f"--weights random has no samples to score; leave {', '.join(FROM_SAMPLES)} out of --objectives."
-        )
-    return asked
-
-
-def _share(flag: str, share: float | None) -> float | None:
-    if share is not None and not 0 <= share <= 1:
-        raise OptionsError(f"{flag}={share}; it must be from 0 to 1.")
-    return share
 
 
 def with_epoch_tokens(plan: SweepPlan, epoch_tokens: dict[str, dict[str, int]]) -> SweepPlan:

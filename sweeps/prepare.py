@@ -20,6 +20,7 @@ from sweeps.objectives import objectives_of
 from sweeps.options import CommonOptions, OptionsError
 from sweeps.plan import Device, SweepPlan, changed_by, make_plan, ratio_key, with_epoch_tokens
 from sweeps.questions import Question
+from sweeps.warm_start import earlier_trials, store_earlier
 from trainables.memory.closed_form import ModelShape
 from trainables.models import find_model, load_config, model_shape, tokenizer_location
 from trainables.records import Provenance
@@ -54,8 +55,13 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     split, fingerprint = prepare_quotes(plan.data)
     shapes, notes = check_models(plan, [quote.line for quote in (*split.train, *split.validation)])
+    if options.study:
+        from sweeps.study import check_study
+
+        check_study(options.study)
     if plan.token_budget is None:
         plan = with_epoch_tokens(plan, count_epoch_tokens(plan, split))
+    earlier = earlier_trials(plan.warm_start, plan, fingerprint)
     facts = SweepFacts(
         name=name,
         question=question.name,
@@ -67,6 +73,7 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
     )
     if not options.dry_run:
         check_writable(storage)
+        store_earlier(storage, earlier)
         _lay_out(storage, facts, split)
     return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
 

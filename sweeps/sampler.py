@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from optuna import Study
@@ -12,21 +11,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.finite_space import FiniteSpace, Key, Point
+from sweeps.finite_space import FiniteSpace, Key, Point, Told
 from sweeps.inner_study import InnerStudy
 
 Kind = Literal["tpe", "nsga2", "gp", "random"]
 REDRAWS = {"tpe": 8, "nsga2": 8, "gp": 0, "random": 8}  # of a point that is taken; a Gaussian process would repeat it
 REMEMBERED = {"tpe": 500, "nsga2": 500, "gp": 150, "random": 1}  # trials that the sampler looks at
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """A point and what is known of it: a value for each objective, constraints by name (above 0: violated)."""
-
-    point: Point
-    values: tuple[float, ...]
-    constraints: Mapping[str, float]
 
 
 def anything_fits(point: Point) -> bool:

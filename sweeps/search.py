@@ -7,25 +7,25 @@ a crash the sampler knows what it knew, and what was under way is proposed again
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.trial import TrialState, create_trial
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.failures import STORAGE_ERROR, one_line
-from sweeps.layout import SweepFacts, load_history, load_record, store_proposal
+from sweeps.layout import SweepFacts, load_figures, store_proposal
 from sweeps.limits import NO_LIMITS, Limits
+from sweeps.memory_guard import MemoryGuard
 from sweeps.objectives import objectives_of, verdict
-from sweeps.sampler import DistinctSampler
-from sweeps.space import STARTING_POINTS, distributions, space_of, starting_points
+from sweeps.space import distributions
+from sweeps.study import attributes
 from trainables.records import Outcome, TrialRecord
-from trainables.storage import Storage, open_storage
+from trainables.storage import open_storage
 
 
 class RecordSearch(OptunaSearch):
@@ -38,6 +38,7 @@ class RecordSearch(OptunaSearch):
         study: optuna.Study,
         limits: Limits = NO_LIMITS,
         records: Sequence[TrialRecord] = (),
+        guard: MemoryGuard | None = None,
     ) -> None:
         self.objectives = objectives_of(facts.plan)
         # The base class builds a study of its own only when it is given a space; this one comes ready made.
@@ -52,6 +53,7 @@ class RecordSearch(OptunaSearch):
         self.limits, self._records, self._began = limits, list(records), time.monotonic()
         self.limit_reached: str | None = None
         self.storage_error: str | None = None  # once it is set nothing more is proposed
+        self.guard = guard or MemoryGuard(None)
 
     def suggest(self, trial_id: str) -> Any:
         """The next proposal, written down, with the trial's number and our id for it; the end once a limit is reached.
@@ -71,7 +73,10 @@ class RecordSearch(OptunaSearch):
         except (OSError, StorageInternalError) as error:
             self.storage_error = one_line(error)
             return Searcher.FINISHED
-        return {"number": number, "trial_id": ours, "proposal": proposal}
+        return {"number": number, "trial_id": ours, "proposal": proposal, "memory_factor": self.guard.factor}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: what a running trial reports is for early stopping; the study is told by records."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Tune would write the whole study again and again, and it is made from records."""
@@ -89,65 +94,17 @@ class RecordSearch(OptunaSearch):
 
     def _tell(self, trial_id: str) -> None:
         trial = self._ot_trials[trial_id]
-        record = load_record(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
+        record = load_figures(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
         self._completed_trials.add(trial_id)
         if record is not None and self.limits != NO_LIMITS:
             self._records.append(record)
+        for name, value in attributes(record, self.facts.plan).items() if record else ():
+            trial.set_user_attr(name, value)
         if record is None or record.outcome is Outcome.FAILED:
             self._ot_study.tell(trial, state=TrialState.FAIL)
             return
+        self.guard.learn(record)
         told = verdict(record, self.facts.plan)
         for name, value in told.constraints.items():
             trial.set_constraint(name, value)
-        trial.set_user_attr("outcome", record.outcome.value)
         self._ot_study.tell(trial, list(told.values))
-
-
-def build_study(facts: SweepFacts, storage: Storage, study_url: str | None) -> optuna.Study:
-    """A study that holds the sweep's history: what has a record is told, what has none is queued under its number.
-
-    `study_url` is an Optuna storage URL; None keeps the study in memory. An older study of that name is replaced, since
-    the records are the truth.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    history = load_history(storage)
-    if study_url and facts.name in optuna.get_all_study_names(study_url):
-        optuna.delete_study(study_name=facts.name, storage=study_url)
-    objectives = objectives_of(facts.plan)
-    study = optuna.create_study(
-        storage=study_url,
-        study_name=facts.name,
-        directions=[objective.direction for objective in objectives],
-        sampler=DistinctSampler(
-            space_of(facts.plan),
-            seed=facts.plan.seed + len(history),
-            startup_trials=STARTING_POINTS,
-            kind=facts.plan.sampler,
-        ),
-    )
-    with warnings.catch_warnings():
-        # The names that optuna-dashboard shows; experimental since Optuna 3.2, and nothing else depends on them.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names([objective.name for objective in objectives])
-    start = starting_points(facts.plan)
-    for number in range(max(len(start), *(n + 1 for n in history), 0)):
-        proposal, record = history.get(number, (start[number] if number < len(start) else {}, None))
-        if record is None:
-            study.enqueue_trial(proposal)
-        else:
-            study.add_trial(_told_trial(facts, proposal, record))
-    return study
-
-
-def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord) -> optuna.trial.FrozenTrial:
-    space = distributions(facts.plan)
-    if record.outcome is Outcome.FAILED:
-        return create_trial(state=TrialState.FAIL, params=proposal, distributions=space)
-    told = verdict(record, facts.plan)
-    return create_trial(
-        values=list(told.values),
-        params=proposal,
-        distributions=space,
-        constraints=told.constraints,
-        user_attrs={"outcome": record.outcome.value},
-    )

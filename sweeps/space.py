@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweeps.finite_space import FiniteSpace, Point
-from sweeps.plan import SweepPlan, divides
+from sweeps.levers import GOOD_ON_CPU, GOOD_ON_GPU
+from sweeps.plan import SweepPlan
+from sweeps.plan_checks import divides
 from sweeps.questions import QUESTIONS, VALUES
 from trainables.settings import TrialSettings
 
@@ -24,7 +26,8 @@ Proposal = Mapping[str, Any]
 
 def space_values(plan: SweepPlan) -> dict[str, tuple[Any, ...]]:
     """The parameters of a sweep and the values that each may take."""
-    return {name: getattr(plan, VALUES[name]) for name in QUESTIONS[plan.question].space}
+    asked = {name: getattr(plan, VALUES[name]) for name in QUESTIONS[plan.question].space}
+    return asked | {name: tuple(values) for name, values in plan.levers.items()}
 
 
 def space_of(plan: SweepPlan) -> FiniteSpace:
@@ -41,6 +44,12 @@ def space_size(plan: SweepPlan) -> int:
     pairs = list(itertools.product(plan.batch_sizes, plan.micro_batch_sizes))
     valid = sum(divides(batch, micro, plan.workers) for batch, micro in pairs)
     return FiniteSpace(space_values(plan)).combinations // len(pairs) * valid
+
+
+def good_levers(plan: SweepPlan) -> dict[str, Any]:
+    """Those of the searched levers that are known to be good."""
+    good = GOOD_ON_GPU if plan.on_cuda else GOOD_ON_CPU
+    return {name: good[name] for name in plan.levers}
 
 
 def distributions(plan: SweepPlan) -> dict[str, BaseDistribution]:
@@ -63,11 +72,14 @@ def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
     return plan.settings(**proposal)
 
 
-def starting_points(plan: SweepPlan, fits: Callable[[Point], bool] | None = None) -> list[dict[str, Any]]:
+def starting_points(
+    plan: SweepPlan, fits: Callable[[Point], bool] | None = None, count: int = STARTING_POINTS
+) -> list[dict[str, Any]]:
     """The first proposals: all different, every value of every parameter used about equally often, decided by the seed.
 
     Each next point is the one whose values were used least; so any first few of them are as even as can be. With
-    `fits`, those that are predicted to fit, and others only when no more of them are left.
+    `fits`, those that are predicted to fit, and others only when no more of them are left. Where levers are searched,
+    the first point has them as they are known to be good.
     """
     space = space_of(plan)
     draw = random.Random(plan.seed)
@@ -81,7 +93,10 @@ def starting_points(plan: SweepPlan, fits: Callable[[Point], bool] | None = None
     used: Counter[tuple[int, Any]] = Counter()
     points: list[dict[str, Any]] = []
     unfit: list[dict[str, Any]] = []
-    wanted = min(plan.trials, STARTING_POINTS)
+    wanted = min(plan.trials, count)
+    if plan.levers and candidates:
+        good = dict(zip(space.values, candidates[0], strict=True)) | good_levers(plan)
+        candidates = [tuple(good.values()), *(c for c in candidates if c != tuple(good.values()))]
     while candidates and len(points) < wanted:
         best = min(candidates, key=lambda candidate: sum(used[key] ** 2 for key in enumerate(candidate)))
         candidates.remove(best)

@@ -13,7 +13,9 @@ from sweeps.attempts import Attempts
 from sweeps.failures import FRUITLESS_ATTEMPTS, STORAGE_ERROR, classify, is_hopeless, one_line, wait_seconds
 from sweeps.layout import SweepFacts, load_record, store_record
 from sweeps.limits import price_of
+from sweeps.memory_guard import is_refused
 from sweeps.objectives import verdict
+from sweeps.progress_reports import ProgressReports
 from sweeps.space import to_settings
 from sweeps.workers import WorkerSpec, workers_for
 from trainables.checkpoint_store import CheckpointStore
@@ -73,6 +75,8 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     outcome = Outcome.PREDICTED_NOT_TO_FIT
     try:
         prediction, card_prediction = _predictions(settings, context, storage)
+        if is_refused(prediction, config["memory_factor"]):
+            prediction = replace(prediction, fits=False)
         if prediction.fits:
             report, failure = _train(settings, trial_id, context, storage, attempts)
             outcome = report.outcome
@@ -119,6 +123,14 @@ def _predictions(
     return corrected(on_cpu, correction), on_card
 
 
+def predicted(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
+    """What a trial is predicted to need of the device that trains it, before what was measured corrects it."""
+    plan, shape = context.facts.plan, context.shapes[settings.model]
+    if plan.on_cuda:
+        return predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    return predict(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False)
+
+
 def _explanation(
     outcome: Outcome,
     report: WorkerReport | None,
@@ -144,13 +156,21 @@ def _train(
 
     Raises: StorageLostError where the sweep's storage refuses for good, which is no fault of the trial's.
     """
-    job = TrialJob(settings=settings, sweep_uri=context.sweep_uri, trial_id=trial_id, cpu_threads=context.cpu_threads)
+    stops_early = context.facts.plan.early_stopping is not None
+    job = TrialJob(
+        settings=settings,
+        sweep_uri=context.sweep_uri,
+        trial_id=trial_id,
+        cpu_threads=context.cpu_threads,
+        stops_early=stops_early,
+    )
+    on_look = ProgressReports(storage, trial_id) if stops_early else None
     checkpoints = CheckpointStore(storage, trial_id, workers=settings.workers)
     fruitless, newest = 0, _newest(checkpoints)
     while not storage.exists(report_path(trial_id)):
         attempts.begin()
         group = workers_for(_worker_spec(context))
-        error = group.run(job)
+        error = group.run(job, on_look)
         if error is None or storage.exists(report_path(trial_id)):
             attempts.end(left_over_bytes=group.left_over_bytes)
             continue

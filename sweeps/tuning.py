@@ -46,13 +46,17 @@ def tune_trials(
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # how often the controller looks; 2 s by default
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a running trial reports tokens and loss alone
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is ours: sweeps/interrupt.py
 
     import ray
     from ray import tune
 
-    from sweeps.search import RecordSearch, build_study
-    from sweeps.trial import TrialContext, run_trial
+    from sweeps.early_stopping import StopWhatFallsBehind
+    from sweeps.memory_guard import MemoryGuard, PointsThatFit
+    from sweeps.search import RecordSearch
+    from sweeps.study import build_study, default_study
+    from sweeps.trial import TrialContext, predicted, run_trial
 
     class Ending(tune.Stopper):
         """Ends all trials after Ctrl-C; what has no record is owed to a later run."""
@@ -67,19 +71,6 @@ def tune_trials(
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     _start_ray(prepared, device, board)
     try:
-        study_url = f"sqlite:///{prepared.storage.uri}/study.db" if prepared.storage.is_local else None
-        search = RecordSearch(
-            prepared.facts,
-            prepared.storage.uri,
-            build_study(prepared.facts, prepared.storage, study_url),
-            Limits(
-                max_gpu_hours=options.max_gpu_hours,
-                max_hours=options.max_hours,
-                flat_trials=options.stop_when_flat,
-                fail_fast=options.fail_fast,
-            ),
-            records,
-        )
         context = TrialContext(
             facts=prepared.facts,
             sweep_uri=prepared.storage.uri,
@@ -88,11 +79,35 @@ def tune_trials(
             cpu_threads=max(1, device.cpus // (concurrent * plan.workers)),
             price_per_gpu_hour=options.price_per_gpu_hour,
         )
+        guard = MemoryGuard(plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes)
+        for record in records:
+            guard.learn(record)
+        fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, context))
+        search = RecordSearch(
+            prepared.facts,
+            prepared.storage.uri,
+            build_study(
+                prepared.facts,
+                prepared.storage,
+                options.study or default_study(prepared.storage),
+                fits if guard.capacity_bytes else None,
+            ),
+            Limits(
+                max_gpu_hours=options.max_gpu_hours,
+                max_hours=options.max_hours,
+                flat_trials=options.stop_when_flat,
+                fail_fast=options.fail_fast,
+            ),
+            records,
+            guard,
+        )
+        scheduler = StopWhatFallsBehind(prepared.facts, prepared.storage.uri) if plan.early_stopping else None
         with gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": 0.1}),
                 tune_config=tune.TuneConfig(
                     search_alg=search,
+                    scheduler=scheduler,
                     num_samples=owed - len(records),
                     max_concurrent_trials=concurrent,
                     reuse_actors=True,  # a driver process imports torch once, not once a trial

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,8 +56,11 @@ class WorkerGroup:
         """Whether the workers can take a job: they live, or are still to start, and no trial spoilt them."""
         return not (self._is_spent or self._fit.done())
 
-    def run(self, job: TrialJob) -> BaseException | None:
-        """Run `job` on all workers. Returns: what took them down, None when they came to the end of it."""
+    def run(self, job: TrialJob, on_look: Callable[[], None] | None = None) -> BaseException | None:
+        """Run `job` on all workers, and `on_look` now and then meanwhile.
+
+        Returns: what took them down, None when they came to the end of it.
+        """
         import ray
         from ray.exceptions import RayActorError
 
@@ -72,6 +76,8 @@ class WorkerGroup:
                         return error
                     self._is_spent = not is_fit
                     return None
+                if on_look:
+                    on_look()
         return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
 
     def close(self) -> None:

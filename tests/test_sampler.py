@@ -13,8 +13,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from sweeps.finite_space import FiniteSpace
-from sweeps.sampler import REMEMBERED, DistinctSampler, Kind, Told
+from sweeps.finite_space import FiniteSpace, Told
+from sweeps.sampler import REMEMBERED, DistinctSampler, Kind
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 KINDS: tuple[Kind, ...] = ("tpe", "nsga2", "random")

@@ -16,8 +16,9 @@ from sweeps.layout import SweepFacts, load_history, store_record
 from sweeps.objectives import COMPLETED, FITS
 from sweeps.options import SweepOptions
 from sweeps.plan import Device, make_plan
-from sweeps.search import RecordSearch, build_study
+from sweeps.search import RecordSearch
 from sweeps.space import space_values, starting_points
+from sweeps.study import build_study
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage, open_storage
 
@@ -151,7 +152,9 @@ def test_no_ended_trial_is_left_running(sweep: Sweep) -> None:
     first, second = sweep.study.trials[:2]
     assert (first.values, first.constraints) == ([0.3, 100 * MIB, 1000.0], {FITS: 0.0, COMPLETED: 0.0})
     assert (second.values, second.constraints) == ([0.0, 150 * MIB, 0.0], {FITS: 0.5, COMPLETED: 0.0})
-    assert (first.user_attrs, second.user_attrs) == ({"outcome": "finished"}, {"outcome": "out_of_memory"})
+    assert (first.user_attrs["outcome"], second.user_attrs["outcome"]) == ("finished", "out_of_memory")
+    assert first.user_attrs["record"]["settings"]["batch_size"] == first.params["batch_size"]
+    assert first.user_attrs["record"]["report"]["samples"] == []
     assert [trial.number for trial in sweep.study.best_trials] == [0]
 
 

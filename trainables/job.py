@@ -10,12 +10,16 @@ from trainables.settings import TrialSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """One trial for a worker: the settings, where the sweep stores, the trial's name there, and its CPU threads."""
+    """One trial for a worker: the settings, where the sweep stores, the trial's name there, and its CPU threads.
+
+    `stops_early` says that it may be told to end before its budget is spent.
+    """
 
     settings: TrialSettings
     sweep_uri: str
     trial_id: str
     cpu_threads: int
+    stops_early: bool = False
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> TrialJob:
@@ -32,6 +36,11 @@ def report_path(trial_id: str) -> str:
 def progress_path(trial_id: str) -> str:
     """Where a running trial tells how far it has come."""
     return f"trials/{trial_id}/progress.json"
+
+
+def stop_path(trial_id: str) -> str:
+    """What is written to end a running trial early."""
+    return f"trials/{trial_id}/stop"
 
 
 def attempts_path(trial_id: str) -> str:

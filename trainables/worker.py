@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import time
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import ray.train
 import ray.train.torch
@@ -20,7 +20,7 @@ from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
 from trainables.baseline import Baseline, baseline_for
 from trainables.checkpoint_store import CheckpointStore
 from trainables.held_out import HeldOut
-from trainables.job import TrialJob, progress_path, report_path
+from trainables.job import TrialJob, progress_path, report_path, stop_path
 from trainables.memory.leftovers import ALLOWED_BYTES, left_over_bytes
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
 from trainables.memory.oom_moment import cuda_moment
@@ -33,8 +33,11 @@ from trainables.storage import Storage, open_storage
 from trainables.training_loop import DivergedError, TrainingLoop
 from trainables.trial_data import TrialData, load_trial_data
 
+T = TypeVar("T")
+
 CHECKPOINTS = 4
 PROGRESS_SECONDS = 1.0
+STOP_SECONDS = 0.3  # between looks whether the trial is to end early
 
 
 def run_worker(job: TrialJob) -> tuple[bool, int]:
@@ -45,7 +48,8 @@ def run_worker(job: TrialJob) -> tuple[bool, int]:
     """
     outcome, device = _run(job)
     left_bytes = left_over_bytes(device)
-    return outcome is Outcome.FINISHED and left_bytes <= ALLOWED_BYTES, left_bytes
+    is_whole = outcome in (Outcome.FINISHED, Outcome.STOPPED_EARLY)
+    return is_whole and left_bytes <= ALLOWED_BYTES, left_bytes
 
 
 def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
@@ -85,7 +89,7 @@ class Worker:
         self.checkpoints = CheckpointStore(storage, job.trial_id, rank=self.rank, workers=self.world_size)
         self.loop: TrainingLoop | None = None
         self.resumed_from_step: int | None = None
-        self._progress_at = -math.inf
+        self._progress_at = self._stop_seen_at = -math.inf
 
     def run(self) -> WorkerReport:
         """Train, evaluate, sample and score. Raises: out-of-memory errors and DivergedError."""
@@ -108,7 +112,9 @@ class Worker:
         is_measured = self.rank == 0 and settings.weights == "pretrained"
         held_out = HeldOut(data, loaded, settings) if is_measured else None
         baseline = self._baseline(held_out, model) if held_out else None
-        self._train(model, data, loaded)
+        if not self._train(model, data, loaded):
+            told = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
+            return self.report(Outcome.STOPPED_EARLY, error=told, quality_absent_reason="the trial was ended early")
         if held_out is None or baseline is None:
             return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")
         with self.meter.phase("evaluation"):
@@ -164,7 +170,8 @@ class Worker:
         settings = self.job.settings
         return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, measure)
 
-    def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> None:
+    def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> bool:
+        """Train. Returns: whether to the end of the budget; false where the trial was told to end early."""
         settings = self.job.settings
         rows = make_rows(
             encode_documents(loaded, data.training_lines(settings.replay_ratio, settings.seed)),
@@ -184,6 +191,16 @@ class Worker:
             self._tell_progress(loop)
             if point.step % save_every == 0 or loop.is_done:
                 self._save(loop)
+            if not loop.is_done and self.job.stops_early and self._agreed(self._is_told_to_stop()):
+                return False
+        return True
+
+    def _is_told_to_stop(self) -> bool:
+        now = time.monotonic()
+        if self.rank > 0 or now - self._stop_seen_at < STOP_SECONDS:
+            return False
+        self._stop_seen_at = now
+        return self.storage.exists(stop_path(self.job.trial_id))
 
     def _save(self, loop: TrainingLoop) -> None:
         with self.checkpoints.writing(loop.progress.step) as folder:
@@ -199,7 +216,7 @@ class Worker:
         document = {"step": loop.progress.step, "total_steps": loop.total_steps, "told_at": time.time()}
         self.storage.write_text(progress_path(self.job.trial_id), json.dumps(document | {"curve": curve}))
 
-    def _agreed(self, value: int | None) -> int | None:
+    def _agreed(self, value: T) -> T:
         """The first worker's value, on every worker."""
         if self.world_size == 1:
             return value
