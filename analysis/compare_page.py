@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from typing import Any
 
@@ -47,12 +48,24 @@ def _pair(shown: Shown, first: Sweep, second: Sweep) -> Section:
         _share_axes(drawn[0], drawn[1])
     halves = "".join(
         f"<div><h3>{text(sweep.name)}</h3>"
-        + figure_block(f"{shown.identity}-{at}", figure, shown.meaning, shown.absent)
+        + figure_block(f"{shown.identity}-{at}", figure, f"{_narrow(figure)}{shown.meaning}", shown.absent)
         + "</div>"
         for at, (sweep, figure) in enumerate(zip((first, second), drawn, strict=True))
     )
     content = f"<div class='pair'>{halves}</div>"
     return Section(identity=shown.identity, word=shown.word, heading=shown.heading, content=content)
+
+
+def _narrow(figure: go.Figure | None) -> str:
+    """Make a figure fit half the page. Returns: its subtitle, taken off, for the words below it."""
+    if figure is None:
+        return ""
+    layout: Any = figure.layout
+    subtitle = html.unescape(layout.title.subtitle.text or "")
+    layout.title.subtitle.text = ""
+    layout.margin.t = 64
+    figure.for_each_xaxis(lambda axis: axis.update(title_text=(axis.title.text or "").partition(" (")[0]))
+    return f"{subtitle} " if subtitle else ""
 
 
 def _share_axes(one: go.Figure, other: go.Figure) -> None:

@@ -14,6 +14,7 @@ from analysis.table import MISSING, Kind, TrialRow, cell_text, memory_text, tria
 from trainables.records import Outcome, TrialRecord
 
 TRIALS_SHOWN = 40
+DERIVED = ("epoch_tokens",)  # counted from the other options
 Figure = Callable[[Sequence[TrialRecord]], float | None]
 
 
@@ -82,18 +83,25 @@ def best_line(sweep: Sweep) -> str:
 def _facts(sweep: Sweep) -> dict[str, str]:
     """Options and provenance by name, as text."""
     options: Any = sweep.facts.get("options")
-    found = {name: _words(value) for name, value in options.items()} if isinstance(options, dict) else {}
+    told = options.items() if isinstance(options, dict) else ()
+    found = {name: _words(name, value) for name, value in told if name not in DERIVED}
     found["question"] = sweep.question
     provenance: Any = sweep.facts.get("provenance")
     for name, value in provenance.items() if isinstance(provenance, dict) else ():
         if isinstance(value, dict):
-            found |= {f"{name}: {inner}": _words(worth) for inner, worth in value.items()}
+            found |= {f"{name}: {inner}": _words(inner, worth) for inner, worth in value.items()}
         else:
-            found[name] = _words(value)
+            found[name] = _words(name, value)
     return found
 
 
-def _words(value: Any) -> str:
+def _words(name: str, value: Any) -> str:
+    if value is None or value == []:
+        return MISSING
+    if isinstance(value, int) and name.endswith("_bytes"):
+        return memory_text(value)
+    if isinstance(value, list):
+        return ", ".join(_words(name, item) for item in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

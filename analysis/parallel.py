@@ -92,7 +92,7 @@ def parallel_coordinates(records: Sequence[TrialRecord]) -> go.Figure | None:
         showgrid=False,
         range=[-0.35, len(axes) - 0.65],
     )
-    figure.update_yaxes(visible=False, range=[-0.09, 1.09])
+    figure.update_yaxes(visible=False, range=[-0.13, 1.13])
     left_out = len(ranked) - len(named) - len(others)
     more = f" {left_out} more are not drawn." if left_out else ""
     subtitle = f"A line a finished trial, low at the foot of each column. In colour: the {len(named)} best.{more}"
@@ -102,9 +102,9 @@ def parallel_coordinates(records: Sequence[TrialRecord]) -> go.Figure | None:
 def _label_ends(figure: go.Figure, place: int, axis: Axis, rows: Sequence[TrialRow]) -> None:
     """The lowest and the highest value, at foot and head of the column."""
     by_value = sorted(rows, key=lambda row: axis.value(row) or 0.0)
-    for row, y, anchor in ((by_value[0], 0.0, "top"), (by_value[-1], 1.0, "bottom")):
+    for row, y, anchor, shift in ((by_value[0], 0.0, "top", -6), (by_value[-1], 1.0, "bottom", 6)):
         words = style.label(axis.words(row))
-        figure.add_annotation(x=place, y=y, text=words, yanchor=anchor, showarrow=False)
+        figure.add_annotation(x=place, y=y, text=words, yanchor=anchor, yshift=shift, showarrow=False)
 
 
 def _is_whole(axis: Axis, rows: Sequence[TrialRow]) -> bool:

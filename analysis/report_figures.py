@@ -44,7 +44,8 @@ FIGURES = (
         word="Anatomy",
         heading="Anatomy of the peak",
         draw=anatomy,
-        meaning="What the peak is made of, as predicted; the mark is what was measured.",
+        meaning="What the peak is made of, as predicted, and as measured in the probe step where a record has it; else"
+        " the mark is the measured peak.",
         absent="No trial has a prediction by component.",
     ),
     Shown(

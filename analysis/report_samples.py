@@ -12,7 +12,7 @@ from trainables.records import Sample, TrialRecord
 
 SHOWN_PROMPTS = ("hope", "solitude", "virus", "phosphorylation")
 SAMPLES_A_PROMPT = 3
-SAMPLED_TRIALS = 200  # the page stays small; every record keeps all of its own samples
+SAMPLED_TRIALS = 60  # the page stays small; every record keeps all of its own samples
 KINDS = {
     "seen": "keyword seen in training",
     "unseen": "keyword not in training",

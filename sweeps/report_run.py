@@ -13,19 +13,17 @@ from typing import Any
 
 from analysis.export import BEST, export_trial
 from analysis.front import best_record
-from analysis.load import load_sweep, objectives_of
+from analysis.load import Sweep, load_sweep, objectives_of
 from analysis.report import REPORT_NAME, TABLE_NAME
 from analysis.table import TrialRow, trial_row
 from data.errors import UserError
 from sweeps.layout import SweepFacts
-from sweeps.wandb_session import WandbSession
+from sweeps.wandb_session import WandbSession, troubles
 from trainables.storage import Storage
 
 
 def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *, with_model: bool = False) -> None:
     """Write the sweep's run; its report must lie in `storage`. A model that cannot be exported is said on stderr."""
-    import wandb
-
     sweep = load_sweep(storage.uri)
     tags = [facts.question, "report"]
     run = session.open(
@@ -37,23 +35,32 @@ def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *,
     )
     if run is None:
         return
+    try:
+        with tempfile.TemporaryDirectory(prefix="model-") as scratch:
+            _write(run, storage, facts, sweep, f"{scratch}/model" if with_model else None)
+            session.close(run)  # while the model's files are still there
+    except troubles() as error:
+        session.give_up(run, error)
+        print(f"wandb: the sweep's report is not mirrored; it lies in {storage.uri}.", file=sys.stderr)
+
+
+def _write(run: Any, storage: Storage, facts: SweepFacts, sweep: Sweep, model_folder: str | None) -> None:
+    import wandb
+
     rows = [trial_row(record) for record in sweep.records]
     cells: list[Any] = [list(asdict(row).values()) for row in rows]
     names: list[Any] = [field.name for field in fields(TrialRow)]
     run.log({"trials": wandb.Table(columns=names, data=cells)})
     best = best_record(sweep.records)
-    run.summary.update({"trials": len(rows), "objectives": list(objectives_of(sweep))})
-    if best is not None:
-        run.summary.update({"best": asdict(trial_row(best))})
+    told = asdict(trial_row(best)) if best is not None else {}
+    run.summary.update({"trials": len(rows), "objectives": list(objectives_of(sweep)), "best": told})
     run.log_artifact(_report_artifact(storage, facts))
-    with tempfile.TemporaryDirectory(prefix="model-") as scratch:
-        if with_model:
-            try:
-                folder = export_trial(storage.uri, BEST, f"{scratch}/model")
-                run.log_artifact(_model_artifact(facts, folder, asdict(trial_row(best)) if best else {}))
-            except (UserError, OSError) as error:
-                print(f"wandb: no model is uploaded: {' '.join(str(error).split())}", file=sys.stderr)
-        session.close(run)  # while the model's files are still there
+    if model_folder is None:
+        return
+    try:
+        run.log_artifact(_model_artifact(facts, export_trial(storage.uri, BEST, model_folder), told))
+    except UserError as error:
+        print(f"wandb: no model is uploaded: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def _report_artifact(storage: Storage, facts: SweepFacts) -> Any:

@@ -79,6 +79,13 @@ def anatomy_rows(record: TrialRecord) -> list[Any]:
     return [[component, size_bytes, device] for component, size_bytes in by_size]
 
 
+def measured_anatomy_rows(record: TrialRecord) -> list[Any]:
+    """Component and its measured bytes at the probe step's peak; none where they were not measured."""
+    memory = record.report.memory if record.report else None
+    components = (memory.components if memory else None) or {}
+    return [[component, size] for component, size in sorted(components.items(), key=lambda pair: -pair[1])]
+
+
 def phase_rows(record: TrialRecord) -> list[Any]:
     """Phase, its measured peak in bytes and the counter that measured it, in the order of the phases."""
     memory: MemoryReport | None = record.report.memory if record.report else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.table import rate_text
 from sweeps.layout import SweepFacts
-from sweeps.run_content import anatomy_rows, config_of, phase_rows, sample_rows, summary_of
+from sweeps.run_content import anatomy_rows, config_of, measured_anatomy_rows, phase_rows, sample_rows, summary_of
 from sweeps.wandb_session import WandbSession, troubles
 from trainables.records import CurvePoint, Outcome, TrialRecord
 from trainables.settings import TrialSettings
@@ -128,20 +128,21 @@ def _tables(record: TrialRecord) -> dict[str, Any]:
     """The record's tables; memory as bars too, predicted and measured never in one."""
     import wandb
 
+    def bars(rows: list[Any], columns: list[Any], title: str) -> Any:
+        return wandb.plot.bar(wandb.Table(columns=columns, data=rows), columns[0], columns[1], title=title)
+
     shown: dict[str, Any] = {}
-    if anatomy := anatomy_rows(record):
-        columns: list[Any] = ["component", "predicted_bytes", "predicted_for"]
-        table = wandb.Table(columns=columns, data=anatomy)
-        title = "Anatomy of the peak, predicted, bytes"
-        shown["memory/anatomy_predicted"] = wandb.plot.bar(table, "component", "predicted_bytes", title=title)
-    if phases := phase_rows(record):
+    if rows := anatomy_rows(record):
+        columns = ["component", "predicted_bytes", "predicted_for"]
+        shown["memory/anatomy_predicted"] = bars(rows, columns, "Anatomy of the peak, predicted, bytes")
+    if rows := measured_anatomy_rows(record):
+        title = "Anatomy of the peak, measured, bytes"
+        shown["memory/anatomy_measured"] = bars(rows, ["component", "measured_bytes"], title)
+    if rows := phase_rows(record):
         columns = ["phase", "measured_peak_bytes", "counter"]
-        table = wandb.Table(columns=columns, data=phases)
-        title = "Peak of each phase, measured, bytes"
-        shown["memory/timeline_measured"] = wandb.plot.bar(table, "phase", "measured_peak_bytes", title=title)
-    if samples := sample_rows(record):
-        columns = ["prompt", "kind", "seed", "base", "tuned"]
-        shown["samples"] = wandb.Table(columns=columns, data=samples)
+        shown["memory/timeline_measured"] = bars(rows, columns, "Peak of each phase, measured, bytes")
+    if rows := sample_rows(record):
+        shown["samples"] = wandb.Table(columns=["prompt", "kind", "seed", "base", "tuned"], data=rows)
     return shown
 
 

@@ -106,8 +106,22 @@ def test_a_bar_of_the_anatomy_is_the_predicted_peak_and_the_mark_what_was_measur
     traces = {trace["name"]: trace for trace in figure.to_dict()["data"]}
     assert traces["weights"]["x"][0] + traces["loss"]["x"][0] == pytest.approx(whole / MIB)
     assert list(traces["peak, measured"]["x"]) == [100.0]
-    assert all("predicted" in traces[name]["hovertemplate"] for name in parts)
+    assert all(list(traces[name]["text"]) == ["predicted"] for name in parts)
     assert anatomy([record], on_card=True) is None
+
+
+def test_measured_components_are_a_hatched_bar_below_the_predicted_one() -> None:
+    record = make_record(0, peak_mib=100)
+    assert record.report is not None
+    assert record.report.memory is not None
+    memory = dataclasses.replace(record.report.memory, components={"weights": 60 * MIB, "loss": 40 * MIB})
+    figure = anatomy([dataclasses.replace(record, report=dataclasses.replace(record.report, memory=memory))])
+    assert figure is not None
+    traces = {trace["name"]: trace for trace in figure.to_dict()["data"]}
+    assert list(traces["weights"]["y"]) == ["nano-1m, micro-batch 4", "nano-1m, micro-batch 4, measured"]
+    assert (traces["weights"]["x"][1], traces["loss"]["x"][1]) == (60.0, 40.0)
+    assert list(traces["weights"]["marker"]["pattern"]["shape"]) == ["", "/"]
+    assert "peak, measured" not in traces
 
 
 def test_parallel_coordinates_leave_out_what_never_varies() -> None:

@@ -20,6 +20,7 @@ from wandb_files import StoredRun, read_run
 from sweeps.layout import SweepFacts
 from sweeps.options import SweepOptions
 from sweeps.plan import Device, make_plan
+from sweeps.run_content import measured_anatomy_rows
 from sweeps.tracking import WandbTracker
 from sweeps.wandb_session import WandbSession
 from trainables.records import Outcome, TrialRecord, WorkerReport
@@ -185,6 +186,16 @@ def test_the_anatomy_is_a_table_of_predictions_and_the_timeline_one_of_measureme
     assert shown == {"wandb/bar/v0"}  # drawn on the run's page without any set-up
 
 
+def test_measured_components_are_rows_of_their_own() -> None:
+    record = made_records()[0]
+    assert record.report is not None
+    assert record.report.memory is not None
+    assert measured_anatomy_rows(record) == []
+    memory = dataclasses.replace(record.report.memory, components={"loss": 24, "weights": 40})
+    record = dataclasses.replace(record, report=dataclasses.replace(record.report, memory=memory))
+    assert measured_anatomy_rows(record) == [["weights", 40], ["loss", 24]]
+
+
 def test_losses_are_drawn_against_tokens_without_set_up(mirrored: Path) -> None:
     assert stored(mirrored, FINISHED).axes["train/loss"] == "train/tokens"
 
@@ -267,6 +278,7 @@ TWO_TRIALS = """
 import sys
 from pathlib import Path
 from sweeps import wandb_session
+from sweeps.run_content import measured_anatomy_rows
 from sweeps.tracking import WandbTracker
 from test_tracking import FACTS, made_records
 from trainables.storage import open_storage
