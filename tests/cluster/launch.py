@@ -1,0 +1,98 @@
+"""A person at their own machine: a home with a token, `ray up`, jobs through the tunnel, `ray down`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.cluster.hosts import ROOT
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+RAY = f"{sys.prefix}/bin/ray"
+
+
+class Person:
+    """Starts and ends clusters from a home folder of their own; `environment` is laid over this process's."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+        self.home = home
+        (home / ".ray").mkdir()
+        (home / ".ray" / "auth_token").write_text(TOKEN)
+        unwanted = ("RAY_ADDRESS", "WANDB_API_KEY", "RAY_AUTH_TOKEN", "RAY_TMPDIR")
+        kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+        self.environment = {**kept, **environment, "HOME": str(home), "RAY_AUTH_MODE": "token"}
+
+    def check(self, file: str, overlay: Path) -> Path:
+        """What `make check-cluster` writes for `ray up`. Raises: AssertionError with its complaints."""
+        written = self.home / file
+        command = [sys.executable, str(ROOT / "sweeps" / "check_cluster.py"), str(ROOT / file)]
+        self.run([*command, "--overlay", str(overlay), "--output", str(written)], 60)
+        return written
+
+    def up(self, cluster: Path, limit_seconds: float) -> None:
+        """`ray up`."""
+        self.run([RAY, "up", "--yes", "--no-config-cache", str(cluster)], limit_seconds)
+
+    def down(self, cluster: Path, limit_seconds: float) -> None:
+        """`ray down`."""
+        self.run([RAY, "down", "--yes", str(cluster)], limit_seconds)
+
+    @contextlib.contextmanager
+    def tunnel(self, cluster: Path) -> Iterator[str]:
+        """`ray dashboard`: the dashboard's address on this machine while in the `with`."""
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        log = (self.home / "tunnel.log").open("wb")
+        command = [RAY, "dashboard", "--no-config-cache", "--port", str(port), str(cluster)]
+        process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until(lambda: status_of(f"{address}/api/version") is not None, 60, "the tunnel to the dashboard")
+            yield address
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 15)
+            process.wait(20)
+            log.close()
+
+    def run(self, command: list[str], limit_seconds: float) -> str:
+        """What a command printed. Raises: AssertionError with it where the command fails."""
+        done = subprocess.run(
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=limit_seconds
+        )
+        assert done.returncode == 0, f"{command[:3]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def status_of(url: str, token: str | None = None) -> int | None:
+    """The HTTP status of a GET, with or without a token; None where nobody answers."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def wait_until(condition, limit_seconds: float, what: str) -> None:
+    """Wait for a condition. Raises: AssertionError after the limit."""
+    until = time.monotonic() + limit_seconds
+    while not condition():
+        assert time.monotonic() < until, f"{what}: not within {limit_seconds} s"
+        time.sleep(0.3)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
