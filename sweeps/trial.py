@@ -143,7 +143,8 @@ def _explanation(
         return None
     shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
     moment = report.out_of_memory if report else None
-    return oom_card(prediction, moment, remedies(settings, shape, prediction, on_cuda=on_cuda))
+    found = remedies(settings, shape, prediction, on_cuda=on_cuda)
+    return oom_card(prediction, moment, found, report.memory if report else None)
 
 
 def _train(

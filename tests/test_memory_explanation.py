@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from analysis.explain_memory import main
 from analysis.memory_timeline import stacked_levels
+from tests.record_factory import make_memory, make_record
 from trainables.memory.oom_card import oom_card
 from trainables.memory.remedies import Remedy
 from trainables.memory.timeline import Allocation, MemoryTrace
@@ -134,3 +136,11 @@ def test_an_out_of_memory_card_says_what_was_needed_of_what_and_the_remedy() -> 
         "Out of memory in backward at mm (3.0 GiB asked for, 20.0 GiB allocated). Needs 25.0 GiB, a10 has 22.0 GiB;"
         " 10.0 GiB of it is loss and 9.0 GiB of it is activations. Fused loss would bring it to 13.0 GiB."
     )
+
+
+def test_a_card_tells_the_measured_need_where_the_prediction_was_too_low() -> None:
+    predicted = make_record(predicted_mib=100, capacity_mib=700).prediction
+    assert predicted is not None
+    measured = dataclasses.replace(make_memory(800 * 2**20), components={"loss": 500 * 2**20, "weights": 300 * 2**20})
+    card = oom_card(predicted, OutOfMemory(phase="forward"), [], measured)
+    assert "Needs 0.8 GiB, the device has 0.7 GiB; 0.5 GiB of it is loss and 0.3 GiB of it is weights." in card

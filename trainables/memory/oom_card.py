@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainables.memory.remedies import Remedy
-from trainables.records import MemoryPrediction, OutOfMemory
+from trainables.records import MemoryPrediction, MemoryReport, OutOfMemory
 
 GIB = 2**30
 
 
-def oom_card(prediction: MemoryPrediction, moment: OutOfMemory | None, remedies: Sequence[Remedy]) -> str:
-    """The explanation of an out-of-memory error, or of a trial that was predicted not to fit (`moment` None)."""
-    capacity = prediction.capacity_bytes
-    needs = f"Needs {_gib(prediction.device_bytes)}"
+def oom_card(
+    prediction: MemoryPrediction,
+    moment: OutOfMemory | None,
+    remedies: Sequence[Remedy],
+    measured: MemoryReport | None = None,
+) -> str:
+    """The explanation of an out-of-memory error, or of a trial that was predicted not to fit (`moment` None).
+
+    A peak that was measured above the prediction, as a CPU's whole step is, stands in its place.
+    """
+    capacity, needed, components = prediction.capacity_bytes, prediction.device_bytes, prediction.components
+    if measured is not None and measured.peak_bytes > needed:
+        needed, components = measured.peak_bytes, measured.components or components
+    needs = f"Needs {_gib(needed)}"
     if capacity is not None:
         needs += f", {prediction.gpu or 'the device'} has {_gib(capacity)}"
-    largest = sorted(prediction.components.items(), key=lambda part: -part[1])[:2]
+    largest = sorted(components.items(), key=lambda part: -part[1])[:2]
     parts = " and ".join(f"{_gib(size)} of it is {name.replace('_', ' ')}" for name, size in largest)
     sentences = [f"{needs}; {parts}."]
     if moment is not None:
