@@ -71,7 +71,7 @@ class RecordSearch(OptunaSearch):
             ours = self.facts.trial_id(number)
             store_proposal(open_storage(self.storage_uri), ours, proposal)
         except (OSError, StorageInternalError) as error:
-            self.storage_error = one_line(error)
+            self.storage_error = _reason(error)
             return Searcher.FINISHED
         return {"number": number, "trial_id": ours, "proposal": proposal, "memory_factor": self.guard.factor}
 
@@ -90,7 +90,7 @@ class RecordSearch(OptunaSearch):
         try:
             self._tell(trial_id)
         except (OSError, StorageInternalError) as tell_error:  # the study is built anew from records by the next run
-            self.storage_error = self.storage_error or one_line(tell_error)
+            self.storage_error = self.storage_error or _reason(tell_error)
 
     def _tell(self, trial_id: str) -> None:
         trial = self._ot_trials[trial_id]
@@ -108,3 +108,10 @@ class RecordSearch(OptunaSearch):
         for name, value in told.constraints.items():
             trial.set_constraint(name, value)
         self._ot_study.tell(trial, list(told.values))
+
+
+def _reason(error: BaseException) -> str:
+    """The first error of those that were raised from one another: Optuna's own says little of a full disk."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error)

@@ -10,8 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.tune.search import Searcher
 
-from sweeps.failures import classify, is_hopeless
+from sweeps.failures import STORAGE_ERROR, classify, is_hopeless
+from sweeps.layout import SweepFacts, load_history
+from sweeps.options import SweepOptions
+from sweeps.plan import Device, make_plan
+from sweeps.search import RecordSearch
+from sweeps.space import starting_points
+from sweeps.study import build_study
 from tests.object_store import ObjectStore
 from trainables import patience
 from trainables.checkpoint_store import CheckpointStore, checkpoints_path
@@ -105,3 +112,20 @@ def test_a_refusal_is_not_asked_again(far: tuple[ObjectStore, Storage]) -> None:
         open_storage("s3://nobucket/results").write_text("record.json", "")
     assert time.monotonic() - began < 5
     assert far[0].refused == 0
+
+
+def test_searcher_on_a_full_disk_proposes_nothing_more_and_says_why(small_disk: Path) -> None:
+    plan = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))
+    facts = SweepFacts(
+        name="full", question="batch_memory", token="abcdef", created_at="", plan=plan, objectives=(), provenance={}
+    )
+    storage = open_storage(str(small_disk))
+    search = RecordSearch(facts, storage.uri, build_study(facts, storage, f"sqlite:///{small_disk}/study.db"))
+    assert search.suggest("first")["number"] == 0
+    ballast = fill(small_disk, left_bytes=0)
+    assert search.suggest("second") == Searcher.FINISHED
+    assert search.storage_error is not None
+    assert "full" in search.storage_error or "No space left" in search.storage_error
+    search.on_trial_complete("first", {STORAGE_ERROR: "OSError: no room"})  # its record could not be written either
+    ballast.unlink()
+    assert load_history(storage) == {0: (starting_points(plan)[0], None)}  # owed to a later run, and nothing else is
