@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,6 +154,30 @@ def test_the_capacity_is_never_exceeded(trace: MemoryTrace, capacity_mib: int) -
     result = replay(trace, capacity_mib * MIB)
     assert result.reserved_bytes <= capacity_mib * MIB
     assert result.fits or result.refusal is not None
+
+
+def test_of_two_free_blocks_of_one_size_the_lower_address_is_taken_wherever_the_driver_put_it() -> None:
+    segments = (1, 12 * MIB), (2, 12 * MIB), 1, 2, (3, 12 * MIB)
+    assert replay(trace_of(*segments)).reserved_bytes == 24 * MIB
+    drawn = [CachingAllocator(addresses=random.Random(seed)) for seed in range(20)]
+    taken = set()
+    for allocator in drawn:
+        first, second = allocator.allocate(12 * MIB), allocator.allocate(12 * MIB)
+        addresses = first.address, second.address
+        allocator.release(first)
+        allocator.release(second)
+        again = allocator.allocate(12 * MIB)
+        assert again.address == min(addresses)
+        taken.add(addresses.index(again.address))
+    assert taken == {0, 1}  # the second segment lies below the first in some of them
+
+
+@settings(deadline=None, max_examples=60, database=None)
+@given(histories(), st.integers(0, 9))
+def test_wherever_segments_lie_the_same_bytes_are_handed_out(trace: MemoryTrace, seed: int) -> None:
+    result = replay(trace, None, random.Random(seed))
+    assert result.reserved_bytes >= result.allocated_bytes >= max(trace.levels())
+    assert len(result.block_sizes) == len(trace.allocations)
 
 
 @settings(deadline=None, max_examples=40, database=None)

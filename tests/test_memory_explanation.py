@@ -14,8 +14,9 @@ from tests.record_factory import make_memory, make_record
 from trainables.memory.oom_card import oom_card
 from trainables.memory.remedies import Remedy
 from trainables.memory.timeline import Allocation, MemoryTrace
-from trainables.memory.trial_trace import interpolate
+from trainables.memory.trial_trace import interpolate, trial_trace
 from trainables.records import MemoryPrediction, OutOfMemory
+from trainables.settings import TrialSettings
 
 GIB = 2**30
 NANO = ("--model-size", "nano-1m", "--micro-batch-size", "4", "--sequence-length", "128")
@@ -62,6 +63,21 @@ def test_120b_on_one_24_gb_card_is_an_answer(capsys: pytest.CaptureFixture[str])
     assert isinstance(needed, dict)
     assert needed["h200"] < needed["h100"]  # fewer of the larger card
     assert needed["h200"] * 143_771 * 2**20 > 121_328_947_200 * 8  # weights, gradients and two states in bf16
+
+
+def test_on_hopper_the_same_trace_keeps_32_mib_for_each_of_two_threads() -> None:
+    def workspaces(gpu: str) -> list[int]:
+        trace = trial_trace(_nano_settings(), device="cuda", gpu=gpu)
+        return [a.size_bytes for a in trace.allocations if a.component == "workspaces"]
+
+    assert workspaces("a10") == [8_519_680] * 2  # 8.125 MiB
+    assert workspaces("h100") == [32 * 2**20] * 2
+
+
+def _nano_settings() -> TrialSettings:
+    return TrialSettings(
+        model="nano-1m", batch_size=4, micro_batch_size=4, learning_rate=1e-3, sequence_length=128, token_budget=1
+    )
 
 
 def test_text_names_the_verdict_and_the_moment(capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,10 +185,10 @@ def main() -> None:
     on_cuda = torch.cuda.is_available()
     hopper = on_cuda and torch.cuda.get_device_capability()[0] >= 9
     done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    known = {json.dumps(row["settings"], sort_keys=True) for row in done}
+    known = {TrialSettings(**row["settings"]) for row in done}  # settings that came later have their defaults
     for settings in runs(on_cuda):
         document = dataclasses.asdict(settings)
-        if json.dumps(document, sort_keys=True) in known:
+        if settings in known:
             continue
         command = [sys.executable, __file__, "--one", json.dumps(document)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)

@@ -34,8 +34,12 @@ def published_loop(
     optimizer_name: str,
     batch_size: int,
     lengths: Sequence[int],
+    zero_grad_mode: int = 0,
 ) -> None:
-    """One step for each of `lengths`: gradients dropped first, outputs and batch kept until the next ones are there."""
+    """One step for each of `lengths`; outputs and batch are kept until the next ones are there.
+
+    `zero_grad_mode` says where gradients are dropped: 0 first, 1 before the backward pass, 2 last.
+    """
     model = fake_model(config, dtype=dtype, attention=attention)
     _add_causal_buffers(model)
     recorder.place(model)
@@ -44,7 +48,8 @@ def published_loop(
     outputs = None
     with _as_transformers_4_51(model):
         for length in lengths:
-            optimizer.zero_grad()
+            if zero_grad_mode == 0:
+                optimizer.zero_grad()
             with recorder.phase("input"):
                 batch = {
                     name: torch.zeros((batch_size, length), dtype=torch.long)
@@ -52,10 +57,14 @@ def published_loop(
                 }
             with recorder.phase("forward"):
                 outputs = model(**batch)
+            if zero_grad_mode == 1:
+                optimizer.zero_grad()
             with recorder.phase("backward"):
                 outputs.loss.backward()
             with recorder.phase("optimizer"):
                 optimizer.step()
+            if zero_grad_mode == 2:
+                optimizer.zero_grad()
 
 
 def make_optimizer(model: nn.Module, name: str) -> torch.optim.Optimizer:

@@ -8,6 +8,7 @@ card is full, segments that are wholly free go back to it, and the request is tr
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
@@ -40,9 +41,14 @@ class Block:
 
 @dataclass
 class CachingAllocator:
-    """The allocator's state. `capacity_bytes` bounds what it may reserve; None is no bound."""
+    """The allocator's state. `capacity_bytes` bounds what it may reserve; None is no bound.
+
+    Of free blocks of one size the lowest address is taken, and where the driver puts a segment is not known: with
+    `addresses` None each lies above the last, else they are drawn.
+    """
 
     capacity_bytes: int | None = None
+    addresses: random.Random | None = None
     allocated_bytes: int = 0
     reserved_bytes: int = 0
     peak_allocated_bytes: int = 0
@@ -114,7 +120,8 @@ class CachingAllocator:
                 )
         self.reserved_bytes += segment_bytes
         self.peak_reserved_bytes = max(self.peak_reserved_bytes, self.reserved_bytes)
-        block = Block(self._next_address, segment_bytes, is_small)
+        above = 0 if self.addresses is None else self.addresses.getrandbits(24) << 48
+        block = Block(above + self._next_address, segment_bytes, is_small)
         self._next_address += segment_bytes
         return block
 
@@ -175,12 +182,13 @@ class Replay:
         return self.refusal is None
 
 
-def replay(trace: MemoryTrace, capacity_bytes: int | None = None) -> Replay:
+def replay(trace: MemoryTrace, capacity_bytes: int | None = None, addresses: random.Random | None = None) -> Replay:
     """Put a CUDA trace's events through the allocator; time grows as events x log(free blocks).
 
     `capacity_bytes` is what the process may reserve: the card's memory less the context and other processes.
+    `addresses` draws where segments lie.
     """
-    allocator = CachingAllocator(capacity_bytes)
+    allocator = CachingAllocator(capacity_bytes, addresses)
     blocks: list[Block | None] = [None] * len(trace.allocations)
     sizes = [0] * len(trace.allocations)
     refusal = None

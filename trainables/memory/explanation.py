@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from data.errors import UserError
@@ -26,13 +29,26 @@ def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: 
     Raises: UserError for a sequence longer than the model's positions or a LoRA rank above its width; ModelError.
     """
     started = time.perf_counter()
-    facts = trial_facts(settings, "cuda" if on_cuda else "cpu", gpu)
+    facts = trial_facts(settings, "cuda" if on_cuda else "cpu")
     key = cache_key(facts | {"gpu": gpu, "capacity": capacity_bytes, "gpus": gpus, "batch_size": settings.batch_size})
     document = load_document(key)
     if document is None:
-        document = _explain(settings, gpu, capacity_bytes, on_cuda, gpus)
+        with _no_collection():
+            document = _explain(settings, gpu, capacity_bytes, on_cuda, gpus)
         store_document(key, json.dumps(document))
     return document | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Thousands of modules are imported, and all stay: looking for garbage among them would take most of a second."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _explain(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int) -> dict[str, Any]:

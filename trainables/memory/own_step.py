@@ -12,7 +12,6 @@ from trainables.memory.fake_models import fake_model
 from trainables.memory.timeline import MemoryTrace
 from trainables.memory.trace import (
     CUBLAS_WORKSPACE_BYTES,
-    CUBLAS_WORKSPACE_HOPPER_BYTES,
     Device,
     Recorder,
     trace,
@@ -31,9 +30,7 @@ EIGHT_BIT_BLOCK = 256
 EIGHT_BIT_MINIMUM = 4096
 
 
-def trace_trial(
-    settings: TrialSettings, config: PretrainedConfig, *, device: Device = "cuda", is_hopper: bool = False
-) -> MemoryTrace:
+def trace_trial(settings: TrialSettings, config: PretrainedConfig, *, device: Device = "cuda") -> MemoryTrace:
     """The memory events of one worker's first two optimizer steps, model loading included.
 
     Raises: trainables.models.ModelError for a LoRA rank above the width.
@@ -44,12 +41,11 @@ def trace_trial(
         sequence_length=settings.sequence_length,
         width=config.hidden_size,
     )
-    workspace_bytes = CUBLAS_WORKSPACE_HOPPER_BYTES if is_hopper else CUBLAS_WORKSPACE_BYTES
     return trace(
         lambda recorder: _train(recorder, settings, config),
         device=device,
         shapes=shapes,
-        workspace_bytes=workspace_bytes if device == "cuda" else 0,
+        workspace_bytes=CUBLAS_WORKSPACE_BYTES if device == "cuda" else 0,
     )
 
 

@@ -25,10 +25,9 @@ from trainables.memory.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_
 from trainables.memory.timeline import Allocation, MemoryTrace
 
 Device = Literal["cpu", "cuda"]
-# cuBLAS's workspace of a thread on cards before Hopper, and on Hopper and later.
+# cuBLAS's workspace of a thread on cards before Hopper.
 # Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
 CUBLAS_WORKSPACE_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
-CUBLAS_WORKSPACE_HOPPER_BYTES = 8 * 4096 * 1024
 MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 CUDA_BLOCK_BYTES = 512  # Source: kMinBlockSize, c10/cuda/CUDACachingAllocator, torch 2.13
 

@@ -13,6 +13,8 @@ from trainables.settings import TrialSettings
 
 Device = Literal["cpu", "cuda"]
 HOPPER_CARDS = ("h100", "h200")
+# cuBLAS's workspace of a thread there. Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
+HOPPER_WORKSPACE_BYTES = 8 * 4096 * 1024
 # What of the settings decides memory; the rest of them decides what is learned.
 MEMORY_FIELDS = (
     "model",
@@ -33,12 +35,20 @@ def trial_trace(settings: TrialSettings, *, device: Device, gpu: str | None = No
 
     Raises: trainables.models.ModelError when the model is not known or its config cannot be had.
     """
-    key = cache_key(trial_facts(settings, device, gpu))
+    key = cache_key(trial_facts(settings, device))
     trace = load_trace(key)
     if trace is None:
-        trace = _run(settings, device, gpu)
+        trace = _run(settings, device)
         store_trace(key, trace)
-    return trace
+    return _on_hopper(trace) if gpu in HOPPER_CARDS else trace
+
+
+def _on_hopper(trace: MemoryTrace) -> MemoryTrace:
+    """The same step where the matrix library keeps more for itself, which is all that differs."""
+    allocations = tuple(
+        a._replace(size_bytes=HOPPER_WORKSPACE_BYTES) if a.component == "workspaces" else a for a in trace.allocations
+    )
+    return dataclasses.replace(trace, allocations=allocations)
 
 
 def with_micro_batch(settings: TrialSettings, micro_batch_size: int) -> TrialSettings:
@@ -63,15 +73,15 @@ def interpolate(small: MemoryTrace, large: MemoryTrace, small_size: int, large_s
     return dataclasses.replace(small, allocations=allocations)
 
 
-def _run(settings: TrialSettings, device: Device, gpu: str | None) -> MemoryTrace:
+def _run(settings: TrialSettings, device: Device) -> MemoryTrace:
     from trainables.memory.own_step import trace_trial
     from trainables.models import load_config
 
     config = load_config(find_model(settings.model), settings.weights)
-    return trace_trial(settings, config, device=device, is_hopper=gpu in HOPPER_CARDS)
+    return trace_trial(settings, config, device=device)
 
 
-def trial_facts(settings: TrialSettings, device: Device, gpu: str | None) -> dict[str, Any]:
+def trial_facts(settings: TrialSettings, device: Device) -> dict[str, Any]:
     """What a trace hangs on beside the programs, as plain JSON. Raises: ModelError for an unknown model."""
     source = find_model(settings.model)
     config = Path(source.location) / "config.json"
@@ -80,5 +90,4 @@ def trial_facts(settings: TrialSettings, device: Device, gpu: str | None) -> dic
         "micro_batches": min(settings.accumulation_steps, 2),
         "config": config.read_text(encoding="utf-8") if source.is_local and config.is_file() else source.location,
         "device": device,
-        "hopper": gpu in HOPPER_CARDS,
     }
