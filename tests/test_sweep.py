@@ -6,13 +6,11 @@ import json
 import signal
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 
 from analysis.export import export_trial
 from analysis.front import best_record
@@ -21,10 +19,8 @@ from tests.conftest import SWEEP_SECONDS, RunSweep
 from tests.owed_fields import missing_fields
 from tests.tuned_trial import draw_again
 from tests.wandb_files import read_run
-from trainables.checkpoint_store import checkpoints_path
 from trainables.memory.leftovers import ALLOWED_BYTES
 from trainables.records import Outcome
-from trainables.storage import open_storage
 
 SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "4000")
 
@@ -163,40 +159,6 @@ def test_trials_beyond_the_memory_cap_become_records_of_their_own_kind(run_sweep
     assert records[1].outcome is Outcome.FINISHED
     assert records[8].outcome in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT)
     assert [missing_fields(record) for record in records.values()] == [[], []]
-
-
-def test_records_checkpoints_and_report_go_to_an_object_store(
-    sweep_environment: dict[str, str], sweep_command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        access = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")).close()
-        done = subprocess.run(
-            [*sweep_command, "--storage", "s3://bucket/sweeps", "--name", "far", "--trials", "1", *SMALL],
-            env=sweep_environment | access,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=SWEEP_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr
-        for name, value in access.items():
-            monkeypatch.setenv(name, value)
-        (record,) = load_sweep("s3://bucket/sweeps/far").records
-        assert missing_fields(record) == []
-        storage = open_storage("s3://bucket/sweeps/far")
-        assert storage.exists("report.html")
-        assert storage.list_folders(checkpoints_path(record.trial_id))
-    finally:
-        server.stop()
 
 
 def test_random_weights_measure_memory_and_speed_and_say_why_quality_is_missing(
