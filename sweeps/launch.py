@@ -17,7 +17,9 @@ from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import cost_text
 from sweeps.live_table import LiveTable, print_end
+from sweeps.node_kinds import read_cluster_file
 from sweeps.options import CommonOptions, OptionsError, exit_with, parse_options
+from sweeps.placement import describe_placements
 from sweeps.plan import Device, detect_device
 from sweeps.prepare import Prepared, prepare_new, prepare_resumed
 from sweeps.questions import QUESTIONS
@@ -45,8 +47,11 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         options = parse_options(arguments, description, question.options)
         if options.wandb_model and choose_mode(options.wandb) == "disabled":
             raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
+        if options.cluster_file and not options.dry_run:
+            raise OptionsError("--cluster-file says what a cluster would serve; add --dry-run.")
         device = detect_device()
         prepare = prepare_resumed if options.resume else prepare_new
+        kinds = read_cluster_file(options.cluster_file) if options.cluster_file else ()
         prepared = prepare(question, options, device)
     except UserError as error:
         return exit_with(error)
@@ -54,6 +59,9 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     for note in prepared.notes:
         print(note)
+    if options.dry_run and kinds:
+        print("Nodes that would serve, by size:")
+        print(*describe_placements(prepared.facts.plan, prepared.shapes, kinds), sep="\n")
     if options.dry_run:
         _print_dry_run(prepared)
         return 0

@@ -56,6 +56,8 @@ class CommonOptions:
     """Trials at the same time. [CPU: one for each core, at most 4; GPU: as many as the GPUs allow]"""
     gpu: str | None = None
     """Card that memory is predicted for. [the GPU that is there, else a10]"""
+    cluster_file: str | None = None
+    """A file for `ray up`: with --dry-run, which of its kinds of nodes each size would get, and the price."""
     memory_cap: str | None = None
     """Make the device behave like a smaller one, such as 24GiB."""
     storage: str = "results"

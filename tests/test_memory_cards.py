@@ -54,7 +54,8 @@ def test_a_size_with_more_digits_than_any_memory_is_still_a_number() -> None:
 
 
 def test_a_card_is_never_larger_than_its_name_promises() -> None:
-    promised_gib = {"t4": 16, "a10": 24, "l4": 24, "rtx4090": 24, "a100-40": 40, "a100-80": 80, "h100": 80, "h200": 141}
+    promised_gib = {"t4": 16, "a10": 24, "l4": 24, "l40s": 48, "rtx4090": 24, "a100-40": 40, "a100-80": 80, "h100": 80}
+    promised_gib["h200"] = 141
     for name, size_gib in promised_gib.items():
         assert 0.89 * size_gib * 2**30 < card_bytes(name) <= 1.001 * size_gib * 2**30
 

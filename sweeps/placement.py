@@ -1,0 +1,107 @@
+"""On which kind of node a trial runs: the cheapest whose card is predicted to hold it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sweeps.node_kinds import NodeKind
+from sweeps.plan import SweepPlan
+from trainables.memory.closed_form import ModelShape
+from trainables.memory.predict import predict, predict_by_formula
+from trainables.memory.sharding import cards_needed, sharded_memory
+from trainables.records import MemoryPrediction
+from trainables.settings import TrialSettings
+
+SURE = 1.05  # where the formula, within 1% of the trace, needs this many times the card, no trace is made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A kind of node, what is predicted of each of its cards, and on how many of them."""
+
+    kind: NodeKind
+    gpus: int
+    prediction: MemoryPrediction
+
+
+def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]) -> Placement:
+    """The kind for a trial of `settings.workers` GPUs: of those that hold it the cheapest, where none does the largest.
+
+    One node is preferred to several; where nobody told prices, small cards are.
+    """
+    able = [kind for kind in kinds if kind.gpus * kind.most_nodes >= settings.workers] or list(kinds)
+    for kind in sorted(able, key=lambda kind: _cost(kind, settings.workers)):
+        prediction = predict_on(settings, shape, kind)
+        if prediction.fits:
+            return Placement(kind=kind, gpus=settings.workers, prediction=prediction)
+    largest = max(able, key=lambda kind: kind.gpu_bytes or math.inf)
+    return Placement(kind=largest, gpus=settings.workers, prediction=predict_on(settings, shape, largest))
+
+
+def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds: Sequence[NodeKind]) -> list[str]:
+    """For each size, in one line: its kind of node, how many GPUs, what each is predicted to hold, the hourly price.
+
+    At the sweep's smallest micro-batch. A size that one GPU does not hold is told how many would, sharded.
+    """
+    lines = []
+    for model in plan.models:
+        asked = plan.settings(
+            model=model,
+            batch_size=max(plan.batch_sizes),
+            micro_batch_size=min(plan.micro_batch_sizes),
+            learning_rate=plan.learning_rates[0],
+            epochs=min(plan.epochs, default=None),
+        )
+        head = f"  {model:>10s}  micro-batch {asked.micro_batch_size}  "
+        placed = place(asked, shapes[model], kinds)
+        if placed.prediction.fits:
+            each = placed.prediction.device_bytes
+            lines.append(head + _line(placed.kind, placed.gpus, each))
+            continue
+        found = fewest_sharded(asked, shapes[model], kinds)
+        if found is None:
+            lines.append(head + "no kind of node holds it, not sharded either")
+        else:
+            kind, gpus, each = found
+            lines.append(head + _line(kind, gpus, each) + ", sharded: sweeps do not shard yet")
+    return lines
+
+
+def fewest_sharded(
+    settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]
+) -> tuple[NodeKind, int, int] | None:
+    """The cheapest kind over whose GPUs the trial fits when sharded: the kind, GPUs and bytes on each; None without."""
+    found = []
+    for kind in kinds:
+        gpus = None if kind.gpu_bytes is None else cards_needed(settings, shape, kind.gpu_bytes)
+        if gpus is not None and gpus <= kind.gpus * kind.most_nodes:
+            found.append((kind.price_of(gpus) or math.inf, gpus, kind.name, kind))
+    if not found:
+        return None
+    _, gpus, _, kind = min(found, key=lambda entry: entry[:3])
+    return kind, gpus, sharded_memory(settings, shape, gpus).device_bytes
+
+
+def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
+    price = kind.price_of(gpus)
+    cost = "price not known" if price is None else f"{price:.2f} an hour (assumed, list price)"
+    nodes = math.ceil(gpus / kind.gpus)
+    place_text = f"{kind.name} ({kind.instance or kind.card})" + (f" x {nodes}" if nodes > 1 else "")
+    return f"{place_text}  {gpus} GPU  predicted {each_bytes / 2**30:.1f} GiB on each  {cost}"
+
+
+def predict_on(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> MemoryPrediction:
+    """Peak memory of one of the trial's workers on a card of this kind; by the formula alone where that is clear."""
+    capacity_bytes = min(filter(None, (kind.gpu_bytes, settings.memory_cap_bytes)), default=None)
+    coarse = predict_by_formula(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+    if capacity_bytes is not None and coarse.allocated_bytes > SURE * capacity_bytes:
+        return coarse
+    return predict(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+
+
+def _cost(kind: NodeKind, gpus: int) -> tuple[bool, float, float, int]:
+    """What orders kinds: one node before several, then the price of the GPUs, then the size of the card."""
+    price = math.inf if kind.price_per_hour is None else kind.price_per_hour / max(1, kind.gpus)
+    return gpus > kind.gpus, price, kind.gpu_bytes or math.inf, kind.gpus

@@ -1,0 +1,110 @@
+"""A cluster's kinds of nodes, and on which of them a trial of each size is put."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from sweeps.launch import main
+from sweeps.node_kinds import NodeKind, read_cluster_file
+from sweeps.placement import fewest_sharded, place
+from tests.conftest import ROOT
+from trainables.memory.closed_form import ModelShape
+from trainables.models import galactica_config, model_shape
+from trainables.settings import TrialSettings
+
+FILE = """
+max_workers: 3
+head_node_type: head
+metadata: {price_per_hour: {small: 1.0, large: 30.0}}
+available_node_types:
+  head: {max_workers: 0, resources: {CPU: 2}, node_config: {InstanceType: m5.large}}
+  small:
+    max_workers: 8
+    resources: {CPU: 4, GPU: 1, "accelerator_type:A10G": 1}
+    node_config: {InstanceType: g5.xlarge}
+  large:
+    max_workers: 1
+    resources: {CPU: 96, GPU: 8, "accelerator_type:A100": 1}
+    node_config: {InstanceType: p4d.24xlarge}
+"""
+
+
+@pytest.fixture
+def kinds(tmp_path: Path) -> tuple[NodeKind, ...]:
+    (tmp_path / "cluster.yaml").write_text(FILE)
+    return tuple(kind for kind in read_cluster_file(str(tmp_path / "cluster.yaml")) if kind.gpus)
+
+
+def settings_of(model: str, micro: int = 1, **more) -> TrialSettings:
+    fields = {"batch_size": 8 * micro, "micro_batch_size": micro, "learning_rate": 1e-4, "sequence_length": 512}
+    return TrialSettings(model=model, token_budget=10**6, precision="bf16-amp", weights="random", **fields | more)
+
+
+def shape_of(model: str) -> ModelShape:
+    return model_shape(galactica_config(model))
+
+
+def test_a_cluster_file_tells_card_price_and_how_many_there_may_be(kinds: tuple[NodeKind, ...]) -> None:
+    small, large = kinds
+    assert (small.name, small.gpus, small.card, small.accelerator) == ("small", 1, "a10", "A10G")
+    assert (small.most_nodes, large.most_nodes) == (3, 1)  # the whole cluster may have 3 workers
+    assert (large.instance, large.card, large.price_of(1), large.price_of(9)) == ("p4d.24xlarge", "a100-40", 30.0, 60.0)
+
+
+def test_a_size_goes_to_the_cheapest_card_that_holds_it(kinds: tuple[NodeKind, ...]) -> None:
+    # 125m: 16 bytes x 0.125e9 weights = 2 GB. 1.3b: 21 GB of 24 GB is too tight, of 40 GB it is not.
+    assert place(settings_of("125m"), shape_of("125m"), kinds).kind.name == "small"
+    on_large = place(settings_of("1.3b"), shape_of("1.3b"), kinds)
+    assert (on_large.kind.name, on_large.prediction.fits) == ("large", True)
+    # 6.7b: 106 GB of weights, gradients and states fit no single card; the largest is named, and that it does not fit.
+    alone = place(settings_of("6.7b"), shape_of("6.7b"), kinds)
+    assert (alone.kind.name, alone.prediction.fits) == ("large", False)
+
+
+def test_a_size_that_no_card_holds_is_told_how_many_would_sharded(kinds: tuple[NodeKind, ...]) -> None:
+    # 6.7b with checkpointing: 106.5 GB over 4 cards are 26.6 GB each; over 3 they are 35.5 GB, and two gathered layers
+    # and the embedding (2.4 GB), a layer's gradient (0.8), the embedding's two (1.6) and 8% of slack are too much for
+    # 42.9 GB. 120b: 1.9 TB are 243 GB on each of eight.
+    found = fewest_sharded(settings_of("6.7b", gradient_checkpointing=True), shape_of("6.7b"), kinds)
+    assert found is not None
+    kind, gpus, each_bytes = found
+    assert (kind.name, gpus) == ("large", 4)
+    assert 26.6e9 < each_bytes < 42.9e9
+    assert fewest_sharded(settings_of("120b"), shape_of("120b"), kinds) is None
+
+
+def test_a_dry_run_of_the_shipped_cluster_file_tells_node_memory_and_price_of_each_size(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    sizes = ("125m", "1.3b", "6.7b", "30b", "120b")
+    flags = ["--dry-run", "--weights", "random", "--cluster-file", str(ROOT / "cluster.yaml"), "--trials", "1"]
+    flags += ["--gradient-checkpointing", "--micro-batch-sizes", "1", "--storage", str(tmp_path)]
+    assert main("batch_memory", "…", [*flags, "--model-sizes", *sizes]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if " micro-batch 1 " in line}
+    assert "a10g (g5.xlarge)  1 GPU" in lines["125m"]
+    assert "1.01 an hour (assumed, list price)" in lines["125m"]
+    for size in ("1.3b", "6.7b", "30b"):
+        assert "GiB on each" in lines[size]
+    assert "no kind of node holds it" in lines["120b"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a: [", "cannot be read"), ("- 1", "no available_node_types"), ("available_node_types: {}", "no available_node")],
+)
+def test_a_file_that_is_no_cluster_file_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(UserError, match=said) as caught:
+        read_cluster_file(str(tmp_path / "broken.yaml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_file_is_for_a_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main("batch_memory", "…", ["--cluster-file", "cluster.yaml", "--storage", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: --cluster-file says what a cluster would serve; add --dry-run.\n"
+    assert not list(tmp_path.iterdir())
