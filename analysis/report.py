@@ -111,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if options.compare:
-            print(write_comparison(*options.compare, options.out))
+            first, second = options.compare
+            print(write_comparison(first, second, options.out))
         else:
             print(write_report(options.sweep, options.out))
     except (RecordsError, StorageError) as error:

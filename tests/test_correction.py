@@ -21,9 +21,11 @@ def measured(predicted_mib: int, measured_mib: int, outcome: Outcome = Outcome.F
 
 def prediction(allocated_mib: int, cap_mib: int) -> MemoryPrediction:
     size = allocated_mib * MIB
-    fields = {"allocated_bytes": size, "reserved_bytes": size, "device_bytes": size, "low_bytes": size}
     return MemoryPrediction(
-        **fields,
+        allocated_bytes=size,
+        reserved_bytes=size,
+        device_bytes=size,
+        low_bytes=size,
         high_bytes=size,
         capacity_bytes=cap_mib * MIB,
         fits=allocated_mib <= cap_mib,
@@ -56,6 +58,8 @@ def test_a_correction_above_one_may_say_that_a_trial_does_not_fit_and_tells_its_
     made = corrected(prediction(100, 105), correction_of([measured(100, 121)]))
     assert made.device_bytes == round(110 * MIB)
     assert (made.fits, made.corrected_by_trials) == (False, 1)
+    assert made.low_bytes is not None
+    assert made.high_bytes is not None
     assert made.low_bytes < made.device_bytes < made.high_bytes
     assert (made.allocated_bytes, made.components) == (100 * MIB, {"weights": 100 * MIB})
 

