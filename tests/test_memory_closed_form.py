@@ -15,7 +15,9 @@ from trainables.settings import TrialSettings
 GRID = list(itertools.product(("fp32", "bf16-amp", "bf16"), ("sdpa", "eager"), (False, True), ("hf", "fused")))
 
 
-def difference(config: PretrainedConfig, size_BT: tuple[int, int], choice: tuple[str, str, bool, str]) -> float:
+def difference(
+    config: PretrainedConfig, size_BT: tuple[int, int], choice: tuple[str, str, bool, str], lora_rank: int = 0
+) -> float:
     """How far the formula is from the trace, as a fraction of the latter."""
     precision, attention, gradient_checkpointing, loss = choice
     settings = TrialSettings(
@@ -29,6 +31,7 @@ def difference(config: PretrainedConfig, size_BT: tuple[int, int], choice: tuple
         attention=attention,  # pyright: ignore[reportArgumentType]
         gradient_checkpointing=gradient_checkpointing,
         loss=loss,  # pyright: ignore[reportArgumentType]
+        lora_rank=lora_rank,
     )
     traced = trace_trial(settings, config).peak().allocated_bytes
     return step_memory(settings, model_shape(config)).allocated_bytes / traced - 1
@@ -51,3 +54,23 @@ def test_formula_and_trace_agree_on_three_layers_of_every_size(size: str, choice
 @pytest.mark.parametrize("choice", GRID[::7], ids=lambda choice: "-".join(map(str, choice)))
 def test_formula_and_trace_agree_on_125m_whole(choice: tuple[str, str, bool, str]) -> None:
     assert difference(galactica_config("125m"), (8, 2048), choice) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("choice", GRID, ids=lambda choice: "-".join(map(str, choice)))
+def test_formula_and_trace_agree_on_adapters_of_a_nano_model(choice: tuple[str, str, bool, str]) -> None:
+    config = load_config(find_model("nano-1m"), "pretrained")
+    assert difference(config, (16, 256), choice, lora_rank=8) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "choice"),
+    [
+        ("125m", ("bf16-amp", "sdpa", False, "fused")),  # the peak is the fused loss
+        ("6.7b", ("bf16-amp", "sdpa", True, "fused")),  # the repeated layer's last product
+        ("6.7b", ("fp32", "eager", True, "hf")),  # the activation function's gradient
+    ],
+)
+def test_formula_and_trace_agree_on_adapters_of_three_layers(size: str, choice: tuple[str, str, bool, str]) -> None:
+    config = galactica_config(size)
+    config.num_hidden_layers = 3
+    assert difference(config, (4, 1024), choice, lora_rank=16) == pytest.approx(0, abs=0.01)

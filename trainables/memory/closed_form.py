@@ -11,23 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainables.memory.adapter_form import AdapterStep
+from trainables.memory.step_sizes import ModelShape, StepSizes
 from trainables.settings import TrialSettings
-
-WORKSPACE_BYTES = 2 * (2 * 4096 + 8 * 16) * 1024  # cuBLAS, forward and backward thread; see trace.py
-LORA_LAYERS = 2  # query and value projections. Source: peft's default for OPT
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelShape:
-    """What the formula needs of an architecture; `parameters` counts tied weights once."""
-
-    layers: int
-    width: int
-    heads: int
-    ffn_width: int
-    vocabulary: int
-    parameters: int
-    has_dropout: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +37,8 @@ def step_memory(settings: TrialSettings, shape: ModelShape) -> StepMemory:
 
 def step_moments(settings: TrialSettings, shape: ModelShape) -> list[dict[str, int]]:
     """Components at each moment that may be the highest, in bytes."""
+    if settings.lora_rank:
+        return AdapterStep(settings, shape).moments()
     step = _Step(settings, shape)
     halves = step.layer_halves()
     moments = [step.loss(), step.embedding_backward()]
@@ -67,39 +55,17 @@ class _Half:
     done: int
 
 
-class _Step:
-    """Sizes of one step, in bytes; N is tokens of a micro-batch, d the width."""
+class _Step(StepSizes):
+    """A step that trains every weight; sizes in bytes."""
 
     def __init__(self, settings: TrialSettings, shape: ModelShape) -> None:
-        self.settings, self.shape = settings, shape
-        self.is_amp = settings.precision.endswith("-amp")
-        self.weight = 2 if settings.precision == "bf16" else 4  # bytes of a weight and of the residual stream
-        self.activation = 4 if settings.precision == "fp32" else 2  # bytes of a matrix product's result
-        self.tokens = settings.micro_batch_size * settings.sequence_length
-        self.Nd = self.tokens * shape.width
-        self.Nf = self.tokens * shape.ffn_width
-        self.head = shape.vocabulary * shape.width
-        self.scores = settings.micro_batch_size * shape.heads * settings.sequence_length**2
-        self.layer_weights = 4 * shape.width**2 + 2 * shape.width * shape.ffn_width
-        adapters = shape.layers * LORA_LAYERS * 2 * settings.lora_rank * shape.width
-        self.is_lora = settings.lora_rank > 0
+        super().__init__(settings, shape)
         self.other_weights = max(
             0, shape.parameters - self.head - shape.layers * self.layer_weights
         )  # positions, norms
         # Eager attention's causal mask lives through the backward pass only where checkpointing will need it again.
         has_mask = settings.attention == "eager" and settings.gradient_checkpointing
-        self.mask = settings.micro_batch_size * settings.sequence_length**2 * self.weight if has_mask else 0
-        trained = adapters if self.is_lora else shape.parameters
-        trained_size = 4 if self.is_lora else self.weight
-        weights = shape.parameters * self.weight + (4 * adapters if self.is_lora else 0)
-        state_size = {"adamw": 2 * trained_size, "adamw-8bit": 2 + 8 / 256, "sgd": 0}[settings.optimizer]
-        self.gradients = trained * trained_size
-        self.accumulated = self.gradients if settings.accumulation_steps > 1 else 0
-        self.always = {
-            "weights": weights,
-            "optimizer_states": round(trained * state_size),
-            "workspaces": WORKSPACE_BYTES,
-        }
+        self.mask = self.causal_mask if has_mask else 0
 
     def loss(self) -> dict[str, int]:
         """Transformers' loss holds three fp32 tensors [tokens, vocabulary] at its height.
@@ -109,7 +75,7 @@ class _Step:
         gradients, temporaries, loss = self.accumulated, 0, 0
         if self.settings.loss == "hf":
             loss = 12 * self.tokens * self.shape.vocabulary
-        elif not self.is_lora:
+        else:
             gradients += self.head * self.weight
             temporaries = 2 * self.head if self.is_amp else (self.head + self.Nd) * self.activation
         activations, attention = self.kept()
@@ -130,11 +96,10 @@ class _Step:
         else:
             layer_activations, layer_attention = self.layer()
             activations, attention = layers * layer_activations, layers * layer_attention
-        head_gradient = 0 if self.is_lora else self.head * self.weight
         return self.always | {
             "activations": activations + half.activations,
             "attention_matrices": attention + half.attention + self.mask,
-            "gradients": max(head_gradient + half.done, self.accumulated),
+            "gradients": max(self.head * self.weight + half.done, self.accumulated),
             "temporaries": half.temporaries,
             "autocast_copies": self.casts(),
         }
@@ -145,7 +110,7 @@ class _Step:
         return self.always | {
             "activations": half.activations,
             "attention_matrices": half.attention + self.mask,
-            "gradients": self.gradients if self.is_lora else max(self.gradients - missing, self.accumulated),
+            "gradients": max(self.gradients - missing, self.accumulated),
             "temporaries": half.temporaries,
         }
 
@@ -153,14 +118,13 @@ class _Step:
         """The feed-forward half, which comes first, and the attention half, in which eager scores are three at once."""
         settings, d, f = self.settings, self.shape.width, self.shape.ffn_width
         layer_activations, layer_attention = self.layer()
-        trained = 0 if self.is_lora else self.weight
         mask = self.Nd if self.shape.has_dropout else 0
         casts_again = 2 if self.is_amp and settings.gradient_checkpointing else 0  # bytes of a weight cast once more
         feed_forward = _Half(
             activations=layer_activations - mask + casts_again * (4 * d * d + d * f),
             attention=layer_attention,
             temporaries=self.activation * self.Nf + (self.weight + self.activation) * self.Nd,
-            done=d * f * trained,
+            done=d * f * self.weight,
         )
         if settings.attention == "sdpa":
             scores, projections, gradients = layer_attention, 3, 4
@@ -173,13 +137,13 @@ class _Step:
             + casts_again * 3 * d * d,
             attention=scores,
             temporaries=self.Nd * (self.weight + self.activation * gradients),
-            done=(d * d + 2 * d * f) * trained,
+            done=(d * d + 2 * d * f) * self.weight,
         )
         return feed_forward, attention
 
     def embedding_backward(self) -> dict[str, int]:
         """Every gradient is there; the embedding's joins the head's, in place where the fused loss made that one."""
-        copies = 0 if self.is_lora else 1 if self.settings.loss == "fused" else 2
+        copies = 1 if self.settings.loss == "fused" else 2
         return self.always | {
             "gradients": self.gradients,
             "temporaries": copies * self.head * self.weight + self.Nd * self.weight,
@@ -195,27 +159,22 @@ class _Step:
 
     def layer(self) -> tuple[int, int]:
         """What one layer keeps: (activations, attention matrices)."""
-        frozen_copies = 0
-        if self.is_lora:  # frozen projections keep no input; adapters keep theirs in fp32, dropped out, with a mask
-            frozen_copies = LORA_LAYERS * (4 + 1) * self.Nd + LORA_LAYERS * 4 * self.tokens * self.settings.lora_rank
         activations = (
             2 * self.weight * self.Nd  # inputs of the two layer norms
-            + (self.normed_copies() + (0 if self.is_lora else 1)) * self.activation * self.Nd  # their outputs
+            + (self.normed_copies() + 1) * self.activation * self.Nd  # their outputs
             + 4 * self.activation * self.Nd  # query, key, value, attention output
-            + (1 if self.is_lora else 2) * self.activation * self.Nf  # before and after the activation function
+            + 2 * self.activation * self.Nf  # before and after the activation function
             + (2 * self.Nd if self.shape.has_dropout else 0)  # one-byte dropout masks
             + 16 * self.tokens  # layer norm statistics
-            + frozen_copies
         )
         if self.settings.attention == "sdpa":
-            rows = self.settings.micro_batch_size * self.shape.heads * _round_up(self.settings.sequence_length, 32)
-            return activations, 4 * rows  # log-sum-exp
+            return activations, self.log_sums
         kept_size = 4 + (1 + self.activation if self.shape.has_dropout else 0)
         return activations, kept_size * self.scores
 
     def normed_copies(self) -> int:
         """Copies of the first layer norm's output that are kept: autocast casts it for each projection anew."""
-        return 0 if self.is_lora else 3 if self.is_amp else 1
+        return 3 if self.is_amp else 1
 
     def casts(self) -> int:
         """Half-precision copies of the weights that the backward pass needs; the fused loss keeps none of the head."""
@@ -225,7 +184,3 @@ class _Step:
         if self.settings.gradient_checkpointing:
             return head
         return head + 2 * self.shape.layers * self.layer_weights
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
