@@ -11,16 +11,14 @@ from pathlib import Path
 
 from data.errors import UserError
 from sweeps.dashboard import Board
+from sweeps.device import Device, find_device
 from sweeps.follow import Follower, Listener
 from sweeps.gauges import Gauges
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import cost_text
 from sweeps.live_table import LiveTable, print_end
-from sweeps.node_kinds import read_cluster_file
 from sweeps.options import CommonOptions, OptionsError, exit_with, parse_options
-from sweeps.placement import describe_placements
-from sweeps.plan import Device, detect_device
 from sweeps.prepare import Prepared, prepare_new, prepare_resumed
 from sweeps.questions import QUESTIONS
 from sweeps.report_run import publish_sweep
@@ -47,11 +45,8 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         options = parse_options(arguments, description, question.options)
         if options.wandb_model and choose_mode(options.wandb) == "disabled":
             raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
-        if options.cluster_file and not options.dry_run:
-            raise OptionsError("--cluster-file says what a cluster would serve; add --dry-run.")
-        device = detect_device()
+        device = find_device(options)
         prepare = prepare_resumed if options.resume else prepare_new
-        kinds = read_cluster_file(options.cluster_file) if options.cluster_file else ()
         prepared = prepare(question, options, device)
     except UserError as error:
         return exit_with(error)
@@ -59,11 +54,8 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     for note in prepared.notes:
         print(note)
-    if options.dry_run and kinds:
-        print("Nodes that would serve, by size:")
-        print(*describe_placements(prepared.facts.plan, prepared.shapes, kinds), sep="\n")
     if options.dry_run:
-        _print_dry_run(prepared)
+        _print_dry_run(prepared, device)
         return 0
     try:
         return _run(prepared, options, device)
@@ -122,7 +114,7 @@ def _records(prepared: Prepared) -> list[TrialRecord]:
 
 
 def _device_text(device: Device) -> str:
-    return f"{device.gpus} GPU" if device.on_cuda else f"{device.cpus} CPU cores (no CUDA GPU found)"
+    return device.name if device.on_cuda or device.kinds else f"{device.cpus} CPU cores (no CUDA GPU found)"
 
 
 def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -> None:
@@ -150,11 +142,16 @@ def _resume_command(prepared: Prepared) -> str:
     return f"python sweeps/{facts.plan.question}.py --resume --name {facts.name}{flag}"
 
 
-def _print_dry_run(prepared: Prepared) -> None:
+def _print_dry_run(prepared: Prepared, device: Device) -> None:
     from analysis.table import memory_text, rate_text
     from trainables.memory.predict import predict
 
     plan = prepared.facts.plan
+    if device.kinds and device.on_cuda:
+        from sweeps.placement import describe_placements
+
+        print("Nodes that would serve, by size:")
+        print(*describe_placements(plan, prepared.shapes, device.kinds), sep="\n")
     points = starting_points(plan)
     owed = min(plan.trials, space_size(plan))
     print(f"Would run {owed} trials into {prepared.storage.uri}; the first {len(points)}:")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweeps.options import OptionsError
 from trainables.memory.cards import card_bytes
@@ -24,6 +26,7 @@ CARDS = {
     "H200": "h200",
 }
 ACCELERATOR = "accelerator_type:"
+ON_HEAD = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster file on the head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,11 @@ class NodeKind:
     def gpu_bytes(self) -> int | None:
         """Memory of one of its cards; None where the card is not known."""
         return None if self.card is None else card_bytes(self.card)
+
+    @property
+    def cpus_per_gpu(self) -> float:
+        """Its cores, shared out evenly over its GPUs."""
+        return self.cpus / max(1, self.gpus)
 
     def price_of(self, gpus: int) -> float | None:
         """What an hour of as many nodes as hold `gpus` costs."""
@@ -80,6 +88,52 @@ def read_cluster_file(path: str) -> tuple[NodeKind, ...]:
         made = _kind(name, entry.get("resources") or {}, most)
         kinds.append(dataclasses.replace(made, instance=instance, price_per_hour=prices.get(name)))
     return tuple(kind for kind in kinds if kind.most_nodes)
+
+
+def live_kinds(nodes: Iterable[Mapping[str, Any]]) -> tuple[NodeKind, ...]:
+    """The kinds of the nodes that are up, as `ray.nodes()` tells them."""
+    shapes = Counter(
+        (
+            int(node["Resources"].get("CPU", 0)),
+            int(node["Resources"].get("GPU", 0)),
+            min((name for name in node["Resources"] if name.startswith(ACCELERATOR)), default=None),
+        )
+        for node in nodes
+        if node["Alive"]
+    )
+    kinds = []
+    for (cpus, gpus, accelerator), count in sorted(shapes.items(), key=str):
+        resources = {"CPU": cpus, "GPU": gpus} | ({accelerator: 1} if accelerator else {})
+        name = f"{gpus} x {(accelerator or 'GPU').removeprefix(ACCELERATOR)}" if gpus else f"{cpus} cores"
+        kinds.append(_kind(name, resources, count))
+    return tuple(kinds)
+
+
+def kinds_of_cluster(
+    nodes: Iterable[Mapping[str, Any]], cluster_file: str | None, gpu: str | None
+) -> tuple[NodeKind, ...]:
+    """What a joined cluster has, and what `cluster_file`, or the one on its head, says that it can bring up.
+
+    `gpu` is the card that is asked for: only nodes with it are left, and those whose card nobody told are taken at
+    that word. Raises: OptionsError where no node has it; for a file that cannot be read.
+    """
+    is_on_head = Path(ON_HEAD).expanduser().is_file()
+    path = cluster_file or (ON_HEAD if is_on_head else None)
+    told = read_cluster_file(path) if path else ()
+    known = {(kind.gpus, kind.accelerator) for kind in told}
+    kinds = told + tuple(kind for kind in live_kinds(nodes) if (kind.gpus, kind.accelerator) not in known)
+    return only_with(kinds, gpu)
+
+
+def only_with(kinds: tuple[NodeKind, ...], gpu: str | None) -> tuple[NodeKind, ...]:
+    """The kinds whose card is `gpu` or not known, and is then taken to be it; all kinds without one."""
+    with_gpus = [kind for kind in kinds if kind.gpus]
+    if gpu is None or not with_gpus:
+        return kinds
+    fitting = tuple(dataclasses.replace(kind, card=gpu) for kind in with_gpus if kind.card in (None, gpu))
+    if not fitting:
+        raise OptionsError(f"--gpu={gpu}; the cluster has {', '.join(sorted({str(k.card) for k in with_gpus}))}.")
+    return fitting
 
 
 def _kind(name: str, resources: Mapping[str, float], most_nodes: int) -> NodeKind:

@@ -9,7 +9,9 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+
+from tyro.conf import arg
 
 from data.errors import UserError
 
@@ -50,12 +52,12 @@ class CommonOptions:
     """AdamW, AdamW with states of a byte each (needs bitsandbytes), or SGD without states."""
     lora_rank: int = 0
     """Train low-rank adapters of this rank in place of the weights; 0 trains every weight."""
-    workers_per_trial: int = 1
-    """Data-parallel workers of a trial, one GPU (or CPU share) each."""
+    workers_per_trial: Annotated[int | None, arg(aliases=["--gpus-per-trial"])] = None
+    """Workers of a trial, one GPU (or CPU share) each. [1]"""
     max_concurrent: int | None = None
     """Trials at the same time. [CPU: one for each core, at most 4; GPU: as many as the GPUs allow]"""
     gpu: str | None = None
-    """Card that memory is predicted for. [the GPU that is there, else a10]"""
+    """Card that memory is predicted for; on a cluster, the only card used. [the GPU that is there, else a10]"""
     cluster_file: str | None = None
     """A file for `ray up`: with --dry-run, which of its kinds of nodes each size would get, and the price."""
     memory_cap: str | None = None

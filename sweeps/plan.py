@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from analysis.front import FROM_SAMPLES
+from sweeps.device import Device
 from sweeps.levers import LEVERS, searched_levers
 from sweeps.options import CommonOptions, OptionsError
 from sweeps.plan_checks import checked_share, chosen_objectives, points_to_check
@@ -28,20 +28,6 @@ T = TypeVar("T")
 
 # Options that the plan holds under another name.
 PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """What the machine offers: GPUs, their memory (None without one) and CPU cores."""
-
-    gpus: int
-    gpu_bytes: int | None
-    cpus: int
-
-    @property
-    def on_cuda(self) -> bool:
-        """Whether there is a GPU to train on."""
-        return self.gpus > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +124,10 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
     on_cuda = device.on_cuda
     default = question.smoke if options.smoke else question.on_gpu if on_cuda else question.on_cpu
     cap_bytes = _cap_bytes(options.memory_cap)
-    gpu = options.gpu or ("this GPU" if on_cuda else "a10")
+    gpu = options.gpu or ("the cluster's" if device.kinds and on_cuda else "this GPU" if on_cuda else "a10")
     card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
     total_bytes = device.gpu_bytes if on_cuda else card
-    batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial)
+    batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial or 1)
     dividing = tuple(
         size for size in default.micro_batch_sizes if any(batch % (size * workers) == 0 for batch in batch_sizes)
     )
@@ -164,7 +150,7 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         gradient_checkpointing=options.gradient_checkpointing,
         optimizer=options.optimizer,
         lora_rank=options.lora_rank,
-        workers=options.workers_per_trial,
+        workers=_given(options.workers_per_trial, 1),
         gpu=gpu,
         capacity_bytes=min(filter(None, (total_bytes, cap_bytes)), default=None),
         memory_cap_bytes=cap_bytes,
@@ -181,25 +167,10 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
     )
     _check(plan, question)
     units = device.gpus if on_cuda else device.cpus
-    if plan.workers > units and not os.environ.get("RAY_ADDRESS"):
-        raise OptionsError(
-            f"--workers-per-trial={plan.workers}; this machine has {units} {'GPU' if on_cuda else 'cores'}."
-        )
+    if plan.workers > units:
+        place = "the cluster" if device.kinds else "this machine"
+        raise OptionsError(f"--workers-per-trial={plan.workers}; {place} has {units} {'GPU' if on_cuda else 'cores'}.")
     return plan
-
-
-def detect_device() -> Device:
-    """The GPUs and cores of this machine, asked of the driver so that no CUDA context is made."""
-    import pynvml
-
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return Device(gpus=0, gpu_bytes=None, cpus=cpus)
-    count = pynvml.nvmlDeviceGetCount()
-    sizes = [pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(i)).total for i in range(count)]
-    return Device(gpus=count, gpu_bytes=min(int(size) for size in sizes), cpus=cpus)
 
 
 def _cap_bytes(memory_cap: str | None) -> int | None:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from data.quotes import load_science
 from data.splits import Split, is_validation
+from sweeps.device import Device
 from sweeps.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
 from sweeps.objectives import objectives_of
 from sweeps.options import CommonOptions, OptionsError
-from sweeps.plan import Device, SweepPlan, changed_by, make_plan, ratio_key, with_epoch_tokens
+from sweeps.plan import SweepPlan, changed_by, make_plan, ratio_key, with_epoch_tokens
 from sweeps.questions import Question
 from sweeps.warm_start import earlier_trials, store_earlier
 from trainables.memory.closed_form import ModelShape
@@ -100,8 +101,8 @@ def prepare_resumed(question: Question, options: CommonOptions, device: Device) 
         raise OptionsError(
             f"{flag} differs from the sweep's own; leave it away, or start a sweep under another --name."
         )
-    if facts.plan.on_cuda and not (device.on_cuda or os.environ.get("RAY_ADDRESS")):
-        raise OptionsError(f"sweep {options.name!r} ran on GPUs and this machine has none; resume it where there are.")
+    if facts.plan.on_cuda and not device.on_cuda:
+        raise OptionsError(f"sweep {options.name!r} ran on GPUs and here are none; resume it where there are.")
     check_writable(storage)
     if options.trials is not None and options.trials != facts.plan.trials:
         facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))
@@ -186,7 +187,7 @@ def _provenance(fingerprint: str, device: Device) -> Provenance:
         git_sha=_git_sha(),
         data_fingerprint=fingerprint,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
-        device=f"{device.gpus} GPU" if device.on_cuda else "cpu",
+        device=device.name,
         host_cpus=os.cpu_count() or 1,
         tokenizer="",
     )

@@ -14,7 +14,9 @@ from sweeps.failures import FRUITLESS_ATTEMPTS, STORAGE_ERROR, classify, is_hope
 from sweeps.layout import SweepFacts, load_record, store_record
 from sweeps.limits import price_of
 from sweeps.memory_guard import is_refused
+from sweeps.node_kinds import NodeKind
 from sweeps.objectives import verdict
+from sweeps.placement import Placement, place
 from sweeps.progress_reports import ProgressReports
 from sweeps.space import to_settings
 from sweeps.workers import WorkerSpec, workers_for
@@ -36,13 +38,14 @@ CORRECTING_TRIALS = 64  # the latest: more would only cost reading
 
 @dataclass(frozen=True, kw_only=True)
 class TrialContext:
-    """What all trials of a sweep share."""
+    """What all trials of a sweep share. `kinds` are a joined cluster's kinds of nodes."""
 
     facts: SweepFacts
     sweep_uri: str
     shapes: dict[str, ModelShape]
     provenance: Provenance
     cpu_threads: int
+    kinds: tuple[NodeKind, ...] = ()
     price_per_gpu_hour: float | None = None
 
 
@@ -72,14 +75,18 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     settings = to_settings(plan, config["proposal"])
     attempts = Attempts(storage, trial_id)
     prediction = card_prediction = report = explanation = failure = None
+    placement = None
     outcome = Outcome.PREDICTED_NOT_TO_FIT
     try:
-        prediction, card_prediction = _predictions(settings, context, storage)
+        placement = _placement(settings, context)
+        prediction, card_prediction = _predictions(settings, context, storage, placement)
         if is_refused(prediction, config["memory_factor"]):
             prediction = replace(prediction, fits=False)
         if prediction.fits:
-            report, failure = _train(settings, trial_id, context, storage, attempts)
+            report, failure = _train(settings, trial_id, context, storage, attempts, placement)
             outcome = report.outcome
+            if plan.on_cuda and report.device == "cpu":  # GPUs that were declared, on machines that have none
+                prediction, card_prediction = _on_cpu(settings, context), prediction
         explanation = _explanation(outcome, report, settings, prediction, context)
     except StorageLostError:
         raise
@@ -87,7 +94,8 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
         outcome, failure = Outcome.FAILED, classify(error)
         report = WorkerReport(outcome=outcome, device="unknown", error=one_line(error))
-    gpu_seconds = attempts.seconds * plan.workers if plan.on_cuda else 0.0
+    has_gpus = plan.on_cuda and not (report and report.device == "cpu")
+    gpu_seconds = attempts.seconds * settings.workers if has_gpus else 0.0
     return TrialRecord(
         trial_id=trial_id,
         number=config["number"],
@@ -98,7 +106,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         card_prediction=card_prediction,
         memory_explanation=explanation,
         report=report,
-        provenance=replace(context.provenance, tokenizer=_tokenizer_name(settings)),
+        provenance=_provenance(settings, context, placement),
         started_at=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - clock,
         failure=failure,
@@ -109,26 +117,43 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     )
 
 
+def _placement(settings: TrialSettings, context: TrialContext) -> Placement | None:
+    """On which kind of a cluster's GPU nodes the trial runs; None where there are none to choose from."""
+    if not (context.facts.plan.on_cuda and context.kinds):
+        return None
+    return place(settings, context.shapes[settings.model], context.kinds)
+
+
 def _predictions(
-    settings: TrialSettings, context: TrialContext, storage: Storage
+    settings: TrialSettings, context: TrialContext, storage: Storage, placement: Placement | None
 ) -> tuple[MemoryPrediction, MemoryPrediction | None]:
     """For the device that trains, corrected by the trials measured there; from a CPU for the named card as well."""
     plan, shape = context.facts.plan, context.shapes[settings.model]
-    on_card = predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
     latest = [load_record(storage, trial_id) for trial_id in storage.list_folders("trials")[-CORRECTING_TRIALS:]]
     correction = correction_of(record for record in latest if record is not None)
+    if placement is not None:
+        return corrected(placement.prediction, correction), None
+    on_card = predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
     if plan.on_cuda:
         return corrected(on_card, correction), None
-    on_cpu = predict(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False)
-    return corrected(on_cpu, correction), on_card
+    return corrected(_on_cpu(settings, context), correction), on_card
 
 
 def predicted(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
     """What a trial is predicted to need of the device that trains it, before what was measured corrects it."""
-    plan, shape = context.facts.plan, context.shapes[settings.model]
+    plan, placement = context.facts.plan, _placement(settings, context)
+    if placement is not None:
+        return placement.prediction
     if plan.on_cuda:
+        shape = context.shapes[settings.model]
         return predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
-    return predict(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False)
+    return _on_cpu(settings, context)
+
+
+def _on_cpu(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
+    """What a worker without a GPU needs."""
+    cap_bytes = context.facts.plan.memory_cap_bytes
+    return predict(settings, context.shapes[settings.model], gpu=None, capacity_bytes=cap_bytes, on_cuda=False)
 
 
 def _explanation(
@@ -148,7 +173,12 @@ def _explanation(
 
 
 def _train(
-    settings: TrialSettings, trial_id: str, context: TrialContext, storage: Storage, attempts: Attempts
+    settings: TrialSettings,
+    trial_id: str,
+    context: TrialContext,
+    storage: Storage,
+    attempts: Attempts,
+    placement: Placement | None,
 ) -> tuple[WorkerReport, FailureKind | None]:
     """Train through Ray Train until the workers have told how it ended, or nothing more is to be hoped for.
 
@@ -157,12 +187,15 @@ def _train(
 
     Raises: StorageLostError where the sweep's storage refuses for good, which is no fault of the trial's.
     """
+    spec, threads = _worker_spec(settings, context, placement), context.cpu_threads
+    if placement is not None:
+        threads = max(1, int(placement.kind.cpus_per_gpu))
     stops_early = context.facts.plan.early_stopping is not None
     job = TrialJob(
         settings=settings,
         sweep_uri=context.sweep_uri,
         trial_id=trial_id,
-        cpu_threads=context.cpu_threads,
+        cpu_threads=threads,
         stops_early=stops_early,
     )
     on_look = ProgressReports(storage, trial_id) if stops_early else None
@@ -170,7 +203,7 @@ def _train(
     fruitless, newest = 0, _newest(checkpoints)
     while not storage.exists(report_path(trial_id)):
         attempts.begin()
-        group = workers_for(_worker_spec(context))
+        group = workers_for(spec)
         error = group.run(job, on_look)
         if error is None or storage.exists(report_path(trial_id)):
             attempts.end(left_over_bytes=group.left_over_bytes)
@@ -194,17 +227,27 @@ def _newest(checkpoints: CheckpointStore) -> int:
     return max(checkpoints.steps(), default=-1)
 
 
-def _worker_spec(context: TrialContext) -> WorkerSpec:
+def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> WorkerSpec:
     from torch.distributed import is_nccl_available
 
-    plan = context.facts.plan
+    on_cuda = context.facts.plan.on_cuda
+    kind = placement.kind if placement is not None else None
     return WorkerSpec(
-        workers=plan.workers,
-        use_gpu=plan.on_cuda,
-        resources=worker_resources(plan.on_cuda, context.cpu_threads),
-        backend="nccl" if plan.on_cuda and is_nccl_available() else "gloo",
+        workers=settings.workers,
+        use_gpu=on_cuda,
+        resources=worker_resources(on_cuda, context.cpu_threads if kind is None else kind.cpus_per_gpu),
+        backend="nccl" if on_cuda and is_nccl_available() else "gloo",
         sweep_uri=context.sweep_uri,
+        accelerator=kind.accelerator if kind else None,
+        on_one_node=kind is not None and settings.workers <= kind.gpus,
     )
+
+
+def _provenance(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> Provenance:
+    told = replace(context.provenance, tokenizer=_tokenizer_name(settings))
+    if placement is None:
+        return told
+    return replace(told, device=f"{placement.gpus} x {placement.kind.card or 'GPU'}, node kind {placement.kind.name}")
 
 
 def _tokenizer_name(settings: TrialSettings) -> str:
@@ -213,6 +256,6 @@ def _tokenizer_name(settings: TrialSettings) -> str:
     return settings.model if location == source.location else f"{Path(location).name}, standing in for the model's own"
 
 
-def worker_resources(on_cuda: bool, cpu_threads: int) -> dict[str, float]:
-    """What one worker asks of Ray; a little less than its CPUs, so that the trial's driver fits beside it."""
-    return {"CPU": cpu_threads - 0.2, **({"GPU": 1} if on_cuda else {})}
+def worker_resources(on_cuda: bool, cpus: float) -> dict[str, float]:
+    """What one worker asks of Ray; a little less than its `cpus`, so that the trial's driver fits beside it."""
+    return {"CPU": cpus - 0.2 if cpus >= 1 else 0.8 * cpus, **({"GPU": 1} if on_cuda else {})}

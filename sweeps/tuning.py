@@ -8,19 +8,19 @@ import os
 import tempfile
 
 from sweeps.dashboard import Board, job_options
+from sweeps.device import TRAIN_SETTINGS, Device
 from sweeps.gauges import Gauges
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import Limits
 from sweeps.options import CommonOptions
 from sweeps.orphans import freeing_orphans
-from sweeps.plan import Device
 from sweeps.prepare import Prepared
 from trainables.records import Provenance
 from trainables.storage import StorageError
 
+HEAD = "node:__internal_head__"  # what Ray gives the head and no other node
 LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
-MAX_CPU_TRIALS = 4  # at the same time: each takes about 1.5 GB in its three processes
 
 
 def tune_trials(
@@ -42,8 +42,9 @@ def tune_trials(
     if len(records) >= owed:
         return None
     plan = prepared.facts.plan
-    concurrent = options.max_concurrent or _default_concurrency(device, plan.workers)
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # how often the controller looks; 2 s by default
+    concurrent = options.max_concurrent or device.most_trials(plan.workers)
+    for name, value in TRAIN_SETTINGS.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a running trial reports tokens and loss alone
@@ -76,7 +77,8 @@ def tune_trials(
             sweep_uri=prepared.storage.uri,
             shapes=prepared.shapes,
             provenance=Provenance(**prepared.facts.provenance),
-            cpu_threads=max(1, device.cpus // (concurrent * plan.workers)),
+            cpu_threads=device.cpu_threads(concurrent, plan.workers),
+            kinds=device.kinds,
             price_per_gpu_hour=options.price_per_gpu_hour,
         )
         guard = MemoryGuard(plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes)
@@ -104,7 +106,7 @@ def tune_trials(
         scheduler = StopWhatFallsBehind(prepared.facts, prepared.storage.uri) if plan.early_stopping else None
         with gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
             tune.Tuner(
-                tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": 0.1}),
+                tune.with_resources(tune.with_parameters(run_trial, context=context), _driver_resources(device)),
                 tune_config=tune.TuneConfig(
                     search_alg=search,
                     scheduler=scheduler,
@@ -135,7 +137,14 @@ def _start_ray(prepared: Prepared, device: Device, board: Board) -> None:
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **job_options(prepared))
+        # Trials' drivers run on other nodes, and this process's environment does not reach them by itself.
+        environment = {name: os.environ[name] for name in TRAIN_SETTINGS}
+        ray.init(
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": environment},
+            **job_options(prepared),
+        )
         print(f"Board: {board.address}", flush=True)
         return
     board.announce()
@@ -153,6 +162,6 @@ def _start_ray(prepared: Prepared, device: Device, board: Board) -> None:
     print(f"Ray dashboard: {dashboard}\nBoard: {board.address}, also in the dashboard's Metrics tab", flush=True)
 
 
-def _default_concurrency(device: Device, workers: int) -> int:
-    units = device.gpus if device.on_cuda else min(device.cpus, MAX_CPU_TRIALS)
-    return max(1, units // workers)
+def _driver_resources(device: Device) -> dict[str, float]:
+    """What a trial's driver asks of Ray: next to nothing, on the head where its workers' nodes come and go."""
+    return {"cpu": 0.01} | ({HEAD: 0.001} if device.kinds and device.on_cuda else {})

@@ -23,13 +23,18 @@ CLOSE_SECONDS = 10.0  # for workers to go home; what is left then is ended with 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
-    """How many workers, what each asks of Ray, torch's collective backend, and where the sweep lies."""
+    """How many workers, what each asks of Ray, torch's collective backend, and where the sweep lies.
+
+    `accelerator` is Ray's name of the card that is wanted; `on_one_node` refuses to spread them.
+    """
 
     workers: int
     use_gpu: bool
     resources: dict[str, float]
     backend: str
     sweep_uri: str
+    accelerator: str | None = None
+    on_one_node: bool = False
 
 
 class WorkerGroup:
@@ -105,6 +110,8 @@ class WorkerGroup:
                 num_workers=self.spec.workers,
                 use_gpu=self.spec.use_gpu,
                 resources_per_worker=self.spec.resources,
+                accelerator_type=self.spec.accelerator,
+                placement_strategy="STRICT_PACK" if self.spec.on_one_node else "PACK",
             ),
             torch_config=TorchConfig(backend=self.spec.backend),
             run_config=RunConfig(

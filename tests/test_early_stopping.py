@@ -8,10 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from analysis.load import load_sweep
+from sweeps.device import Device
 from sweeps.early_stopping import LOSS, TOKENS, StopWhatFallsBehind
 from sweeps.layout import SweepFacts
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from sweeps.progress_reports import recent_loss
 from tests.conftest import RunSweep
 from trainables.job import stop_path

@@ -12,10 +12,11 @@ import pytest
 from record_factory import make_curve, make_record
 
 import sweeps.follow
+from sweeps.device import Device
 from sweeps.follow import Follower
 from sweeps.layout import SweepFacts, store_proposal, store_record
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from trainables.job import progress_path
 from trainables.records import CurvePoint, Outcome, TrialRecord
 from trainables.settings import TrialSettings

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
+from sweeps.device import Device, find_device
 from sweeps.launch import main
-from sweeps.node_kinds import NodeKind, read_cluster_file
+from sweeps.node_kinds import NodeKind, live_kinds, only_with, read_cluster_file
+from sweeps.options import SweepOptions
 from sweeps.placement import fewest_sharded, place
 from tests.conftest import ROOT
 from trainables.memory.closed_form import ModelShape
@@ -52,6 +54,26 @@ def test_a_cluster_file_tells_card_price_and_how_many_there_may_be(kinds: tuple[
     assert (small.name, small.gpus, small.card, small.accelerator) == ("small", 1, "a10", "A10G")
     assert (small.most_nodes, large.most_nodes) == (3, 1)  # the whole cluster may have 3 workers
     assert (large.instance, large.card, large.price_of(1), large.price_of(9)) == ("p4d.24xlarge", "a100-40", 30.0, 60.0)
+
+
+def test_nodes_that_are_up_are_grouped_by_what_they_have() -> None:
+    gpu = {"CPU": 4.0, "GPU": 1.0, "accelerator_type:T4": 1.0, "node:10.0.0.2": 1.0}
+    nodes = [{"Alive": True, "Resources": gpu}] * 2 + [
+        {"Alive": False, "Resources": gpu},
+        {"Alive": True, "Resources": {"CPU": 2.0, "node:__internal_head__": 1.0}},
+    ]
+    found = {kind.name: kind for kind in live_kinds(nodes)}
+    assert set(found) == {"1 x T4", "2 cores"}
+    assert (found["1 x T4"].most_nodes, found["1 x T4"].card, found["1 x T4"].cpus_per_gpu) == (2, "t4", 4.0)
+    assert (found["2 cores"].gpus, found["2 cores"].card) == (0, None)
+
+
+def test_the_card_that_is_asked_for_is_the_only_one_used(kinds: tuple[NodeKind, ...]) -> None:
+    unnamed = NodeKind(name="?", cpus=1, gpus=1, most_nodes=1)
+    assert [kind.name for kind in only_with((*kinds, unnamed), "a100-40")] == ["large", "?"]
+    assert only_with((unnamed,), "t4")[0].card == "t4"
+    with pytest.raises(UserError, match=r"^--gpu=h100; the cluster has a10, a100-40\.$"):
+        only_with(kinds, "h100")
 
 
 def test_a_size_goes_to_the_cheapest_card_that_holds_it(kinds: tuple[NodeKind, ...]) -> None:
@@ -104,7 +126,18 @@ def test_a_file_that_is_no_cluster_file_is_refused_in_one_line(tmp_path: Path, t
     assert "\n" not in str(caught.value)
 
 
-def test_a_cluster_file_is_for_a_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main("batch_memory", "…", ["--cluster-file", "cluster.yaml", "--storage", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "error: --cluster-file says what a cluster would serve; add --dry-run.\n"
-    assert not list(tmp_path.iterdir())
+def test_a_cluster_file_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "cluster.yaml").write_text(FILE)
+    with pytest.raises(UserError, match=r"add --dry-run, or run it there with sweeps/submit\.py"):
+        find_device(SweepOptions(cluster_file=str(tmp_path / "cluster.yaml")))
+    device = find_device(SweepOptions(cluster_file=str(tmp_path / "cluster.yaml"), dry_run=True))
+    assert (device.gpus, device.on_cuda, device.gpu_bytes) == (3 * 1 + 8, True, 40_960 * 2**20)
+    assert [kind.name for kind in device.kinds] == ["small", "large"]
+
+
+def test_as_many_trials_run_at_once_as_the_nodes_hold(kinds: tuple[NodeKind, ...]) -> None:
+    one_core = NodeKind(name="1 core", cpus=1, gpus=0, most_nodes=3)
+    cluster = Device(gpus=0, gpu_bytes=None, cpus=3, kinds=(one_core,))
+    assert (cluster.most_trials(1), cluster.most_trials(2), cluster.cpu_threads(1, 2)) == (3, 1, 1)
+    assert Device(gpus=11, gpu_bytes=None, cpus=108, kinds=kinds).most_trials(2) == 5

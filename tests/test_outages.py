@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from ray.tune.search import Searcher
 
+from sweeps.device import Device
 from sweeps.failures import STORAGE_ERROR, classify, is_hopeless
 from sweeps.layout import SweepFacts, load_history
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from sweeps.search import RecordSearch
 from sweeps.space import starting_points
 from sweeps.study import build_study

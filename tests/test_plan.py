@@ -10,8 +10,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from data.errors import UserError
+from sweeps.device import Device, detect_device
 from sweeps.options import SweepOptions, parse_options
-from sweeps.plan import Device, SweepPlan, changed_by, detect_device, make_plan
+from sweeps.plan import SweepPlan, changed_by, make_plan
 from sweeps.space import space_of, space_values, to_settings
 
 GIB = 2**30

@@ -15,12 +15,13 @@ from analysis.load import load_sweep, objectives_of
 from analysis.report import render
 from data.quotes import Quote
 from data.splits import Split
+from sweeps.device import Device
 from sweeps.launch import main
 from sweeps.layout import SweepFacts, load_facts, store_facts
 from sweeps.objectives import COMPLETED, verdict
 from sweeps.objectives import objectives_of as strived_for
 from sweeps.options import SampleQualityOptions
-from sweeps.plan import Device, SweepPlan, changed_by, make_plan, with_epoch_tokens
+from sweeps.plan import SweepPlan, changed_by, make_plan, with_epoch_tokens
 from sweeps.prepare import count_epoch_tokens
 from sweeps.questions import SAMPLE_QUALITY
 from sweeps.space import space_size, space_values, starting_points, to_settings

@@ -12,10 +12,11 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from record_factory import MIB, make_record
 
+from sweeps.device import Device
 from sweeps.layout import SweepFacts, load_history, store_record
 from sweeps.objectives import COMPLETED, FITS
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from sweeps.search import RecordSearch
 from sweeps.space import space_values, starting_points
 from sweeps.study import build_study

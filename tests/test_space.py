@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
 
+from sweeps.device import Device
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, SweepPlan, make_plan
+from sweeps.plan import SweepPlan, make_plan
 from sweeps.space import distributions, space_size, space_values, starting_points, to_settings
 
 DEFAULT = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))  # 3 models x 3 x 3 batches x 4 rates

@@ -15,9 +15,10 @@ from optuna.storages import get_storage
 from optuna.trial import TrialState
 from record_factory import MIB, make_record
 
+from sweeps.device import Device
 from sweeps.layout import SweepFacts, store_facts, store_proposal, store_record
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from sweeps.rebuild_study import main
 from sweeps.space import starting_points
 from sweeps.study import check_study

@@ -17,9 +17,10 @@ import pytest
 from record_factory import MIB, make_curve, make_record, make_samples
 from wandb_files import StoredRun, read_run
 
+from sweeps.device import Device
 from sweeps.layout import SweepFacts
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from sweeps.run_content import measured_anatomy_rows
 from sweeps.tracking import WandbTracker
 from sweeps.wandb_session import WandbSession

@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 
 from analysis.load import load_sweep
+from sweeps.device import Device
 from sweeps.layout import SweepFacts, store_facts, store_proposal, store_record
 from sweeps.options import SweepOptions
-from sweeps.plan import Device, make_plan
+from sweeps.plan import make_plan
 from sweeps.search import RecordSearch
 from sweeps.space import space_of
 from sweeps.study import build_study, default_study
