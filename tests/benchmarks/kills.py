@@ -118,7 +118,7 @@ def free_port() -> int:
 
 def command_of(place: Range, name: str) -> list[str]:
     """What starts the sweep, or goes on with it; more flags are to follow."""
-    script = ROOT / "tests" / "benchmarks" / "declared_gpus.py"
+    script = ROOT / "sweeps" / "batch_memory.py"
     return [sys.executable, str(script), "--storage", str(place.folder / "results"), "--name", name]
 
 
