@@ -72,7 +72,7 @@ def find_device(options: CommonOptions) -> Device:
         return detect_device()
     if not options.dry_run:
         raise OptionsError(
-            "--cluster-file names machines that are not here; add --dry-run, or run it there with sweeps/submit.py."
+            "--cluster-file names machines that are not here; add --dry-run, or run it there with `ray job submit`."
         )
     return _cluster(only_with(read_cluster_file(options.cluster_file), options.gpu))
 
@@ -112,7 +112,7 @@ def _nodes_there() -> list[dict]:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise OptionsError(
             f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no Ray cluster could be joined there ({reason}); a cluster is"
-            " joined on one of its own nodes, from elsewhere use sweeps/submit.py."
+            " joined on one of its own nodes, from elsewhere use `ray job submit`."
         ) from None
     nodes = ray.nodes()
     ray.shutdown()  # the sweep joins anew with its name in the job's metadata, once it is known

@@ -163,5 +163,8 @@ def _start_ray(prepared: Prepared, device: Device, board: Board) -> None:
 
 
 def _driver_resources(device: Device) -> dict[str, float]:
-    """What a trial's driver asks of Ray: next to nothing, on the head where its workers' nodes come and go."""
-    return {"cpu": 0.01} | ({HEAD: 0.001} if device.kinds and device.on_cuda else {})
+    """What a trial's driver asks of Ray: next to nothing, on the head where its workers' nodes come and go.
+
+    A head may offer no cores at all, to keep work away from it.
+    """
+    return {HEAD: 0.001} if device.kinds and device.on_cuda else {"cpu": 0.01}

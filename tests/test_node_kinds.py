@@ -129,7 +129,7 @@ def test_a_file_that_is_no_cluster_file_is_refused_in_one_line(tmp_path: Path, t
 def test_a_cluster_file_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "cluster.yaml").write_text(FILE)
-    with pytest.raises(UserError, match=r"add --dry-run, or run it there with sweeps/submit\.py"):
+    with pytest.raises(UserError, match=r"add --dry-run, or run it there with `ray job submit`"):
         find_device(SweepOptions(cluster_file=str(tmp_path / "cluster.yaml")))
     device = find_device(SweepOptions(cluster_file=str(tmp_path / "cluster.yaml"), dry_run=True))
     assert (device.gpus, device.on_cuda, device.gpu_bytes) == (3 * 1 + 8, True, 40_960 * 2**20)
