@@ -11,10 +11,6 @@ from sweeps.options import CommonOptions, OptionsError
 
 MAX_CPU_TRIALS = 4  # at the same time on a machine: each takes about 1.5 GB in its three processes
 MAX_CLUSTER_TRIALS = 8  # at the same time on a cluster's GPUs, each with a driver on the head; assumed, about 1 GB each
-TRAIN_SETTINGS = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often the controller looks; 2 s by default
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900",  # 60 s by default: a node from zero takes minutes
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import os
 import tempfile
 
 from sweeps.dashboard import Board, job_options
-from sweeps.device import TRAIN_SETTINGS, Device
+from sweeps.device import Device
 from sweeps.gauges import Gauges
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
@@ -43,8 +43,6 @@ def tune_trials(
         return None
     plan = prepared.facts.plan
     concurrent = options.max_concurrent or device.most_trials(plan.workers)
-    for name, value in TRAIN_SETTINGS.items():
-        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a running trial reports tokens and loss alone
@@ -137,14 +135,7 @@ def _start_ray(prepared: Prepared, device: Device, board: Board) -> None:
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        # Trials' drivers run on other nodes, and this process's environment does not reach them by itself.
-        environment = {name: os.environ[name] for name in TRAIN_SETTINGS}
-        ray.init(
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": environment},
-            **job_options(prepared),
-        )
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **job_options(prepared))
         print(f"Board: {board.address}", flush=True)
         return
     board.announce()

@@ -7,6 +7,7 @@ that serves many trials pays it once. A group is given up after an error, and af
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,10 @@ from trainables.storage import open_storage
 
 LOOK_SECONDS = 0.2  # between looks whether the workers still live
 CLOSE_SECONDS = 10.0  # for workers to go home; what is left then is ended with the driver
+TRAIN_SETTINGS = {  # of the trial's driver, which hands them on to its controller
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often the controller looks; 2 s by default
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900",  # 60 s by default: a node from zero takes minutes
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,8 @@ class WorkerGroup:
 
         from trainables.fine_tune import serve_trials
 
+        for name, value in TRAIN_SETTINGS.items():
+            os.environ.setdefault(name, value)
         TorchTrainer(
             serve_trials,
             train_loop_config={"mailbox": self._mailbox},

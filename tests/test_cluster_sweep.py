@@ -25,7 +25,7 @@ def cluster() -> Iterator[Cluster]:
     """A head without GPU and two nodes with a card each, as they would be on AWS."""
     folder = tempfile.mkdtemp(prefix="c-")  # short: Ray's sockets lie below it
     former, os.environ["RAY_TMPDIR"] = os.environ.get("RAY_TMPDIR"), folder
-    head = {"num_cpus": 1, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": free_port()}
+    head = {"num_cpus": 4, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": free_port()}
     started = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(2):

@@ -60,7 +60,7 @@ class Range:
         os.environ["RAY_enable_metrics_collection"] = "0"  # noqa: SIM112 - with it Ray takes both cores once nodes died
         (folder / "ray").mkdir()  # where the address of this cluster, and of no other, is written
         head = {
-            "num_cpus": 1,
+            "num_cpus": 4,  # as cluster.yaml's; Ray starts as many processes at once as a node has cores
             "include_dashboard": True,
             "dashboard_host": "127.0.0.1",
             "dashboard_port": free_port(),
