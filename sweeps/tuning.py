@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import tempfile
@@ -125,7 +126,12 @@ def tune_trials(
             raise StorageError(f"what trials read or write fails ({search.storage_error})")
         return search.limit_reached
     finally:
+        # Where a thread that follows the sweep collects garbage while Ray goes down, and finds one of Tune's object
+        # references in it, Ray ends the whole process: "accesses the Ray's worker after it is shutdown" (ray 2.60).
+        gc.collect()
+        gc.disable()
         ray.shutdown()
+        gc.enable()
         with contextlib.suppress(OSError):  # what Ray Train wrote of worker groups; no one reads it again
             prepared.storage.delete_folder("workers")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def cluster() -> Iterator[Cluster]:
         os.environ.pop("RAY_TMPDIR")
         if former is not None:
             os.environ["RAY_TMPDIR"] = former
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_trial_on_two_nodes_asks_for_their_cards_and_tells_what_they_really_were(
