@@ -13,7 +13,8 @@ from typing import Any
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
 from trainables.memory.closed_form import ModelShape
-from trainables.memory.predict import CONTEXT_BYTES, largest_micro_batch_size, predict, predict_by_formula
+from trainables.memory.constants import constants_for
+from trainables.memory.predict import largest_micro_batch_size, predict, predict_by_formula
 from trainables.memory.remedies import remedies
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.memory.trace_cache import cache_key, load_document, store_document
@@ -80,7 +81,7 @@ def _explain(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bo
         "peak_operation": prediction.peak_operation,
         "components": prediction.components,
         "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
-        "context_bytes": CONTEXT_BYTES if on_cuda else 0,
+        "context_bytes": constants_for(gpu).context_bytes if on_cuda else 0,
         "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
         "remedies": [dataclasses.asdict(remedy) for remedy in remedies(settings, shape, prediction, on_cuda=on_cuda)],
         "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},

@@ -6,15 +6,15 @@ import dataclasses
 
 from trainables.memory.allocator import Replay, replay
 from trainables.memory.closed_form import ModelShape, step_memory
+from trainables.memory.constants import ASSUMED, constants_for
 from trainables.memory.timeline import MemoryTrace, Peak
 from trainables.memory.trace_cache import version
-from trainables.memory.trial_trace import interpolate, trial_trace, with_micro_batch
+from trainables.memory.trial_trace import interpolate, trial_trace, with_micro_batch, with_workspace
 from trainables.models import ModelError
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
-CONTEXT_BYTES = 450 * 2**20  # CUDA context and libraries; assumed (300-600 MiB seen in reports), not yet measured
-CONTEXT_LOW_BYTES, CONTEXT_HIGH_BYTES = 300 * 2**20, 600 * 2**20  # assumed, the ends of what was seen
+CONTEXT_BYTES = ASSUMED.context_bytes  # CUDA context and libraries, where a card has no fit
 RESERVED_ERROR = 0.02  # assumed: wider than the error on nine in ten published peaks, tests/benchmarks/
 SLACK_FRACTION = 0.08  # reserved over allocated where only the formula is at hand; median of allocator replays
 MOST_SEQUENCES = 4096  # the largest micro-batch that is looked for
@@ -52,14 +52,24 @@ def prediction_of(
         peak = trace.peak()
         fits = capacity_bytes is None or peak.allocated_bytes <= capacity_bytes
         return _prediction(peak, peak.allocated_bytes, peak.allocated_bytes, 0, gpu, capacity_bytes, fits)
+    constants = constants_for(gpu)
+    if constants.workspace_bytes is not None:
+        trace = with_workspace(trace, constants.workspace_bytes)
     unbounded = replay(trace)
     peak = peak_with_blocks(trace, unbounded)
-    bounded = unbounded if capacity_bytes is None else replay(trace, capacity_bytes - CONTEXT_BYTES)
-    reserved_bytes = bounded.reserved_bytes if bounded.fits else unbounded.reserved_bytes
-    low_bytes = round(reserved_bytes * (1 - RESERVED_ERROR)) + CONTEXT_LOW_BYTES
-    high_bytes = round(reserved_bytes * (1 + RESERVED_ERROR)) + CONTEXT_HIGH_BYTES
+    outside_bytes = constants.context_bytes + constants.temporaries_bytes
+    bounded = unbounded if capacity_bytes is None else replay(trace, capacity_bytes - outside_bytes)
+    replayed_bytes = bounded.reserved_bytes if bounded.fits else unbounded.reserved_bytes
+    reserved_bytes = replayed_bytes + constants.temporaries_bytes
+    low_bytes = round(reserved_bytes * (1 - RESERVED_ERROR)) + constants.context_low_bytes
+    high_bytes = round(reserved_bytes * (1 + RESERVED_ERROR)) + constants.context_high_bytes
     made = _prediction(peak, reserved_bytes, low_bytes, high_bytes, gpu, capacity_bytes, bounded.fits)
-    return dataclasses.replace(made, device_bytes=reserved_bytes + CONTEXT_BYTES, method="trace_and_replay")
+    return dataclasses.replace(
+        made,
+        device_bytes=reserved_bytes + constants.context_bytes,
+        method="trace_and_replay",
+        version=f"{version()}, {constants.label}",
+    )
 
 
 def largest_micro_batch_size(
@@ -150,7 +160,8 @@ def predict_by_formula(
     step = step_memory(settings, shape)
     allocated_bytes = step.allocated_bytes
     reserved_bytes = round(allocated_bytes * (1 + SLACK_FRACTION))
-    device_bytes = reserved_bytes + CONTEXT_BYTES
+    constants = constants_for(gpu) if on_cuda else ASSUMED
+    device_bytes = reserved_bytes + constants.context_bytes
     needed_bytes = device_bytes if on_cuda else allocated_bytes
     return MemoryPrediction(
         allocated_bytes=allocated_bytes,
@@ -162,5 +173,5 @@ def predict_by_formula(
         components=step.components,
         method="closed_form",
         gpu=gpu,
-        version=version(),
+        version=f"{version()}, {constants.label}" if on_cuda else version(),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.memory.closed_form import ModelShape, step_memory
-from trainables.memory.predict import CONTEXT_BYTES
+from trainables.memory.constants import constants_for
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
@@ -93,6 +93,6 @@ def _remedy(
     difference = step_memory(changed, shape).allocated_bytes - step_memory(settings, shape).allocated_bytes
     allocated_bytes = max(0, prediction.allocated_bytes + difference)
     reserved_bytes = round(allocated_bytes * prediction.reserved_bytes / prediction.allocated_bytes)
-    needed_bytes = reserved_bytes + CONTEXT_BYTES if on_cuda else allocated_bytes
+    needed_bytes = reserved_bytes + constants_for(prediction.gpu).context_bytes if on_cuda else allocated_bytes
     fits = prediction.capacity_bytes is None or needed_bytes <= prediction.capacity_bytes
     return Remedy(change=change, allocated_bytes=allocated_bytes, reserved_bytes=reserved_bytes, fits=fits)

@@ -15,7 +15,7 @@ from trainables.memory.timeline import Allocation, MemoryTrace
 
 PROGRAMS = ("torch", "transformers", "peft")
 TRAINABLES = Path(__file__).resolve().parent.parent
-SOURCES = ("memory/*.py", "models.py", "training_step.py", "records.py")
+SOURCES = ("memory/*.py", "memory/constants.json", "models.py", "training_step.py", "records.py")
 
 
 @functools.cache

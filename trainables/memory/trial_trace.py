@@ -40,13 +40,13 @@ def trial_trace(settings: TrialSettings, *, device: Device, gpu: str | None = No
     if trace is None:
         trace = _run(settings, device)
         store_trace(key, trace)
-    return _on_hopper(trace) if gpu in HOPPER_CARDS else trace
+    return with_workspace(trace, HOPPER_WORKSPACE_BYTES) if gpu in HOPPER_CARDS else trace
 
 
-def _on_hopper(trace: MemoryTrace) -> MemoryTrace:
-    """The same step where the matrix library keeps more for itself, which is all that differs."""
+def with_workspace(trace: MemoryTrace, workspace_bytes: int) -> MemoryTrace:
+    """The same step where the matrix library keeps another amount for a thread: all that differs between cards."""
     allocations = tuple(
-        a._replace(size_bytes=HOPPER_WORKSPACE_BYTES) if a.component == "workspaces" else a for a in trace.allocations
+        a._replace(size_bytes=workspace_bytes) if a.component == "workspaces" else a for a in trace.allocations
     )
     return dataclasses.replace(trace, allocations=allocations)
 
