@@ -184,7 +184,7 @@ def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:
 
 def _provenance(fingerprint: str, device: Device) -> Provenance:
     return Provenance(
-        git_sha=_git_sha(),
+        git_sha=git_sha(),
         data_fingerprint=fingerprint,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         device=device.name,
@@ -193,7 +193,7 @@ def _provenance(fingerprint: str, device: Device) -> Provenance:
     )
 
 
-def _git_sha() -> str:
+def git_sha() -> str:
     """The commit that the program's files stand at, "+changes" after it where files differ; "unknown" outside git."""
     folder = Path(__file__).parent
     try:

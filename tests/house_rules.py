@@ -20,6 +20,7 @@ WITHOUT_RAY = (
     "trainables.checkpoints",
     "trainables.checkpoint_store",
 )
+UPLOADER = "sweeps.job_client"
 PICKLES = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
 
 
@@ -179,11 +180,12 @@ def given_arguments(module: Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def working_folders(house: House) -> list[str]:
+    """In all but what uploads the checkout for a job; a second folder beside that one would hold another copy."""
     return [
         f"{module.name} sets working_dir"
         for module in house.values()
         for name, _ in given_arguments(module)
-        if name == "working_dir"
+        if name == "working_dir" and module.name != UPLOADER
     ]
 
 

@@ -1,0 +1,222 @@
+"""Sends a sweep to a Ray cluster and follows it: `python sweeps/submit.py batch_memory --storage s3://bucket/prefix`.
+
+All flags of the sweep may follow the question. The checkout is uploaded; the job goes on whatever becomes of this
+program, of its connection and of this machine. Ctrl-C leaves the job running, and --follow ID shows it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import secrets
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import UserError
+from sweeps.job_client import JobClientError, LostJobError, connect, dashboard_address, follow, submit
+from sweeps.options import CommonOptions, OptionsError, exit_with, parse_options
+from sweeps.prepare import NAME_PATTERN, git_sha
+from sweeps.questions import QUESTIONS, Question
+
+if TYPE_CHECKING:
+    from ray.dashboard.modules.job.pydantic_models import JobDetails
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+WAIT_SECONDS = 60.0
+INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
+MISTAKE = 2  # exit code of a sweep, and of this program, for a person's mistake
+DATA_FILES = (".txt", ".csv", ".jsonl")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Submit a sweep, or follow one that was.
+
+    Returns: 0 when the job succeeded; 1 when it failed or was lost; 2 for a person's mistake, also one that the sweep
+        found on the cluster; 130 after Ctrl-C.
+    """
+    try:
+        asked, flags = _parse(arguments)
+        address = dashboard_address(asked.address)
+        if asked.follow:
+            submission_id = asked.follow
+            client = connect(address, asked.wait, _say)
+        else:
+            question = _question(flags)
+            options = parse_options(flags[1:], "", question.options)
+            _check(options, question)
+            flags = flags[1:]
+            name = options.name or f"{question.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+            flags += [] if options.name else ["--name", name]
+            submission_id = f"{name}-{secrets.token_hex(3)}"
+            client = connect(address, asked.wait, _say)
+            print(f"Uploading {CHECKOUT} to {address}", flush=True)
+            submit(
+                client,
+                submission_id,
+                entrypoint=shlex.join(["python", f"sweeps/{question.name}.py", *flags]),
+                folder=CHECKOUT,
+                metadata=_metadata(options, question, name),
+                wait_seconds=asked.wait,
+            )
+            print(f"Job {submission_id}: {_page(address, submission_id)}", flush=True)
+            print(f"Follow it again: {_follow_command(address, submission_id)}", flush=True)
+    except UserError as error:
+        return exit_with(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    try:
+        details = follow(client, submission_id, Progress().show, _say)
+    except UserError as error:
+        return exit_with(error)
+    except LostJobError as error:
+        _say(f"{error}; follow it again with: {_follow_command(address, submission_id)}")
+        return 1
+    except KeyboardInterrupt:
+        _say(f"\nThe job goes on; follow it again with: {_follow_command(address, submission_id)}")
+        return INTERRUPTED
+    _print_end(details, address, submission_id)
+    if details.status == "SUCCEEDED":
+        return 0
+    return MISTAKE if details.driver_exit_code == MISTAKE else 1
+
+
+class Progress:
+    """Shows a sweep's log, and behind each trial's line how many of how many have ended."""
+
+    def __init__(self) -> None:
+        self._owed: str | None = None
+        self._ended = 0
+        self._line = ""
+
+    def show(self, text: str) -> None:
+        """Print more of the log."""
+        for part in text.splitlines(keepends=True):
+            print(part, end="", flush=True)
+            self._line += part
+            if part.endswith("\n"):
+                self._look(self._line)
+                self._line = ""
+
+    def _look(self, line: str) -> None:
+        if began := re.match(r"Sweep \S+: (\d+) trials on ", line):
+            self._owed = began[1]
+        elif self._owed and re.match(r"trial \d{4}  ", line):
+            self._ended += 1
+            print(f"[{self._ended} of {self._owed} trials]", flush=True)
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """This program's own options, and what is left for the sweep, the question first."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        usage="submit.py [QUESTION [FLAGS OF THE SWEEP]] [--address ADDRESS] [--wait SECONDS] [--follow ID]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"Questions: {', '.join(QUESTIONS)}; their flags: python sweeps/QUESTION.py --help",
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    parser.add_argument(
+        "--address", help="the dashboard's [RAY_API_SERVER_ADDRESS, RAY_ADDRESS, http://127.0.0.1:8265]"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=WAIT_SECONDS, metavar="SECONDS", help="for the cluster to answer, at most [60]"
+    )
+    parser.add_argument("--follow", metavar="ID", help="submit nothing; show this job, from the beginning")
+    try:
+        asked, flags = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise OptionsError(f"{error}; --help lists all options.") from None
+    if not 0 <= asked.wait < math.inf:
+        raise OptionsError(f"--wait={asked.wait}; it must be 0 or more seconds.")
+    if asked.follow and flags:
+        raise OptionsError(f"--follow submits nothing, so {flags[0]!r} has no meaning; leave it away.")
+    return asked, flags
+
+
+def _question(flags: Sequence[str]) -> Question:
+    if not flags or flags[0] not in QUESTIONS:
+        said = f"{flags[0]!r} is no question" if flags else "no question is named"
+        raise OptionsError(f"{said}; name one first: {', '.join(QUESTIONS)}.")
+    return QUESTIONS[flags[0]]
+
+
+def _check(options: CommonOptions, question: Question) -> None:
+    """Refuse, before anything is uploaded, what cannot end well on a cluster. Raises: OptionsError, JobClientError."""
+    if not _outlives(options.storage):
+        raise OptionsError(
+            f"--storage {options.storage} would be lost with the cluster's head;"
+            " say s3://bucket/prefix or the full path of a folder that its machines share."
+        )
+    for place in options.warm_start:
+        if not _outlives(place):
+            raise OptionsError(f"--warm-start {place} is not uploaded; put it where the cluster reads it, s3://… .")
+    if options.name and not re.fullmatch(NAME_PATTERN, options.name):
+        raise OptionsError(
+            f"--name {options.name!r} cannot name a folder; use letters, digits, '.', '_' and '-', at most 100."
+        )
+    if options.resume and not options.name:
+        raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
+    if options.dry_run:
+        raise OptionsError(f"--dry-run needs no cluster: python sweeps/{question.name}.py --dry-run")
+    if options.data.endswith(DATA_FILES) and "://" not in options.data and not (CHECKOUT / options.data).is_file():
+        raise OptionsError(f"--data {options.data} is not in {CHECKOUT}, which is what is uploaded; copy it in there.")
+    if not (CHECKOUT / ".rayignore").is_file():
+        raise JobClientError(f"{CHECKOUT} is no checkout of this project; submit from one.")
+
+
+def _outlives(place: str) -> bool:
+    """Whether a place for files is one that stays when the head goes, as far as its name tells."""
+    return "://" in place or place.startswith("/")
+
+
+def _metadata(options: CommonOptions, question: Question, name: str) -> dict[str, str]:
+    """For the list of jobs, and for whoever follows this one."""
+    sizes = options.model_sizes or (question.smoke.models if options.smoke else ())
+    told = {
+        "sweep": name,
+        "question": question.name,
+        "storage": options.storage,
+        "sizes": ", ".join(sizes) or "chosen on the cluster",
+        "commit": git_sha(),
+    }
+    return told if options.wandb == "disabled" else told | {"wandb group": name}
+
+
+def _print_end(details: JobDetails, address: str, submission_id: str) -> None:
+    told = details.metadata or {}
+    seconds = ((details.end_time or 0) - (details.start_time or 0)) / 1000
+    print(
+        f"\nJob {submission_id}: {details.status.lower()} after {seconds:.0f} s, exit code {details.driver_exit_code}"
+    )
+    if "sweep" in told:
+        place, question_mark, query = told["storage"].partition("?")
+        results = shlex.quote(f"{place.rstrip('/')}/{told['sweep']}{question_mark}{query}")
+        resume = ["python", "sweeps/submit.py", told["question"], "--resume", "--name", told["sweep"]]
+        resume += ["--storage", told["storage"]]
+        print(f"wandb group: {told.get('wandb group', 'none, as wandb is disabled')}")
+        print(f"Results:     {results}")
+        print(f"Report:      python analysis/report.py {results}")
+        print(f"Go on:       {shlex.join(resume)}")
+    print(f"Dashboard:   {_page(address, submission_id)}")
+    print("The cluster is still up, and costs money until: ray down build/cluster.yaml", flush=True)
+
+
+def _follow_command(address: str, submission_id: str) -> str:
+    return shlex.join(["python", "sweeps/submit.py", "--follow", submission_id, "--address", address])
+
+
+def _page(address: str, submission_id: str) -> str:
+    return f"{address}/#/jobs/{submission_id}"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
