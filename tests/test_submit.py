@@ -26,8 +26,8 @@ from tests.tunnel import Tunnel
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMIT = [sys.executable, str(ROOT / "sweeps" / "submit.py")]
-JOB_SECONDS = 120  # far above what a smoke sweep takes
-START_SECONDS = 60
+JOB_SECONDS = 420  # far above what a smoke sweep takes
+START_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,7 @@ def followed(head: Head) -> tuple[str, str, int, Path]:
             code = process.wait(JOB_SECONDS)
         finally:
             process.kill()
+            process.wait()
     return told.read_text(), (head.folder / "complaints").read_text(), code, results
 
 
