@@ -10,10 +10,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from real_browser import browser, chromium
 
 __all__ = ["browser", "chromium"]
+# No example is timed: the machine is shared, and what a test claims is not its speed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP_SECONDS = 420  # far above what any of these sweeps takes on a quiet machine
 

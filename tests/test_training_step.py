@@ -87,8 +87,8 @@ def test_accumulation_changes_neither_gradient_nor_weights(loss: Loss, micro_bat
     assert at_once.step(rows, 8) == pytest.approx(in_parts.step(rows, micro_batch_size), rel=1e-6)
     assert len(at_once.gradients) == len(list(at_once.model.parameters()))
     for in_part, whole in zip(in_parts.gradients, at_once.gradients, strict=True):
-        # An element near zero is a sum of large ones: up to eight micro-batches, each rounded when it is summed and when
-        # it is added, by 2**-24 of the tensor's largest. In the embedding, 0.09 at most, that is 9e-8.
+        # An element near zero is a sum of large ones: up to eight micro-batches, each rounded when it is summed and
+        # when it is added, by 2**-24 of the tensor's largest. In the embedding, 0.09 at most, that is 9e-8.
         resolution = 2 * 8 * 2**-24 * float(whole.abs().max())
         torch.testing.assert_close(in_part, whole, rtol=1e-4, atol=resolution)
     # Adam's first step turns a gradient near zero into a sign, so that rounding can show up to a part of the rate.
