@@ -89,7 +89,7 @@ def anatomy(records: Sequence[TrialRecord], *, on_card: bool = False) -> go.Figu
         )
     figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
     figure.update_xaxes(title_text=f"Memory at the peak, {unit.name}", rangemode="tozero")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", dtick=1)  # a label for every bar
     hatched = " Hatched: measured." if any(bar.is_measured for bar in bars) else ""
     subtitle = f"Plain bars: predicted.{hatched} A configuration each, the largest first."
     title = f"The peak by component, {_device(records, on_card)}"

@@ -51,7 +51,7 @@ def test_each_card_gets_the_best_trial_that_it_has_room_for() -> None:
 def test_a_card_that_is_too_small_for_every_trial_is_said_to_be() -> None:
     page = Page(cards_table([on_card(0, 30.0, 0.5)]))
     assert page.tables[0][1][:3] == ["t4, a10, l4, rtx4090", "15.0 GiB to 24.0 GiB", "none fits"]
-    assert page.tables[0][2][:4] == ["a100-40, h100, a100-80, h200", "40.0 GiB to 140 GiB", "0", "nano-1m"]
+    assert page.tables[0][2][:4] == ["a100-40, l40s, h100, a100-80, h200", "40.0 GiB to 140 GiB", "0", "nano-1m"]
     assert "not measured" in page.text
     assert "30.0 GiB" in page.tables[0][2]
 
