@@ -17,11 +17,11 @@ from sweeps.study import build_study
 from tests.conftest import SWEEP_SECONDS
 from tests.object_store import ObjectStore
 from tests.owed_fields import missing_fields
-from trainables.checkpoint_store import checkpoints_path
+from trainables.checkpoint_store import CheckpointStore
 from trainables.storage import open_storage
 
 PLACE = "s3://bucket/sweeps/far"
-SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "30000")
+SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "60000")
 OUTAGE_SECONDS = 15.0  # more than pyarrow's own patience of 7
 
 
@@ -42,7 +42,7 @@ def test_sweep_on_an_object_store_goes_on_after_head_and_store_were_lost(
         )
         wait_for(lambda: [number for number, (_, record) in load_history(storage).items() if record])
         second = load_facts(storage).trial_id(1)
-        wait_for(lambda: storage.list_folders(checkpoints_path(second)))
+        wait_for(lambda: CheckpointStore(storage, second).newest_whole())
         lose_head(sweep, sweep_environment["RAY_TMPDIR"])
         before = {number: proposal for number, (proposal, _) in load_history(storage).items()}
         first = storage.read_text(f"trials/{load_facts(storage).trial_id(0)}/record.json")
