@@ -16,7 +16,9 @@ function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String,
     return null;
   }
   const turn = xLog ? Math.log2 : (value) => value;
-  const low = Math.min(...range(xs).map(turn)), high = Math.max(...range(xs).map(turn)), top = range(ys)[1] * 1.08 || 1;
+  let [low, high] = range(xs).map(turn);
+  const top = range(ys)[1] * 1.08 || 1, least = xLog ? 0 : high * 0.05; // nearer values would have the same words at each tick
+  if (high > low && high - low < least) [low, high] = [(low + high - least) / 2, (low + high + least) / 2];
   const margin = (high - low) * 0.06 || 0.5;
   const x = (value) => LEFT + ((turn(value) - low + margin) / (high - low + 2 * margin)) * (width - LEFT - RIGHT);
   const y = (value) => height - BOTTOM - (value / top) * (height - TOP - BOTTOM);
