@@ -35,6 +35,7 @@ OUTCOMES = {
 }
 FRONT_COLUMNS = ("number", "model", "batch_size", "micro_batch_size", "learning_rate")
 STYLE_FRONT_COLUMNS = ("number", "model", "learning_rate", "epochs", "replay_ratio", "sample_quality", "retention")
+LONG_COLUMNS = ("error", "memory_explanation")
 FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_size", "learning_rate", "error")
 FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
 
@@ -78,7 +79,7 @@ def trials_table(sweep: Sweep) -> str:
     if not rows:
         return "<p>No trial is recorded yet.</p>"
     values = {column.name: {getattr(row, column.name) for row in rows} - {None} for column in COLUMNS}
-    names = [name for name in values if values[name] and name != "error"]
+    names = [name for name in values if values[name] and name not in LONG_COLUMNS]
     names = [name for name in names if name not in FOLDED_COLUMNS or len(values[name]) > 1]
     folded = [
         f"{title}: {_counter_text(next(iter(values[name])))}."
@@ -126,7 +127,11 @@ def failures(sweep: Sweep) -> str:
         rows = [trial_row(r) for r in sweep.records if r.outcome == outcome and outcome != Outcome.FINISHED]
         if rows:
             heading = f"<h3>{text(name.capitalize())} <span class='muted'>{len(rows)}</span></h3>"
-            parts.append(heading + table(rows, FAILURE_COLUMNS, meaning, identity=f"outcome-{outcome.value}"))
+            columns = (
+                *FAILURE_COLUMNS,
+                *(["memory_explanation"] if any(row.memory_explanation for row in rows) else []),
+            )
+            parts.append(heading + table(rows, columns, meaning, identity=f"outcome-{outcome.value}"))
     if sweep.unreadable:
         lines = "".join(f"<li>{text(line)}</li>" for line in sweep.unreadable)
         parts.append(f"<h3>Without a readable record <span class='muted'>{len(sweep.unreadable)}</span></h3>")
@@ -212,7 +217,7 @@ def _cell(row: TrialRow, column: Column, unit: Any, mark: str | None) -> str:
     order = "" if value is None else f" data-order='{text(value)}'"
     if column.name == "number":
         return f"<th scope='row' class='number'{order}>{shown}</th>"
-    return f"<td class='{_side(column)}{' long' if column.name == 'error' else ''}'{order}>{shown}</td>"
+    return f"<td class='{_side(column)}{' long' if column.name in LONG_COLUMNS else ''}'{order}>{shown}</td>"
 
 
 def _side(column: Column) -> str:

@@ -54,6 +54,7 @@ class TrialRow:
     outcome: str
     seconds: float
     error: str | None
+    memory_explanation: str | None
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ COLUMNS = (
     Column("parameters", "Parameters", "count", "Number of parameters"),
     Column("seconds", "Seconds", "seconds", "Wall-clock time of the whole trial"),
     Column("error", "Why", "text", "Why the trial did not finish"),
+    Column("memory_explanation", "What would make room", "text", "What takes the memory, and what would save some"),
 )
 
 
@@ -173,6 +175,7 @@ def trial_row(record: TrialRecord) -> TrialRow:
         outcome=str(record.outcome),
         seconds=record.seconds,
         error=why(record),
+        memory_explanation=record.memory_explanation,
     )
 
 
