@@ -6,15 +6,18 @@ import contextlib
 import dataclasses
 import gc
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.constants import constants_for
-from trainables.memory.predict import largest_micro_batch_size, predict, predict_by_formula
+from trainables.memory.micro_batch import largest_micro_batch_size
+from trainables.memory.predict import predict, predict_by_formula
 from trainables.memory.remedies import remedies
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.memory.trace_cache import cache_key, load_document, store_document
@@ -34,18 +37,27 @@ def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: 
     key = cache_key(facts | {"gpu": gpu, "capacity": capacity_bytes, "gpus": gpus, "batch_size": settings.batch_size})
     document = load_document(key)
     if document is None:
-        with _no_collection():
+        with _quick_imports():
             document = _explain(settings, gpu, capacity_bytes, on_cuda, gpus)
         store_document(key, json.dumps(document))
     return document | {"seconds": round(time.perf_counter() - started, 3)}
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Thousands of modules are imported, and all stay: looking for garbage among them would take most of a second."""
+def _quick_imports() -> Iterator[None]:
+    """Import thousands of modules without what takes most of a second and serves nothing here.
+
+    All modules stay, so that looking for garbage among them is in vain; and transformers loads scipy for the losses of
+    vision models.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
+        if "transformers.loss" not in sys.modules:
+            import transformers.utils
+
+            with mock.patch.object(transformers.utils, "is_scipy_available", return_value=False):
+                import transformers.loss.loss_utils
         yield
     finally:
         if was_on:
@@ -64,8 +76,8 @@ def _explain(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bo
         largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
     else:
         prediction, largest = predict(settings, **target), None
-    if largest is None:
-        largest = largest_micro_batch_size(settings, **target)
+    if largest is None and on_cuda:
+        largest = largest_micro_batch_size(settings, shape, **target)
     sharded = sharded_memory(settings, shape, gpus)
     return {
         "settings": dataclasses.asdict(settings),

@@ -9,7 +9,7 @@ from trainables.memory.closed_form import ModelShape, step_memory
 from trainables.memory.constants import ASSUMED, constants_for
 from trainables.memory.timeline import MemoryTrace, Peak
 from trainables.memory.trace_cache import version
-from trainables.memory.trial_trace import interpolate, trial_trace, with_micro_batch, with_workspace
+from trainables.memory.trial_trace import trial_trace, with_workspace
 from trainables.models import ModelError
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
@@ -17,7 +17,6 @@ from trainables.settings import TrialSettings
 CONTEXT_BYTES = ASSUMED.context_bytes  # CUDA context and libraries, where a card has no fit
 RESERVED_ERROR = 0.02  # assumed: wider than the error on nine in ten published peaks, tests/benchmarks/
 SLACK_FRACTION = 0.08  # reserved over allocated where only the formula is at hand; median of allocator replays
-MOST_SEQUENCES = 4096  # the largest micro-batch that is looked for
 
 
 def predict(
@@ -72,33 +71,6 @@ def prediction_of(
     )
 
 
-def largest_micro_batch_size(
-    settings: TrialSettings, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
-) -> int | None:
-    """Sequences that fit the card at once, 0 where not even one does, None without a bound.
-
-    Two traces give all others where the step does not depend on the micro-batch, which the fused loss makes it do:
-    then each size that is tried is traced.
-    """
-    if capacity_bytes is None:
-        return None
-    device = "cuda" if on_cuda else "cpu"
-    given = settings.micro_batch_size
-    small_size, large_size = (given, 2 * given) if given == 1 else (given // 2, given)
-
-    def traced(size: int) -> MemoryTrace:
-        return trial_trace(with_micro_batch(settings, size), device=device, gpu=gpu)
-
-    small, large = traced(small_size), traced(large_size)
-    is_same_step = small.events == large.events
-
-    def fits(size: int) -> bool:
-        trace = interpolate(small, large, small_size, large_size, size) if is_same_step else traced(size)
-        return prediction_of(trace, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda).fits
-
-    return _largest(fits, given)
-
-
 def peak_with_blocks(trace: MemoryTrace, result: Replay) -> Peak:
     """The allocated peak counted as CUDA counts it: in blocks, some larger than what was asked for."""
     sized = tuple(
@@ -106,25 +78,6 @@ def peak_with_blocks(trace: MemoryTrace, result: Replay) -> Peak:
         for a, size in zip(trace.allocations, result.block_sizes, strict=True)
     )
     return dataclasses.replace(trace, allocations=sized).peak()
-
-
-def _largest(fits: object, start: int) -> int:
-    assert callable(fits)
-    if not fits(1):
-        return 0
-    low, high = 1, None
-    size = max(2, start)
-    while high is None and size <= MOST_SEQUENCES:
-        if fits(size):
-            low, size = size, 2 * size
-        else:
-            high = size
-    if high is None:
-        return low
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
 
 
 def _prediction(

@@ -28,6 +28,7 @@ Device = Literal["cpu", "cuda"]
 # cuBLAS's workspace of a thread on cards before Hopper.
 # Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
 CUBLAS_WORKSPACE_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
+DEVICE_OF = torch.ops.prim.device.default
 MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 CUDA_BLOCK_BYTES = 512  # Source: kMinBlockSize, c10/cuda/CUDACachingAllocator, torch 2.13
 
@@ -112,7 +113,13 @@ class Recorder(TorchDispatchMode):
             block_bytes=CUDA_BLOCK_BYTES if self.device == "cuda" else 1,
         )
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and the guard against it would run at each operation
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is DEVICE_OF:
+            return args[0].fake_device  # most of what is dispatched asks only this
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1  # a fake tensor has no value; optimizers ask for their step number
         name = func._schema.name.removeprefix("aten::")
