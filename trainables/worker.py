@@ -31,7 +31,7 @@ from trainables.record_json import to_json
 from trainables.records import Evaluation, Outcome, WorkerReport
 from trainables.storage import Storage, open_storage
 from trainables.training_loop import DivergedError, TrainingLoop
-from trainables.trial_data import TrialData, load_trial_data
+from trainables.trial_data import load_trial_data
 
 T = TypeVar("T")
 
@@ -43,13 +43,12 @@ STOP_SECONDS = 0.3  # between looks whether the trial is to end early
 def run_worker(job: TrialJob) -> tuple[bool, int]:
     """Run this worker's share; the first worker writes the trial's report. Running out of memory is a report too.
 
-    Returns: whether this process may run another trial, as the trial came to its end and left the device clean; and the
-        bytes that it left there.
+    Returns: whether this process may run another trial, as this one had room and left the device clean; and the bytes
+        that it left there.
     """
     outcome, device = _run(job)
     left_bytes = left_over_bytes(device)
-    is_whole = outcome in (Outcome.FINISHED, Outcome.STOPPED_EARLY)
-    return is_whole and left_bytes <= ALLOWED_BYTES, left_bytes
+    return outcome is not Outcome.OUT_OF_MEMORY and left_bytes <= ALLOWED_BYTES, left_bytes
 
 
 def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
@@ -112,7 +111,7 @@ class Worker:
         is_measured = self.rank == 0 and settings.weights == "pretrained"
         held_out = HeldOut(data, loaded, settings) if is_measured else None
         baseline = self._baseline(held_out, model) if held_out else None
-        if not self._train(model, data, loaded):
+        if not self._train(model, loaded):
             told = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
             return self.report(Outcome.STOPPED_EARLY, error=told, quality_absent_reason="the trial was ended early")
         if held_out is None or baseline is None:
@@ -170,11 +169,13 @@ class Worker:
         settings = self.job.settings
         return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, measure)
 
-    def _train(self, model: PreTrainedModel, data: TrialData, loaded: LoadedTokenizer) -> bool:
+    def _train(self, model: PreTrainedModel, loaded: LoadedTokenizer) -> bool:
         """Train. Returns: whether to the end of the budget; false where the trial was told to end early."""
         settings = self.job.settings
         rows = make_rows(
-            encode_documents(loaded, data.training_lines(settings.replay_ratio, settings.seed)),
+            _training_documents(
+                settings.model, settings.weights, self.job.sweep_uri, settings.replay_ratio, settings.seed
+            ),
             layout=settings.layout,
             sequence_length=settings.sequence_length,
             pad_id=loaded.pad_id,
@@ -233,6 +234,15 @@ def _checked_tokenizer(model: str, weights: Literal["pretrained", "random"], swe
     embedding_rows = load_config(source, weights).get_text_config().vocab_size
     require_contract(model, loaded, [quote.line for quote in data.quotes.train], embedding_rows)
     return loaded
+
+
+@functools.lru_cache(maxsize=4)
+def _training_documents(
+    model: str, weights: Literal["pretrained", "random"], sweep_uri: str, replay_ratio: float, seed: int
+) -> list[list[int]]:
+    """The ids of each line that a trial trains on; trials of one sweep mostly read the same."""
+    loaded = _checked_tokenizer(model, weights, sweep_uri)
+    return encode_documents(loaded, load_trial_data(sweep_uri).training_lines(replay_ratio, seed))
 
 
 def _device_name(device: torch.device) -> str:
