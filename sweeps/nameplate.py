@@ -1,16 +1,18 @@
 """A running trial's name in the Ray dashboard: size, batch and learning rate among the actors and tasks.
 
 Drivers and workers stay up from trial to trial, and Ray lets an actor say its name once, so a small actor carries it.
+That is one more process, 0.5 s of a core's time: a trial that is soon over has its name among the tasks alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from typing import Any
 
 from analysis.table import rate_text
 from trainables.job import TrialJob
+
+SHORT_SECONDS = 5.0  # assumed: nobody finds a trial in the dashboard within these
 
 
 class Trial:
@@ -29,15 +31,28 @@ def trial_title(job: TrialJob) -> str:
     return f"trial {number} {settings.model} batch {settings.batch_size} lr {rate_text(settings.learning_rate)}"
 
 
-@contextmanager
-def standing(job: TrialJob) -> Iterator[None]:
-    """While in it, the job's trial has its name among the actors; nothing waits for it to stand."""
-    import ray
+class Nameplate:
+    """While it is entered, the job's trial has its name among the actors, once it has run for a while."""
 
-    title = trial_title(job)
-    options = {"name": f"{title} ({job.trial_id})", "get_if_exists": True, "num_cpus": 0}
-    actor: Any = ray.remote(Trial).options(**options).remote(title)
-    try:
-        yield
-    finally:
-        ray.kill(actor)
+    def __init__(self, job: TrialJob) -> None:
+        self._job, self._due_at = job, time.monotonic() + SHORT_SECONDS
+        self._actor: Any = None
+
+    def __enter__(self) -> Nameplate:
+        return self
+
+    def show_when_due(self) -> None:
+        """Put it up once the trial is no short one; nothing waits for it to stand."""
+        import ray
+
+        if self._actor is None and time.monotonic() > self._due_at:
+            title = trial_title(self._job)
+            options = {"name": f"{title} ({self._job.trial_id})", "get_if_exists": True, "num_cpus": 0}
+            self._actor = ray.remote(Trial).options(**options).remote(title)
+
+    def __exit__(self, *_: object) -> None:
+        """Take it down."""
+        import ray
+
+        if self._actor is not None:
+            ray.kill(self._actor)

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweeps.nameplate import standing, trial_title
+from sweeps.nameplate import Nameplate, trial_title
 from trainables.job import TrialJob
 from trainables.storage import open_storage
 
@@ -76,7 +76,7 @@ class WorkerGroup:
 
         self.left_over_bytes = None
         ended = self._mailbox.put.options(name=trial_title(job)).remote(asdict(job))
-        with standing(job):
+        with Nameplate(job) as nameplate:
             while self.is_up:
                 if ray.wait([ended], timeout=LOOK_SECONDS)[0]:
                     try:
@@ -86,6 +86,7 @@ class WorkerGroup:
                         return error
                     self._is_spent = not is_fit
                     return None
+                nameplate.show_when_due()
                 if on_look:
                     on_look()
         return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
