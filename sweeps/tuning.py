@@ -14,6 +14,7 @@ from sweeps.gauges import Gauges
 from sweeps.interrupt import Interrupt
 from sweeps.layout import load_history
 from sweeps.limits import Limits
+from sweeps.node_requests import withdraw_requests
 from sweeps.options import CommonOptions
 from sweeps.orphans import freeing_orphans
 from sweeps.prepare import Prepared
@@ -126,6 +127,8 @@ def tune_trials(
             raise StorageError(f"what trials read or write fails ({search.storage_error})")
         return search.limit_reached
     finally:
+        if os.environ.get("RAY_ADDRESS"):  # a cluster that outlives the sweep
+            withdraw_requests(prepared.storage)
         # Where a thread that follows the sweep collects garbage while Ray goes down, and finds one of Tune's object
         # references in it, Ray ends the whole process: "accesses the Ray's worker after it is shutdown" (ray 2.60).
         gc.collect()

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sweeps.nameplate import Nameplate, trial_title
+from sweeps.node_requests import remember_request
 from trainables.job import TrialJob
 from trainables.storage import open_storage
 
@@ -111,7 +112,8 @@ class WorkerGroup:
 
         for name, value in TRAIN_SETTINGS.items():
             os.environ.setdefault(name, value)
-        TorchTrainer(
+        storage = open_storage(self.spec.sweep_uri)
+        trainer = TorchTrainer(
             serve_trials,
             train_loop_config={"mailbox": self._mailbox},
             scaling_config=ScalingConfig(
@@ -124,11 +126,13 @@ class WorkerGroup:
             torch_config=TorchConfig(backend=self.spec.backend),
             run_config=RunConfig(
                 name=self._name,
-                storage_path=open_storage(self.spec.sweep_uri).child("workers").uri,
+                storage_path=storage.child("workers").uri,
                 # Which failure is worth another attempt is decided by sweeps.failures, not by Ray Train.
                 failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
             ),
-        ).fit()
+        )
+        remember_request(storage, self._name, trainer.train_run_context.run_id)
+        trainer.fit()
 
 
 _group: WorkerGroup | None = None

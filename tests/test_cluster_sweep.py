@@ -8,11 +8,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 
 from analysis.load import load_sweep
+from sweeps.node_requests import COORDINATOR
 from tests.benchmarks.kills import free_port
 from tests.conftest import ROOT, SWEEP_SECONDS
 from tests.owed_fields import missing_fields
@@ -69,3 +72,10 @@ def test_a_trial_on_two_nodes_asks_for_their_cards_and_tells_what_they_really_we
     assert record.prediction.gpu is None
     assert record.card_prediction is not None
     assert record.card_prediction.gpu == "a10"
+    # The autoscaler may let the machines go: no request for nodes outlives the sweep.
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        coordinator: Any = ray.get_actor(COORDINATOR, namespace=COORDINATOR)
+        assert ray.get(coordinator.__ray_call__.remote(lambda actor: list(actor._ongoing_reqs))) == []
+    finally:
+        ray.shutdown()
