@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 from analysis.load import load_sweep
 from tests.conftest import ROOT, SWEEP_SECONDS
@@ -29,25 +32,48 @@ def test_sweeps_under_fire_leave_every_record_once(sweep_environment: dict[str, 
     assert told["records"] == 4 * told["sweeps"]
 
 
-def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on(
+def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on_and_a_second_one_ends_at_once(
     sweep_environment: dict[str, str], sweep_command: list[str], tmp_path: Path
 ) -> None:
-    flags = ("--name", "stopped", "--smoke", "--learning-rates", "1e-3", "2e-3", "--trials", "2")
-    sweep = subprocess.Popen(
-        [*sweep_command, "--storage", str(tmp_path), "--weights", "random", "--max-concurrent", "1", *flags],
-        env=sweep_environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until = time.monotonic() + SWEEP_SECONDS
-    while not list((tmp_path / "stopped" / "trials").glob("*/proposal.json")):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    sweep.send_signal(signal.SIGINT)
-    _, complaint = sweep.communicate(timeout=SWEEP_SECONDS)
-    assert sweep.returncode == 130
-    assert "go on with: python sweeps/batch_memory.py --resume --name stopped" in complaint
-    assert "Traceback" not in complaint
-    assert len(load_sweep(str(tmp_path / "stopped")).records) < 2
+    folder = tmp_path / "stopped"
+
+    def press_ctrl_c(times: int, *flags: str) -> list[str]:
+        """Start the sweep and stop it in its first trial, as a terminal does. Returns: its lines on stderr."""
+        begun = attempts()
+        sweep = subprocess.Popen(
+            [*sweep_command, "--storage", str(tmp_path), "--name", "stopped", "--max-concurrent", "1", *flags],
+            env=sweep_environment,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert sweep.stderr is not None
+        until = time.monotonic() + SWEEP_SECONDS
+        while attempts() == begun:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        family, told = psutil.Process(sweep.pid).children(recursive=True), []
+        for _ in range(times):
+            os.killpg(sweep.pid, signal.SIGINT)
+            told.append(sweep.stderr.readline())
+        told += sweep.communicate(timeout=SWEEP_SECONDS)[1].splitlines()
+        assert sweep.returncode == 130
+        assert "Traceback" not in "".join(told)
+        assert psutil.wait_procs(family, timeout=SWEEP_SECONDS)[1] == []
+        return told
+
+    def attempts() -> list[int]:
+        return [len(json.loads(path.read_text())) for path in folder.glob("trials/*/attempts.json")]
+
+    flags = ("--smoke", "--learning-rates", "1e-3", "2e-3", "--trials", "2", "--weights", "random")
+    first, *_, last = press_ctrl_c(1, *flags)
+    assert first.startswith("Ctrl-C: ending; ")
+    assert "go on with: python sweeps/batch_memory.py --resume --name stopped" in last
+    assert len(load_sweep(str(folder)).records) < 2
+
+    assert press_ctrl_c(2, "--resume")[0] == first
+    sweep = load_sweep(str(folder))
+    assert len(sweep.records) < 2
+    assert all("not written" in line for line in sweep.unreadable)
