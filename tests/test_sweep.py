@@ -161,18 +161,6 @@ def test_trials_beyond_the_memory_cap_become_records_of_their_own_kind(run_sweep
     assert [missing_fields(record) for record in records.values()] == [[], []]
 
 
-def test_random_weights_measure_memory_and_speed_and_say_why_quality_is_missing(
-    run_sweep: RunSweep, tmp_path: Path
-) -> None:
-    done = run_sweep(tmp_path, "--name", "random", "--trials", "1", "--weights", "random", *SMALL)
-    assert done.returncode == 0, done.stderr
-    (record,) = load_sweep(str(tmp_path / "random")).records
-    assert missing_fields(record) == []
-    assert record.report is not None
-    assert record.report.quality is None
-    assert "random weights" in (record.report.quality_absent_reason or "")
-
-
 def _wait_for(condition) -> None:
     until = time.monotonic() + SWEEP_SECONDS
     while not condition():
