@@ -36,6 +36,7 @@ bench: $(READY)  ## how much GPU time a search takes, and what a long sweep cost
 	$(BIN)/python tests/benchmarks/search_efficiency.py --table car
 	$(BIN)/python tests/benchmarks/search_efficiency.py --table car --model-error 0.2
 	$(BIN)/python -m tests.benchmarks.study_size --trials 10000
+	$(BIN)/python tests/benchmarks/trial_overhead.py
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
