@@ -56,3 +56,15 @@ def run_sweep(sweep_environment: dict[str, str], sweep_command: list[str]) -> Ru
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def own_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No settings of whoever runs the tests; and wandb's own folders outside their home."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in os.environ:
+            if name.startswith("WANDB_"):
+                environment.delenv(name)
+        for kind in ("CONFIG", "CACHE", "DATA"):
+            environment.setenv(f"WANDB_{kind}_DIR", str(tmp_path_factory.mktemp("wandb")))
+        yield

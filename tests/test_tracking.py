@@ -4,66 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from record_factory import MIB, make_curve, make_record, make_samples
-from wandb_files import StoredRun, read_run
-
-from sweeps.device import Device
-from sweeps.layout import SweepFacts
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.run_content import measured_anatomy_rows
-from sweeps.tracking import WandbTracker
-from sweeps.wandb_session import WandbSession
-from trainables.records import Outcome, TrialRecord, WorkerReport
-from trainables.storage import open_storage
-
-HOSTILE = "<script>alert(1)</script>\x1b[31m\x07\x00 \u202e'\"&amp;"
-FACTS = SweepFacts(
-    name="made-up",
-    question="batch_memory",
-    token="abc123",
-    created_at="2026-01-02T03:04:05+00:00",
-    plan=make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)),
-    objectives=(),
-    provenance={"git_sha": "0123456", "data_fingerprint": "5c1e"},
+from mirrored_records import (
+    FACTS,
+    FAILED,
+    FINISHED,
+    HOSTILE,
+    HUB,
+    RANDOM,
+    UNFIT,
+    folders_of,
+    made_records,
+    stored,
+    tracker_into,
 )
-FINISHED, HUB, UNFIT, FAILED, RANDOM = (FACTS.trial_id(number) for number in range(5))
+from record_factory import MIB, make_curve, make_record
 
+from sweeps.run_content import measured_anatomy_rows
+from trainables.records import Outcome, WorkerReport
 
-def tracker_into(folder: Path) -> WandbTracker:
-    return WandbTracker(open_storage(str(folder)), FACTS, WandbSession(FACTS.name, folder, "offline"))
-
-
-def made_records() -> list[TrialRecord]:
-    return [
-        make_record(0, trial_id=FINISHED, quality=0.625, peak_mib=64, speed=1234.5, rate=3e-4, batch_size=16),
-        make_record(1, trial_id=HUB, model="owner/model", samples=make_samples(HOSTILE, prompt=HOSTILE)),
-        make_record(2, trial_id=UNFIT, outcome=Outcome.PREDICTED_NOT_TO_FIT, predicted_mib=150, capacity_mib=100),
-        make_record(3, trial_id=FAILED, outcome=Outcome.FAILED, error="worker died"),
-        make_record(4, trial_id=RANDOM, quality=None, samples=()),
-    ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No settings of whoever runs the tests; and wandb's own folders outside their home."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in os.environ:
-            if name.startswith("WANDB_"):
-                environment.delenv(name)
-        for kind in ("CONFIG", "CACHE", "DATA"):
-            environment.setenv(f"WANDB_{kind}_DIR", str(tmp_path_factory.mktemp("wandb")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_wandb")
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +42,6 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tracker.progressed(record.trial_id, record.report.curve[:9], 12)
         tracker.ended(record)
     return folder
-
-
-def folders_of(folder: Path, trial_id: str) -> list[Path]:
-    return sorted((folder / "wandb").glob(f"offline-run-*-{trial_id}"))
-
-
-def stored(folder: Path, trial_id: str) -> StoredRun:
-    (run_folder,) = folders_of(folder, trial_id)
-    return read_run(run_folder)
 
 
 def test_each_trial_is_one_offline_run(mirrored: Path) -> None:
@@ -232,105 +186,6 @@ def test_a_trial_that_was_mirrored_is_not_mirrored_again(mirrored: Path) -> None
     tracker.progressed(record.trial_id, make_curve(3e-4), 12)
     tracker.ended(record)
     assert folders_of(mirrored, FINISHED) == before
-
-
-def in_a_process(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `program` with this folder's tests at hand: wandb keeps its environment for as long as a process lives."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    here = str(Path(__file__).parent)
-    return subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
-        env=clean | {"HOME": str(folder), "PYTHONPATH": here, "WANDB_API_KEY": "0" * 40} | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-KILLED = """
-import os, sys
-from pathlib import Path
-from test_tracking import made_records, tracker_into
-
-record = made_records()[0]
-tracker = tracker_into(Path(sys.argv[1]))
-tracker.started(record.trial_id, record.settings)
-tracker.progressed(record.trial_id, record.report.curve[:7], 12)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_a_trial_that_was_under_way_when_the_sweep_was_killed_goes_on_in_the_same_run(tmp_path: Path) -> None:
-    """Two sessions are two folders with one run's id; the later holds the whole curve."""
-    assert in_a_process(tmp_path, KILLED).returncode == -signal.SIGKILL
-    time.sleep(1.1)  # folders are named by the second
-    record = made_records()[0]
-    tracker = tracker_into(tmp_path)
-    tracker.started(record.trial_id, record.settings)
-    tracker.ended(record)
-    earlier, later = folders_of(tmp_path, FINISHED)
-    assert read_run(later).run.run_id == FINISHED
-    assert earlier.name.endswith(f"-{FINISHED}")
-    assert [row["_step"] for row in read_run(later).history if "train/loss" in row] == list(range(1, 13))
-    assert read_run(later).exit_code == 0
-
-
-TWO_TRIALS = """
-import sys
-from pathlib import Path
-from sweeps import wandb_session
-from sweeps.run_content import measured_anatomy_rows
-from sweeps.tracking import WandbTracker
-from test_tracking import FACTS, made_records
-from trainables.storage import open_storage
-
-wandb_session.INIT_TIMEOUT_SECONDS = 1  # 30 outside this test
-folder = Path(sys.argv[1])
-session = wandb_session.WandbSession(FACTS.name, folder, "online")
-tracker = WandbTracker(open_storage(str(folder)), FACTS, session)
-for record in made_records()[:2]:
-    tracker.started(record.trial_id, record.settings)
-    tracker.ended(record)
-"""
-
-
-def check_went_offline(folder: Path, ended: subprocess.CompletedProcess[str], reason: str) -> None:
-    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("wandb:")]
-    assert reason in line
-    assert line.endswith("; going on offline.")
-    assert "Traceback" not in ended.stderr
-    for trial_id in (FINISHED, HUB):
-        assert stored(folder, trial_id).summary["outcome"] == "finished"
-        assert (folder / "trials" / trial_id / "mirrored-to-wandb").read_text() == "offline"
-
-
-def test_without_an_answer_from_the_service_runs_go_on_offline(tmp_path: Path) -> None:
-    ended = in_a_process(tmp_path, TWO_TRIALS, WANDB_BASE_URL="http://127.0.0.1:9")
-    check_went_offline(tmp_path, ended, "http://127.0.0.1:9 does not answer")
-    assert ended.stderr.count("\n") == 1
-
-
-REFUSING_SERVICE = """
-import threading, os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Refuse(BaseHTTPRequestHandler):  # stands in for the service, which cannot be had in a test
-    def do_GET(self):
-        self.send_error(404)
-    do_POST = do_GET
-    def log_message(self, *_):
-        pass
-
-server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-os.environ["WANDB_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
-"""
-
-
-def test_when_the_service_answers_and_refuses_runs_go_on_offline(tmp_path: Path) -> None:
-    ended = in_a_process(tmp_path, REFUSING_SERVICE + TWO_TRIALS)
-    check_went_offline(tmp_path, ended, "404")
 
 
 def test_report_of_a_trial_without_any_figure_is_mirrored(tmp_path: Path) -> None:

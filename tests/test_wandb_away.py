@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_tracking import FINISHED, HUB, folders_of, in_a_process
+from mirrored_records import FINISHED, HUB, folders_of
+from test_tracking_processes import in_a_process
 from wandb_files import read_run
 
 SCENE = """
@@ -12,7 +13,7 @@ import os, sys
 from pathlib import Path
 import sweeps.tracking
 import sweeps.wandb_session
-from test_tracking import FACTS, made_records
+from mirrored_records import FACTS, made_records
 from trainables.storage import open_storage
 from wandb_service import WandbService
 
@@ -45,7 +46,8 @@ for process in psutil.Process().children(recursive=True):
 def test_service_that_goes_away_in_mid_run_costs_one_line_and_no_trial(tmp_path: Path) -> None:
     ended = in_a_process(tmp_path, SCENE.replace("HARM", SERVICE_GOES))
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
-    (line,) = ended.stderr.splitlines()
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    line = ended.stderr.strip()
     assert "does not answer" in line
     assert line.endswith("; going on offline.")
     check_both_are_mirrored_whole(tmp_path)
@@ -54,7 +56,8 @@ def test_service_that_goes_away_in_mid_run_costs_one_line_and_no_trial(tmp_path:
 def test_death_of_wandbs_own_process_costs_one_line_and_no_trial(tmp_path: Path) -> None:
     ended = in_a_process(tmp_path, SCENE.replace("HARM", PROCESS_DIES))
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
-    (line,) = ended.stderr.splitlines()
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    line = ended.stderr.strip()
     assert f"{FINISHED}'s run was cut off" in line
     check_both_are_mirrored_whole(tmp_path)
 
