@@ -25,7 +25,7 @@ def searched_levers(options: CommonOptions, on_cuda: bool) -> dict[str, tuple[An
     """The levers that --search-levers adds to the space, with their values; one that is given stays as it is given."""
     if not options.search_levers:
         return {}
-    has_8bit = on_cuda and importlib.util.find_spec("bitsandbytes") is not None
+    has_8bit = on_cuda and options.parallel == "ddp" and importlib.util.find_spec("bitsandbytes") is not None
     values: dict[str, tuple[Any, ...]] = {
         "precision": ("fp32", "bf16-amp", "bf16") if on_cuda else ("fp32", "bf16-amp"),
         "attention": ("sdpa", "eager"),

@@ -54,6 +54,8 @@ class CommonOptions:
     """Train low-rank adapters of this rank in place of the weights; 0 trains every weight."""
     workers_per_trial: Annotated[int | None, arg(aliases=["--gpus-per-trial"])] = None
     """Workers of a trial, one GPU (or CPU share) each. [1]"""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What the workers of a trial hold: a copy of the model each, or a shard of it and of the optimizer's states."""
     max_concurrent: int | None = None
     """Trials at the same time. [CPU: one for each core, at most 4; GPU: as many as the GPUs allow]"""
     gpu: str | None = None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sweeps.node_kinds import NodeKind
 from sweeps.plan import SweepPlan
+from sweeps.prediction import predict_worker
 from trainables.memory.closed_form import ModelShape
-from trainables.memory.predict import predict, predict_by_formula
+from trainables.memory.predict import predict_by_formula
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
@@ -58,14 +59,15 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
         placed = place(asked, shapes[model], kinds)
         if placed.prediction.fits:
             each = placed.prediction.device_bytes
-            lines.append(head + _line(placed.kind, placed.gpus, each))
+            shards = ", sharded" if asked.parallel == "fsdp" else ""
+            lines.append(head + _line(placed.kind, placed.gpus, each) + shards)
             continue
         found = fewest_sharded(asked, shapes[model], kinds)
         if found is None:
             lines.append(head + "no kind of node holds it, not sharded either")
         else:
             kind, gpus, each = found
-            lines.append(head + _line(kind, gpus, each) + ", sharded: sweeps do not shard yet")
+            lines.append(head + _line(kind, gpus, each) + f", sharded: --parallel fsdp --gpus-per-trial {gpus}")
     return lines
 
 
@@ -95,10 +97,11 @@ def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
 def predict_on(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> MemoryPrediction:
     """Peak memory of one of the trial's workers on a card of this kind; by the formula alone where that is clear."""
     capacity_bytes = min(filter(None, (kind.gpu_bytes, settings.memory_cap_bytes)), default=None)
-    coarse = predict_by_formula(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
-    if capacity_bytes is not None and coarse.allocated_bytes > SURE * capacity_bytes:
-        return coarse
-    return predict(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+    if settings.parallel == "ddp" and capacity_bytes is not None:
+        coarse = predict_by_formula(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+        if coarse.allocated_bytes > SURE * capacity_bytes:
+            return coarse
+    return predict_worker(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
 
 
 def _cost(kind: NodeKind, gpus: int) -> tuple[bool, float, float, int]:

@@ -64,6 +64,7 @@ class SweepPlan:
     weights: Literal["pretrained", "random"]
     on_cuda: bool
     objectives: tuple[str, ...]
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
     levers: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     warm_start: tuple[str, ...] = ()
@@ -102,6 +103,7 @@ class SweepPlan:
             weights=self.weights,
             layout=self.layout,
             workers=self.workers,
+            parallel=self.parallel,
             memory_cap_bytes=self.memory_cap_bytes,
             replay_ratio=replay_ratio,
             epochs=epochs,
@@ -151,6 +153,7 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         optimizer=options.optimizer,
         lora_rank=options.lora_rank,
         workers=_given(options.workers_per_trial, 1),
+        parallel=options.parallel,
         gpu=gpu,
         capacity_bytes=min(filter(None, (total_bytes, cap_bytes)), default=None),
         memory_cap_bytes=cap_bytes,

@@ -17,6 +17,7 @@ from sweeps.memory_guard import is_refused
 from sweeps.node_kinds import NodeKind
 from sweeps.objectives import verdict
 from sweeps.placement import Placement, place
+from sweeps.prediction import predict_worker
 from sweeps.progress_reports import ProgressReports
 from sweeps.space import to_settings
 from sweeps.workers import WorkerSpec, workers_for
@@ -25,7 +26,6 @@ from trainables.job import TrialJob, report_path
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.correction import corrected, correction_of
 from trainables.memory.oom_card import oom_card
-from trainables.memory.predict import predict
 from trainables.memory.remedies import remedies
 from trainables.models import find_model, tokenizer_location
 from trainables.record_json import report_from_json
@@ -133,7 +133,7 @@ def _predictions(
     correction = correction_of(record for record in latest if record is not None)
     if placement is not None:
         return corrected(placement.prediction, correction), None
-    on_card = predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    on_card = predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
     if plan.on_cuda:
         return corrected(on_card, correction), None
     return corrected(_on_cpu(settings, context), correction), on_card
@@ -146,14 +146,14 @@ def predicted(settings: TrialSettings, context: TrialContext) -> MemoryPredictio
         return placement.prediction
     if plan.on_cuda:
         shape = context.shapes[settings.model]
-        return predict(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+        return predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
     return _on_cpu(settings, context)
 
 
 def _on_cpu(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
     """What a worker without a GPU needs."""
     cap_bytes = context.facts.plan.memory_cap_bytes
-    return predict(settings, context.shapes[settings.model], gpu=None, capacity_bytes=cap_bytes, on_cuda=False)
+    return predict_worker(settings, context.shapes[settings.model], gpu=None, capacity_bytes=cap_bytes, on_cuda=False)
 
 
 def _explanation(
@@ -168,7 +168,8 @@ def _explanation(
         return None
     shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
     moment = report.out_of_memory if report else None
-    found = remedies(settings, shape, prediction, on_cuda=on_cuda)
+    # What a change saves of a shard is not known.
+    found = remedies(settings, shape, prediction, on_cuda=on_cuda) if settings.parallel == "ddp" else []
     return oom_card(prediction, moment, found, report.memory if report else None)
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from trainables.parallel import gathered_weights, is_sharded, part_like, put_weights, whole
 from trainables.records import CurvePoint, PhaseMemory
 
 
@@ -44,12 +45,19 @@ def save_checkpoint(
     scaler: torch.amp.GradScaler | None = None,
     rank: int = 0,
 ) -> None:
-    """Write a checkpoint into `folder`, which must exist: the first worker all of it, others their random state."""
+    """Write a checkpoint into `folder`, which must exist: the first worker all of it, others their random state.
+
+    Where the model is sharded, all workers must call it together: the first gathers the whole tensors that it writes.
+    """
     save_file(_random_state(), folder / _random_file(rank))
+    weights = gathered_weights(model, is_kept=rank == 0) if is_sharded(model) else None
+    tensors, numbers = _optimizer_state(optimizer, is_kept=rank == 0)
     if rank > 0:
         return
-    save_model(model, str(folder / "model.safetensors"))
-    tensors, numbers = _optimizer_state(optimizer)
+    if weights is None:
+        save_model(model, str(folder / "model.safetensors"))
+    else:
+        save_file(weights, folder / "model.safetensors")
     save_file(tensors, folder / "optimizer.safetensors")
     document = dataclasses.asdict(progress) | {
         "schedule_step": schedule.last_epoch,
@@ -73,7 +81,10 @@ def load_checkpoint(
     Raises: FileNotFoundError or safetensors' SafetensorError when a file is missing or cut short.
     """
     document = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-    load_model(model, folder / "model.safetensors")
+    if is_sharded(model):
+        put_weights(model, load_file(folder / "model.safetensors"))
+    else:
+        load_model(model, folder / "model.safetensors")
     states = load_file(folder / "optimizer.safetensors") | document.pop("optimizer_numbers")
     _restore_optimizer(optimizer, states)
     loss_scale = document.pop("loss_scale")
@@ -95,25 +106,38 @@ def _random_file(rank: int) -> str:
     return f"random-{rank}.safetensors"
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
-    """States as tensors and as plain numbers, of which bitsandbytes keeps one. A tensor that is shared is copied."""
+def _optimizer_state(
+    optimizer: torch.optim.Optimizer, *, is_kept: bool
+) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+    """States as tensors and as plain numbers, of which bitsandbytes keeps one. A tensor that is shared is copied.
+
+    Shards are gathered by all workers, and told where `is_kept` is true.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states = enumerate(optimizer.state.get(parameter, {}) for parameter in parameters)
     flat = {f"{index}.{name}": value for index, values in states for name, value in values.items()}
     tensors: dict[str, torch.Tensor] = {}
     places: set[int] = set()
-    for key, value in flat.items():
-        if isinstance(value, torch.Tensor):
+    for key, state in flat.items():
+        if isinstance(state, torch.Tensor):
+            value = whole(state)
+            if value is not state:
+                value = value.cpu()
+            if not is_kept:
+                continue
             tensors[key] = value.clone() if value.data_ptr() in places else value
             places.add(value.data_ptr())
     return tensors, {key: value for key, value in flat.items() if key not in tensors}
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, states: dict[str, torch.Tensor | int]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor | int]] = {}
     for key, value in states.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        parameter = parameters[int(index)]
+        is_part = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+        state.setdefault(int(index), {})[name] = part_like(value, parameter) if is_part else value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 

@@ -13,7 +13,8 @@ class TrialSettings:
 
     `batch_size` is sequences per optimizer step; `micro_batch_size` is sequences on one device at once.
     `token_budget` is the number of real (not padding) tokens trained on. `replay_ratio` is how many documents of base
-    text stand beside each quote. `epochs` is how often each document is then read, where the budget was made from it.
+    text stand beside each quote. `parallel` says what several workers hold: copies (DDP) or shards (FSDP) of the model.
+    `epochs` is how often each document is then read, where the budget was made from it.
     `lora_rank` 0 trains every weight.
     """
 
@@ -34,6 +35,7 @@ class TrialSettings:
     optimizer: Literal["adamw", "adamw-8bit", "sgd"] = "adamw"
     lora_rank: int = 0
     workers: int = 1
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     memory_cap_bytes: int | None = None
     replay_ratio: float = 0.0
     epochs: float | None = None
@@ -68,6 +70,10 @@ class TrialSettings:
             raise ValueError(f"temperature={self.temperature}; it must be a positive number, or set greedy.")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p}; it must be above 0 and at most 1.")
+        if self.parallel == "fsdp" and self.workers == 1:
+            raise ValueError("parallel='fsdp' shards over several workers, and workers=1; take two or more, or ddp.")
+        if self.parallel == "fsdp" and self.optimizer == "adamw-8bit":
+            raise ValueError("optimizer='adamw-8bit' cannot be sharded; take adamw or sgd, or parallel='ddp'.")
         if self.batch_size % (self.micro_batch_size * self.workers):
             raise ValueError(
                 f"batch_size={self.batch_size} is not divisible by micro_batch_size={self.micro_batch_size}"

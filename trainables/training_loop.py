@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from data.batches import Batch, Rows, StepPlan, collate
 from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trainables.memory.meter import MemoryMeter
+from trainables.parallel import gathered_weights, spread
 from trainables.records import CurvePoint
 from trainables.rehearsal import longest_batches, rehearse
 from trainables.settings import TrialSettings
@@ -50,7 +50,9 @@ class TrainingLoop:
         self.plan = StepPlan(rows.lengths, settings.batch_size, settings.seed)
         self.total_steps = self.plan.steps_for(settings.token_budget)
         loss_module: torch.nn.Module = CausalLoss(model, settings.loss)
-        self.loss_module = DistributedDataParallel(loss_module) if world_size > 1 else loss_module
+        if world_size > 1:
+            loss_module = spread(loss_module, model, settings.parallel, meter.device)
+        self.loss_module = loss_module
         self.optimizer = make_optimizer(model.parameters(), settings.learning_rate, settings.optimizer)
         self.schedule = make_schedule(self.optimizer, self.total_steps)
         self.scaler = make_scaler(settings.precision, meter.device)
@@ -107,6 +109,14 @@ class TrainingLoop:
         self.meter.restore(self.progress.memory_phases, self.progress.memory_components)
         self._resumed_at = self.progress.step
         return self.progress.step
+
+    def end(self) -> dict[str, Tensor]:
+        """End the training of a sharded model, all workers together: the optimizer's states go.
+
+        Returns: the whole weights, on the CPU of the first worker; nothing on others.
+        """
+        self.optimizer.state.clear()
+        return gathered_weights(self.model, is_kept=self.rank == 0)
 
     def _advance(self, point: CurvePoint, tokens: int, seconds: float) -> None:
         old, is_finite = self.progress, math.isfinite(point.loss)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -108,7 +109,8 @@ def make_optimizer(
     """
     trainable = [p for p in parameters if p.requires_grad]
     if name == "sgd":
-        return torch.optim.SGD(trainable, lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
+        is_fused = not any(isinstance(p, DTensor) for p in trainable)  # torch 2.13 has no fused SGD for shards
+        return torch.optim.SGD(trainable, lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=is_fused)
     if name == "adamw-8bit":
         try:
             from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
@@ -189,5 +191,8 @@ def training_step(
 
 
 def _gradients_stay_local(loss_module: nn.Module) -> AbstractContextManager[object]:
-    """Data-parallel workers exchange gradients with the last micro-batch only."""
+    """Workers with a copy of the model exchange gradients with the last micro-batch only.
+
+    Those with shards do with each, since what is not yet exchanged would be kept whole.
+    """
     return loss_module.no_sync() if isinstance(loss_module, DistributedDataParallel) else contextlib.nullcontext()

@@ -25,6 +25,7 @@ from trainables.memory.leftovers import ALLOWED_BYTES, left_over_bytes
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
 from trainables.memory.oom_moment import cuda_moment
 from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
+from trainables.parallel import put_weights
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
 from trainables.record_json import to_json
@@ -93,30 +94,30 @@ class Worker:
     def run(self) -> WorkerReport:
         """Train, evaluate, sample and score. Raises: out-of-memory errors and DivergedError."""
         settings = self.job.settings
-        data, source = load_trial_data(self.job.sweep_uri), find_model(settings.model)
+        data = load_trial_data(self.job.sweep_uri)
         loaded = _checked_tokenizer(settings.model, settings.weights, self.job.sweep_uri)
+        is_whole = settings.parallel == "ddp" or self.world_size == 1
         with self.meter.phase("load"):
-            model = load_model(
-                source,
-                weights=settings.weights,
-                dtype=weight_type(settings),
-                attention=settings.attention,
-                seed=settings.seed,
-            )
-            model.to(self.device)  # pyright: ignore[reportArgumentType]  # transformers' wraps() hides the self
+            model = self._load(is_whole=is_whole)
         embedding = model.get_input_embeddings()
         assert isinstance(embedding, torch.nn.Embedding)
         check_embedding(loaded, embedding.num_embeddings)
-        apply_levers(model, settings)
         is_measured = self.rank == 0 and settings.weights == "pretrained"
         held_out = HeldOut(data, loaded, settings) if is_measured else None
         baseline = self._baseline(held_out, model) if held_out else None
+        if not is_whole:
+            model.to("cpu")  # pyright: ignore[reportArgumentType]  # from where each worker takes its shards
         if not self._train(model, loaded):
             told = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
             return self.report(Outcome.STOPPED_EARLY, error=told, quality_absent_reason="the trial was ended early")
+        weights = self.loop.end() if self.loop and not is_whole and settings.weights == "pretrained" else None
         if held_out is None or baseline is None:
             return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")
         with self.meter.phase("evaluation"):
+            if weights is not None:  # one worker evaluates, and holds a shard of the model alone
+                model = self._load(is_whole=False)
+                put_weights(model, weights)
+                self._place(model)
             quote_loss, science_perplexity = held_out.losses(model)
             off_domain_loss = held_out.off_domain_loss(model, baseline.completions)
         evaluation = Evaluation(
@@ -132,6 +133,25 @@ class Worker:
         judge = QualityJudge.from_json(self.storage.read_text("judge.json"))
         quality = measure_quality(samples, evaluation, judge, held_out.sampling)
         return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
+
+    def _load(self, *, is_whole: bool) -> PreTrainedModel:
+        """The trial's model, on the device where this worker holds all of it, else on the CPU until it is sharded."""
+        settings = self.job.settings
+        model = load_model(
+            find_model(settings.model),
+            weights=settings.weights,
+            dtype=weight_type(settings),
+            attention=settings.attention,
+            seed=settings.seed,
+        )
+        if is_whole:
+            self._place(model)
+        torch.manual_seed(settings.seed)  # adapters begin alike on all workers
+        apply_levers(model, settings)
+        return model
+
+    def _place(self, model: PreTrainedModel) -> None:
+        model.to(self.device)  # pyright: ignore[reportArgumentType]  # transformers' wraps() hides the self
 
     def report(self, outcome: Outcome, **fields: Any) -> WorkerReport:
         """What is known so far, as a report with this outcome."""
@@ -157,6 +177,7 @@ class Worker:
 
     def _baseline(self, held_out: HeldOut, model: PreTrainedModel) -> Baseline:
         def measure() -> Baseline:
+            self._place(model)
             quote_loss, science_perplexity = held_out.losses(model)
             completions = held_out.completions(model)
             return Baseline(

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from data.batches import Batch
 from trainables.memory.probe import Block
+from trainables.parallel import held
 from trainables.settings import TrialSettings
 
 ELEMENT_SIZES = (2, 4)  # bytes
@@ -62,7 +63,7 @@ class Recogniser:
 
         def note(*_: object) -> None:
             parameters = (p for group in optimizer.param_groups for p in group["params"])
-            self.gradients.update(address(p.grad) for p in parameters if p.grad is not None)
+            self.gradients.update(address(held(p.grad)) for p in parameters if p.grad is not None)
 
         return optimizer.register_step_pre_hook(note).remove
 
@@ -94,7 +95,7 @@ def recogniser(
     heads = model.config.num_attention_heads
     return Recogniser(
         live={
-            "weights": [*model.parameters(), *model.buffers()],
+            "weights": [held(tensor) for tensor in (*model.parameters(), *model.buffers())],
             "optimizer_states": list(_states(optimizer)),
             "inputs": [tensor for batch in batches for tensor in (batch.input_ids_BT, batch.labels_BT)],
         },
@@ -114,7 +115,8 @@ def address(tensor: Tensor) -> int:
 
 
 def _states(optimizer: Optimizer) -> Iterable[Tensor]:
-    return (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
+    states = (value for state in optimizer.state.values() for value in state.values())
+    return (held(value) for value in states if isinstance(value, Tensor))
 
 
 def _sizes(elements: int, element_sizes: Sequence[int]) -> set[int]:

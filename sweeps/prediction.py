@@ -1,0 +1,35 @@
+"""What one worker of a trial is predicted to need: the traced step where it holds the model, a formula for a shard."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from trainables.memory.closed_form import ModelShape
+from trainables.memory.predict import predict, predict_by_formula
+from trainables.memory.sharding import sharded_memory
+from trainables.records import MemoryPrediction
+from trainables.settings import TrialSettings
+
+
+def predict_worker(
+    settings: TrialSettings, shape: ModelShape, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> MemoryPrediction:
+    """Peak memory of each of the trial's workers, on a card of `capacity_bytes` (None: no bound).
+
+    Raises: trainables.models.ModelError, as `predict`.
+    """
+    target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
+    if settings.parallel == "ddp":
+        return predict(settings, shape, **target)
+    whole = predict_by_formula(settings, shape, **target)
+    shard = sharded_memory(settings, shape, settings.workers)
+    needed_bytes = shard.device_bytes if on_cuda else shard.allocated_bytes
+    return dataclasses.replace(
+        whole,
+        allocated_bytes=shard.allocated_bytes,
+        reserved_bytes=shard.reserved_bytes,
+        device_bytes=shard.device_bytes,
+        fits=capacity_bytes is None or needed_bytes <= capacity_bytes,
+        components=shard.components,
+        method="sharded_form",
+    )
