@@ -43,11 +43,11 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_trial_on_two_nodes_asks_for_their_cards_and_tells_what_they_really_were(
+def test_a_trial_sharded_over_two_nodes_asks_for_their_cards_and_tells_what_they_really_were(
     cluster: Cluster, sweep_environment: dict[str, str], tmp_path
 ) -> None:
     script = str(ROOT / "sweeps" / "batch_memory.py")
-    flags = ("--trials", "1", "--gpus-per-trial", "2", "--precision", "fp32", "--sequence-length", "128")
+    flags = ("--trials", "1", "--gpus-per-trial", "2", "--parallel", "fsdp", "--precision", "fp32", "--sequence-length", "128")
     done = subprocess.run(
         [sys.executable, script, "--name", "far", "--storage", str(tmp_path), *flags, *SMALL],
         env=sweep_environment | {"RAY_ADDRESS": str(cluster.address)},
@@ -61,13 +61,16 @@ def test_a_trial_on_two_nodes_asks_for_their_cards_and_tells_what_they_really_we
     (record,) = load_sweep(str(tmp_path / "far")).records
     assert record.outcome is Outcome.FINISHED
     assert missing_fields(record) == []
-    assert record.settings.workers == 2
+    assert (record.settings.workers, record.settings.parallel) == (2, "fsdp")
     assert record.provenance.device == "2 x a10, node kind 1 x A10G"  # what was asked for
     assert record.report is not None
     assert record.report.device == "cpu"  # what was there
     assert record.report.memory is not None
     assert record.report.memory.peak_cuda_reserved_bytes is None
     assert record.gpu_seconds == 0.0
+    assert record.report.parameters == 311_424  # all of them, though a worker holds half
+    assert record.report.evaluation is not None
+    assert record.report.evaluation.quote_loss < record.report.evaluation.quote_loss_before
     assert record.prediction is not None
     assert record.prediction.gpu is None
     assert record.card_prediction is not None
