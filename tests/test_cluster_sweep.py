@@ -47,7 +47,18 @@ def test_a_trial_sharded_over_two_nodes_asks_for_their_cards_and_tells_what_they
     cluster: Cluster, sweep_environment: dict[str, str], tmp_path
 ) -> None:
     script = str(ROOT / "sweeps" / "batch_memory.py")
-    flags = ("--trials", "1", "--gpus-per-trial", "2", "--parallel", "fsdp", "--precision", "fp32", "--sequence-length", "128")
+    flags = (
+        "--trials",
+        "1",
+        "--gpus-per-trial",
+        "2",
+        "--parallel",
+        "fsdp",
+        "--precision",
+        "fp32",
+        "--sequence-length",
+        "128",
+    )
     done = subprocess.run(
         [sys.executable, script, "--name", "far", "--storage", str(tmp_path), *flags, *SMALL],
         env=sweep_environment | {"RAY_ADDRESS": str(cluster.address)},

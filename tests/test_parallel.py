@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_model
 
 from data.batches import make_rows
+from trainables.checkpoints import Progress
 from trainables.memory.meter import MemoryMeter
 from trainables.models import apply_levers, find_model, load_model, weight_type
 from trainables.settings import TrialSettings
@@ -22,8 +23,8 @@ STEPS, SAVED_AT = 4, 2
 # each. Where autocast rounds weights and activations to half precision, one of its roundings (1e-3) may turn.
 CASES: dict[str, tuple[dict[str, Any], float]] = {
     "adamw": ({}, 1e-5),
-    "sgd": ({"optimizer": "sgd", "learning_rate": 3e-2}, 1e-5),  # its steps are as long as the clipped gradients
-    "fp16": ({"precision": "fp16-amp"}, 1e-3),
+    # SGD's steps are as long as the clipped gradients.
+    "fp16": ({"precision": "fp16-amp", "optimizer": "sgd", "learning_rate": 3e-2}, 1e-3),
     "levers": ({"precision": "bf16-amp", "gradient_checkpointing": True, "loss": "fused", "lora_rank": 4}, 4e-3),
 }
 
@@ -70,6 +71,11 @@ def one_worker(rank: int, folder: Path) -> None:
     for case in CASES:
         copies = loop_of(case, "ddp", rank, 2)
         told[f"{case} ddp"] = train(copies)
+        copies.progress = Progress()
+        copies.step(asks_to_save=rank == 1)
+        told[f"{case} heard"] = copies.is_asked_to_save
+        copies.step()
+        told[f"{case} heard later"] = copies.is_asked_to_save
         checkpoint = folder / case
         if rank == 0:
             checkpoint.mkdir()
@@ -113,6 +119,11 @@ def test_each_worker_holds_half_of_weights_gradients_and_states(told: dict[str, 
     shards, copies = told["adamw components"]
     for name in ("weights", "gradients", "optimizer_states"):
         assert shards[name] == pytest.approx(copies[name] / 2, rel=0.01), name  # odd rows go to the first
+
+
+def test_one_worker_that_asks_for_a_checkpoint_is_heard_by_the_others_at_that_step(told: dict[str, Any]) -> None:
+    assert told["adamw heard"]
+    assert not told["adamw heard later"]
 
 
 @pytest.mark.parametrize("case", CASES)

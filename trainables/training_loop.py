@@ -57,6 +57,7 @@ class TrainingLoop:
         self.schedule = make_schedule(self.optimizer, self.total_steps)
         self.scaler = make_scaler(settings.precision, meter.device)
         self.progress = Progress()
+        self.is_asked_to_save = False  # by one of the workers, at the last step
         self._resumed_at: int | None = None
         torch.manual_seed(settings.seed + rank)
 
@@ -65,8 +66,11 @@ class TrainingLoop:
         """Whether the token budget is spent."""
         return self.progress.step >= self.total_steps
 
-    def step(self) -> CurvePoint:
-        """Train on the next batch. Raises: DivergedError after the step; out-of-memory errors as they come."""
+    def step(self, *, asks_to_save: bool = False) -> CurvePoint:
+        """Train on the next batch; a worker that asks for a checkpoint after it is heard by all of them.
+
+        Raises: DivergedError after the step; out-of-memory errors as they come.
+        """
         settings, step = self.settings, self.progress.step
         if step == 0 and not self.meter.has_measured("optimizer"):
             batches = [self._to_device(batch) for batch in longest_batches(self.rows, settings)]
@@ -87,7 +91,7 @@ class TrainingLoop:
             phase=self.meter.phase,
             scaler=self.scaler,
         )
-        mean_loss = self._sum_over_workers(loss)
+        mean_loss = self._agree(loss, asks_to_save)
         seconds = time.perf_counter() - started
         point = CurvePoint(
             step=step + 1, tokens=self.progress.tokens + tokens, loss=mean_loss, learning_rate=learning_rate
@@ -141,8 +145,11 @@ class TrainingLoop:
         device = self.meter.device
         return Batch(input_ids_BT=batch.input_ids_BT.to(device), labels_BT=batch.labels_BT.to(device))
 
-    def _sum_over_workers(self, loss: Tensor) -> float:
+    def _agree(self, loss: Tensor, asks_to_save: bool) -> float:
         """The step's mean loss per token: each worker holds its sum divided by its even share of all tokens."""
+        told = torch.stack((loss, loss.new_tensor(float(asks_to_save))))
         if self.world_size > 1:
-            torch.distributed.all_reduce(loss)
-        return float(loss) / self.world_size
+            torch.distributed.all_reduce(told)
+        total, asking = told.tolist()
+        self.is_asked_to_save = asking > 0
+        return total / self.world_size

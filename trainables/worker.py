@@ -30,6 +30,7 @@ from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
 from trainables.record_json import to_json
 from trainables.records import Evaluation, Outcome, WorkerReport
+from trainables.spot_notice import spot_notice
 from trainables.storage import Storage, open_storage
 from trainables.training_loop import DivergedError, TrainingLoop
 from trainables.trial_data import load_trial_data
@@ -207,11 +208,12 @@ class Worker:
         if (step := self._agreed(self.checkpoints.newest_whole() if self.rank == 0 else None)) is not None:
             with self.checkpoints.reading(step) as folder:
                 self.resumed_from_step = loop.resume(folder)
+        notice = spot_notice()
         save_every = -(-loop.total_steps // CHECKPOINTS)
         while not loop.is_done:
-            point = loop.step()
+            point = loop.step(asks_to_save=notice.asks_to_save())
             self._tell_progress(loop)
-            if point.step % save_every == 0 or loop.is_done:
+            if point.step % save_every == 0 or loop.is_done or loop.is_asked_to_save:
                 self._save(loop)
             if not loop.is_done and self.job.stops_early and self._agreed(self._is_told_to_stop()):
                 return False
