@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_model
+from torch.multiprocessing.spawn import spawn
 
 from data.batches import make_rows
 from trainables.checkpoints import Progress
@@ -97,7 +98,7 @@ def one_worker(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("shards")
-    torch.multiprocessing.spawn(partial(one_worker, folder=folder), nprocs=2)
+    spawn(partial(one_worker, folder=folder), nprocs=2)
     return json.loads((folder / "told.json").read_text()) | {"folder": folder}
 
 

@@ -59,6 +59,8 @@ def allowed_settings(draw: st.DrawFn) -> TrialSettings:
     sizes["replay_ratio"], sizes["epochs"] = draw(st.floats(0, 100)), draw(st.none() | positive)
     sizes["samples_per_prompt"] = draw(st.integers(1, 1000))
     sizes["temperature"], sizes["top_p"] = draw(positive), draw(st.floats(0, 1, exclude_min=True))
+    if sizes["workers"] == 1 or fields["optimizer"] == "adamw-8bit":
+        sizes["parallel"] = "ddp"
     return TrialSettings(**(fields | sizes))
 
 
@@ -176,6 +178,8 @@ def test_what_is_no_record_is_refused(text: str) -> None:
         ({"sequence_length": 0}, "sequence_length=0; it must be at least 1."),
         ({"token_budget": -5}, "token_budget=-5; it must be at least 1."),
         ({"workers": 0}, "workers=0; it must be at least 1."),
+        ({"parallel": "fsdp"}, "parallel='fsdp' shards over several workers, and workers=1;"),
+        ({"workers": 2, "parallel": "fsdp", "optimizer": "adamw-8bit"}, "optimizer='adamw-8bit' cannot be sharded;"),
         ({"memory_cap_bytes": 0}, "memory_cap_bytes=0; it must be at least 1,"),
         ({"learning_rate": -1e-3}, "learning_rate=-0.001; it must be a positive number"),
         ({"learning_rate": 0.0}, "learning_rate=0.0; it must be a positive number"),

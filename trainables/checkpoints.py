@@ -136,8 +136,9 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, states: dict[str, torch
     for key, value in states.items():
         index, name = key.split(".", 1)
         parameter = parameters[int(index)]
-        is_part = isinstance(value, torch.Tensor) and value.shape == parameter.shape
-        state.setdefault(int(index), {})[name] = part_like(value, parameter) if is_part else value
+        if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+            value = part_like(value, parameter)
+        state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 

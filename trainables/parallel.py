@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -36,7 +36,8 @@ def spread(
     for module in model.modules():
         if type(module).__name__ in layers:
             fully_shard(module, mesh=mesh)
-    return fully_shard(loss_module, mesh=mesh)
+    fully_shard(loss_module, mesh=mesh)
+    return loss_module
 
 
 def is_sharded(model: nn.Module) -> bool:
