@@ -108,6 +108,7 @@ class Worker:
         baseline = self._baseline(held_out, model) if held_out else None
         if not is_whole:
             model.to("cpu")  # pyright: ignore[reportArgumentType]  # from where each worker takes its shards
+            torch.cuda.empty_cache()  # what is reserved counts as needed
         if not self._train(model, loaded):
             told = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
             return self.report(Outcome.STOPPED_EARLY, error=told, quality_absent_reason="the trial was ended early")
