@@ -35,7 +35,7 @@ def our_house() -> House:
 def test_every_floor_is_read() -> None:
     assert {name.split(".")[0] for name in our_house()} == set(FLOORS)
     assert "sweeps.launch" in our_house()
-    assert "trainables.memory.predict" in our_house()["sweeps.trial"].imports
+    assert "trainables.memory.predict" in our_house()["sweeps.prediction"].imports
     assert "ray.tune" in our_house()["sweeps.tuning"].imports  # it stands inside a function
 
 
