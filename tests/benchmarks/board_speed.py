@@ -12,6 +12,7 @@ server at most 107 MiB. Records of 5 kB: 25 s, 168 and 52 ms, 16.7 ms, 50.1 ms, 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import random
 import shutil
@@ -66,7 +67,14 @@ def main() -> None:
 def write_many(folder: Path, count: int, samples: int) -> str:
     """Records that differ in name, quality and peak, as text: dataclasses and fsyncs are not what is measured."""
     write_sweep(folder, [])
-    made = make_samples() * (samples // 3)
+    prompts = range(10 if samples == 480 else 1)  # times three: a trial's 30 prompts, with 16 seeds each
+    seeds = range(samples // len(prompts) // 3)
+    made = tuple(
+        dataclasses.replace(sample, prompt=f"{sample.prompt.strip(':')} {group}:", seed=seed)
+        for group in prompts
+        for sample in make_samples()
+        for seed in seeds
+    )
     text = to_json(make_record(0, samples=made))
     draw = random.Random(0)
     for number in range(count):
