@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import posixpath
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.front import DIRECTIONS, OBJECTIVES, keeps_budgets, pareto_front
-from trainables.record_json import from_json
-from trainables.records import TrialRecord
+from analysis.stored_samples import StoredSamples
+from trainables.record_json import from_document, samples_from_json
+from trainables.records import Sample, TrialRecord
 from trainables.storage import Storage, StorageError, open_storage
 
 READERS = 16  # assumed: enough to hide an object store's latency, few enough not to be throttled
@@ -25,7 +29,8 @@ class RecordsError(ValueError):
 class Sweep:
     """A sweep as it lies in storage.
 
-    `facts` is the whole of sweep.json; `unreadable` has one line for each trial folder without a readable record.
+    `facts` is the whole of sweep.json; `unreadable` has one line for each trial folder without a readable record. The
+    records' samples stay in storage until they are looked at.
     """
 
     name: str
@@ -101,11 +106,32 @@ def _read_records(storage: Storage) -> list[TrialRecord | str]:
 def _read_record(storage: Storage, folder: str) -> TrialRecord | str:
     path = f"trials/{folder}/record.json"
     try:
-        return from_json(storage.read_text(path))
+        return _without_samples(storage, path)
     except FileNotFoundError:
         return f"{path}: not written; the trial is still running or was cut off."
     except (OSError, ValueError, TypeError) as error:
         return f"{path}: {one_line(error)}"
+
+
+def _without_samples(storage: Storage, path: str) -> TrialRecord:
+    """The record at `path`, with samples that are read when they are looked at."""
+    document = json.loads(storage.read_text(path))
+    report = document.get("report") if isinstance(document, dict) else None
+    samples = report.get("samples") if isinstance(report, dict) else None
+    if isinstance(report, dict) and isinstance(samples, list):
+        report["samples"] = []
+    record = from_document(document)
+    if record.report is None or not samples:
+        return record
+    stored = StoredSamples(len(samples), functools.partial(_read_samples, storage, path))
+    return dataclasses.replace(record, report=dataclasses.replace(record.report, samples=stored))
+
+
+def _read_samples(storage: Storage, path: str) -> Sequence[Sample]:
+    try:
+        return samples_from_json(storage.read_text(path))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordsError(f"{path}: its samples cannot be read ({one_line(error)}).") from None
 
 
 def _no_sweep(storage: Storage) -> str:

@@ -23,6 +23,21 @@ def test_records_come_back_equal_and_sorted_by_number(tmp_path: Path) -> None:
     assert sweep.unreadable == ()
 
 
+def test_samples_stay_in_storage_until_they_are_looked_at(tmp_path: Path) -> None:
+    made = make_record()
+    (record,) = load_sweep(write_sweep(tmp_path / "one", [make_record()])).records
+    assert record.report is not None
+    assert made.report is not None
+    file = tmp_path / "one" / "trials" / record.trial_id / "record.json"
+    file.write_text(file.read_text().replace("the lamp lit", "the door shut"))
+    assert record.report.samples[0].text == "Hope is the thing that keeps the door shut."
+    assert [s.base_text for s in record.report.samples] == [s.base_text for s in made.report.samples]
+    file.unlink()
+    assert len(record.report.samples) == 3  # hope, virus, phosphorylation
+    with pytest.raises(RecordsError, match=r"record\.json: its samples cannot be read \(.*No such file"):
+        list(record.report.samples)
+
+
 def test_a_relative_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sweep(tmp_path / "results" / "one", [make_record()])
     monkeypatch.chdir(tmp_path)

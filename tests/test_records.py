@@ -3,6 +3,7 @@ import json
 import math
 import types
 import typing
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ def anything_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.builds(kind, **{name: anything_of(hint) for name, hint in typing.get_type_hints(kind).items()})
     if origin in (typing.Union, types.UnionType):
         return st.one_of([st.none() if a is type(None) else anything_of(a) for a in arguments])
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return st.lists(anything_of(arguments[0]), max_size=2).map(tuple)
     if origin is dict:
         return st.dictionaries(anything_of(arguments[0]), anything_of(arguments[1]), max_size=2)

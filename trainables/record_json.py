@@ -8,10 +8,11 @@ import json
 import math
 import types
 import typing
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
-from trainables.records import SCHEMA_VERSION, TrialRecord, WorkerReport
+from trainables.records import SCHEMA_VERSION, Sample, TrialRecord, WorkerReport
 
 
 def to_json(record: Any) -> str:
@@ -33,6 +34,12 @@ def from_document(document: Any) -> TrialRecord:
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version!r}; this program reads {SCHEMA_VERSION}.")
     return _build(TrialRecord, document, "record")
+
+
+def samples_from_json(text: str) -> tuple[Sample, ...]:
+    """The samples of the record in `text`. Raises: ValueError, as `from_json`."""
+    report = json.loads(text)["report"]
+    return _build(tuple[Sample, ...], report["samples"], "record.report.samples")
 
 
 def report_from_json(text: str) -> WorkerReport:
@@ -58,7 +65,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         if value is None:
             return None
         return _build(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         if not isinstance(value, list):
             raise ValueError(f"{where} is {type(value).__name__}; a list was expected.")
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))

@@ -5,6 +5,7 @@ One `TrialRecord` is one JSON document, the only source of truth about a trial. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -206,7 +207,7 @@ class WorkerReport:
     memory: MemoryReport | None = None
     quality: QualityReport | None = None
     quality_absent_reason: str | None = None
-    samples: tuple[Sample, ...] = ()
+    samples: Sequence[Sample] = ()
     error: str | None = None
     out_of_memory: OutOfMemory | None = None
 
