@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.front import nondominated
 from sweeps.finite_space import Key
 
-Places = Mapping[str, IntDistribution | CategoricalDistribution]
+Places = Mapping[str, BaseDistribution]
+
+
+class Ended(NamedTuple):
+    """A point and how it did: a value for each objective, constraints by name (above 0: violated)."""
+
+    key: Key
+    values: Sequence[float]
+    constraints: Mapping[str, float]
 
 
 class InnerStudy:
     """A study of `sampler` over keys, whose trials go by handles: whole numbers that are never used again.
 
-    Of more than twice `remembered` trials it keeps half: those that run, the best, and the latest.
+    Of more than twice `remembered` ended trials it keeps half: the best and the latest.
     """
 
     def __init__(
@@ -36,7 +45,11 @@ class InnerStudy:
     def draw(self) -> int:
         """A trial at a point of the sampler's choice."""
         if len(self._study.get_trials(deepcopy=False)) > 2 * self._remembered:
-            self._forget()
+            ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            running = {handle: self._key(trial) for handle, trial in self._running.items()}
+            self._begin()
+            self.learn([Ended(self._key(t), t.values, t.constraints) for t in ended])
+            self._running = {handle: self._placed(key) for handle, key in running.items()}
         return self._keep(self._study.ask(dict(self._places)))
 
     def place(self, key: Key) -> int:
@@ -57,26 +70,34 @@ class InnerStudy:
             trial.set_constraint(name, value)
         self._study.tell(trial, list(values))
 
+    def learn(self, ended: Sequence[Ended]) -> None:
+        """Take over trials that have ended, oldest first: all of them where there is room, else the best and latest."""
+        if len(ended) > self._remembered:
+            kept = set(self._best(ended)[-self._remembered // 2 :])
+            latest = [index for index in range(len(ended)) if index not in kept]
+            kept |= set(latest[len(kept) - self._remembered :])
+            ended = [one for index, one in enumerate(ended) if index in kept]
+        for one in ended:
+            if isinstance(self._sampler, NSGAIISampler):
+                self.tell(self.place(one.key), one.values, one.constraints)
+                continue
+            self._study.add_trial(
+                create_trial(
+                    params=dict(zip(self._places, one.key, strict=True)),
+                    distributions=dict(self._places),
+                    values=one.values,
+                    constraints=dict(one.constraints),
+                )
+            )
+
     def _begin(self) -> None:
         self._study = optuna.create_study(sampler=self._sampler, directions=self._directions)
 
-    def _forget(self) -> None:
-        ended = [t for t in self._study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
-        running = {handle: self._key(trial) for handle, trial in self._running.items()}
-        kept = {trial.number for trial in self._best(ended)[-self._remembered // 2 :]}
-        latest = [trial.number for trial in ended if trial.number not in kept]
-        kept |= set(latest[len(kept) - self._remembered :])
-        self._begin()
-        for trial in ended:
-            if trial.number in kept:
-                placed = self._placed(tuple(trial.params[name] for name in self._places))
-                self.tell(self._keep(placed), trial.values, trial.constraints)
-        self._running = {handle: self._placed(key) for handle, key in running.items()}
-
-    def _best(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        feasible = [trial for trial in trials if all(value <= 0 for value in trial.constraints.values())]
+    def _best(self, ended: Sequence[Ended]) -> list[int]:
+        """Places in `ended` of what is feasible and not dominated."""
+        feasible = [i for i, one in enumerate(ended) if all(value <= 0 for value in one.constraints.values())]
         signs = [1 if direction is StudyDirection.MAXIMIZE else -1 for direction in self._directions]
-        gains = np.array([trial.values for trial in feasible]).reshape(-1, len(signs)) * signs
+        gains = np.array([ended[i].values for i in feasible]).reshape(-1, len(signs)) * signs
         return [feasible[index] for index in nondominated(gains)]
 
     def _placed(self, key: Key) -> optuna.Trial:
@@ -91,5 +112,5 @@ class InnerStudy:
         self._running[handle] = trial
         return handle
 
-    def _key(self, trial: optuna.Trial) -> Key:
+    def _key(self, trial: optuna.Trial | FrozenTrial) -> Key:
         return tuple(trial.params[name] for name in self._places)

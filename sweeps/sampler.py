@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from optuna import Study
@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.finite_space import FiniteSpace, Key, Point, Told
-from sweeps.inner_study import InnerStudy
+from sweeps.inner_study import Ended, InnerStudy
 
 Kind = Literal["tpe", "nsga2", "gp", "random"]
 REDRAWS = {"tpe": 8, "nsga2": 8, "gp": 0, "random": 8}  # of a point that is taken; a Gaussian process would repeat it
@@ -95,21 +95,17 @@ class DistinctSampler(BaseSampler):
     def _begin(self, study: Study) -> InnerStudy:
         """Take over what the study holds when it is first met, and what other sweeps found."""
         inner = self._inner = InnerStudy(self._sampler, self._places, study.directions, self._remembered)
-        for told in self._earlier:
-            self._add(inner, told.point, told.values, told.constraints)
+        ended = [(told.point, told.values, told.constraints) for told in self._earlier]
         for trial in study.get_trials(deepcopy=False):
             is_waiting = trial.state is TrialState.WAITING
             key = self._space.key(trial.system_attrs.get("fixed_params", {}) if is_waiting else trial.params)
             if key is not None and trial.state is not TrialState.RUNNING:
                 self._taken.add(key)
             if trial.state is TrialState.COMPLETE:
-                self._add(inner, trial.params, trial.values, trial.constraints)
+                ended.append((trial.params, trial.values, trial.constraints))
+        keyed = [(self._space.key(point), values, constraints) for point, values, constraints in ended]
+        inner.learn([Ended(key, values, constraints) for key, values, constraints in keyed if key is not None])
         return inner
-
-    def _add(self, inner: InnerStudy, point: Point, values: Sequence[float], constraints: Mapping[str, float]) -> None:
-        key = self._space.key(point)
-        if key is not None:
-            inner.tell(inner.place(key), values, constraints)
 
     def _draw(self, inner: InnerStudy) -> int:
         for _ in range(self._redraws):
