@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import UserError
-from trainables.memory.closed_form import ModelShape
+from trainables.memory.step_sizes import ModelShape
 from trainables.settings import TrialSettings
 
 if TYPE_CHECKING:

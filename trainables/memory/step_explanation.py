@@ -1,0 +1,90 @@
+"""What is told of one training step: prediction, largest micro-batch, remedies, sharding, cards that hold it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from data.errors import UserError
+from trainables.memory.cards import CARD_BYTES, card_bytes
+from trainables.memory.closed_form import ModelShape
+from trainables.memory.constants import constants_for
+from trainables.memory.micro_batch import largest_micro_batch_size
+from trainables.memory.predict import predict, predict_by_formula
+from trainables.memory.remedies import remedies
+from trainables.memory.sharding import cards_needed, sharded_memory
+from trainables.settings import TrialSettings
+
+HOPELESS = 2  # a step whose formula needs this many times the card is not traced: the answer is clear
+
+
+def explain_step(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int) -> dict[str, Any]:
+    """The document of `trainables.memory.explanation.explain`, made anew."""
+    from trainables.models import find_model, load_config, model_shape
+
+    config = load_config(find_model(settings.model), settings.weights)
+    _check(settings, config)
+    shape = model_shape(config)
+    target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
+    prediction = predict_by_formula(settings, shape, **target)
+    if prediction.allocated_bytes > HOPELESS * capacity_bytes:
+        largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
+    else:
+        prediction, largest = predict(settings, **target), None
+    if largest is None and on_cuda:
+        largest = largest_micro_batch_size(settings, shape, **target)
+    sharded = sharded_memory(settings, shape, gpus)
+    return {
+        "settings": dataclasses.asdict(settings),
+        "gpu": gpu if on_cuda else None,
+        "device": "cuda" if on_cuda else "cpu",
+        "allocated_bytes": prediction.allocated_bytes,
+        "reserved_bytes": prediction.reserved_bytes,
+        "device_bytes": prediction.device_bytes,
+        "capacity_bytes": capacity_bytes,
+        "fits": prediction.fits,
+        "largest_micro_batch_size": largest,
+        "peak_phase": prediction.peak_phase,
+        "peak_operation": prediction.peak_operation,
+        "components": prediction.components,
+        "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
+        "context_bytes": constants_for(gpu).context_bytes if on_cuda else 0,
+        "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
+        "remedies": [dataclasses.asdict(remedy) for remedy in remedies(settings, shape, prediction, on_cuda=on_cuda)],
+        "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},
+        "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method != "closed_form"),
+        "method": prediction.method,
+        "version": prediction.version,
+    }
+
+
+def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
+    """How many cards of each kind hold the step: one where its own prediction fits, else by the sharded formula."""
+    needed: dict[str, int | None] = {}
+    for name in CARD_BYTES:
+        count = cards_needed(settings, shape, card_bytes(name))
+        if is_traced and count is not None:
+            alone = predict(settings, shape, gpu=name, capacity_bytes=card_bytes(name), on_cuda=True)
+            count = 1 if alone.fits else max(2, count)
+        needed[name] = count
+    return needed
+
+
+def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, capacity_bytes: int) -> bool:
+    alone = dataclasses.replace(settings, micro_batch_size=1, batch_size=settings.workers)
+    made = predict_by_formula(alone, shape, gpu=None, capacity_bytes=capacity_bytes, on_cuda=True)
+    return made.allocated_bytes > HOPELESS * capacity_bytes
+
+
+def _check(settings: TrialSettings, config: Any) -> None:
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and settings.sequence_length > positions:
+        raise UserError(
+            f"sequence_length={settings.sequence_length} is longer than the {positions} positions of"
+            f" {settings.model}; choose 1 to {positions}."
+        )
+    if settings.lora_rank > config.hidden_size:
+        raise UserError(
+            f"lora_rank={settings.lora_rank} is above the width {config.hidden_size} of {settings.model};"
+            f" choose 1 to {config.hidden_size}."
+        )
