@@ -8,17 +8,27 @@ read nor those masks, nor the queries that eager attention would need for the ke
 
 from __future__ import annotations
 
-from trainables.memory.step_sizes import LORA_LAYERS, StepSizes
+from trainables.memory.step_sizes import LORA_LAYERS, Moment, StepSizes
 
 
 class AdapterStep(StepSizes):
     """A step that trains adapters only. Their gradients come after the peak, unless the micro-batch is tiny."""
 
-    def moments(self) -> list[dict[str, int]]:
-        """Components at each moment that may be the highest, in bytes: the last layer's and the loss's."""
-        moments = [self.loss(), self.feed_forward_backward(), self.feed_forward_forward()]
-        moments += [self.attention_backward(), self.always | {"gradients": self.gradients}]
-        return [*moments, self.scores_forward()] if self.is_eager else moments
+    def moments(self) -> list[Moment]:
+        """Every moment that may be the highest: the last layer's, the loss's and the optimizer's.
+
+        The fused loss makes its gradients in the forward pass; checkpointing repeats that pass in the backward one.
+        """
+        fused, repeated = self.settings.loss == "fused", self.settings.gradient_checkpointing
+        forward = "backward" if repeated else "forward"
+        moments = [
+            Moment(phase="forward" if fused else "backward", components=self.loss()),
+            Moment(phase="backward", components=self.feed_forward_backward()),
+            Moment(phase=forward, components=self.feed_forward_forward()),
+            Moment(phase="backward", components=self.attention_backward()),
+            Moment(phase="optimizer", components=self.always | {"gradients": self.gradients}),
+        ]
+        return [*moments, Moment(phase=forward, components=self.scores_forward())] if self.is_eager else moments
 
     def loss(self) -> dict[str, int]:
         """Transformers' loss holds three fp32 tensors [tokens, vocabulary] at its height."""
@@ -28,19 +38,10 @@ class AdapterStep(StepSizes):
         loss = 12 * self.tokens * self.shape.vocabulary
         temporaries = 0
         if self.settings.loss == "fused":
-            loss, temporaries = self.fused_loss()
+            # the hidden states, their cast, and their gradient
+            temporaries = self.residual + (2 if self.is_amp else 1) * self.activation * self.Nd
+            loss = self.chunk_of_logits()
         return self._moment(activations + final_norm, attention, temporaries, copies, loss)
-
-    def fused_loss(self) -> tuple[int, int]:
-        """A chunk of logits, with its downcast in bf16; the hidden states, their cast, and their gradient.
-
-        Returns: (loss, temporaries).
-        Source: chunking "aspect_ratio:2", torch/nn/modules/linear_cross_entropy_options.py, torch 2.13.
-        """
-        ratio = -(-self.shape.vocabulary // self.shape.width)
-        chunk = min(self.tokens, (1 << (-(-self.tokens // ratio) - 1).bit_length()) // 2)
-        logits = chunk * self.shape.vocabulary * (4 if self.settings.precision == "fp32" else 6)
-        return logits, self.residual + (2 if self.is_amp else 1) * self.activation * self.Nd
 
     def feed_forward_backward(self) -> dict[str, int]:
         """The activation function's gradient: two wide tensors beside what it reads; the layer's last mask is gone."""

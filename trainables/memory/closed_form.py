@@ -12,37 +12,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainables.memory.adapter_form import AdapterStep
-from trainables.memory.step_sizes import ModelShape, StepSizes
+from trainables.memory.step_sizes import ModelShape, Moment, StepSizes
 from trainables.settings import TrialSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepMemory:
-    """Bytes by component at the peak, and the phase in which the peak falls."""
-
-    components: dict[str, int]
-    phase: str
-
-    @property
-    def allocated_bytes(self) -> int:
-        """All components together."""
-        return sum(self.components.values())
+def step_memory(settings: TrialSettings, shape: ModelShape) -> Moment:
+    """Components of one worker at the highest moment of an optimizer step, those of 0 bytes left out."""
+    highest = max(step_moments(settings, shape), key=lambda moment: moment.allocated_bytes)
+    return Moment(phase=highest.phase, components={name: size for name, size in highest.components.items() if size})
 
 
-def step_memory(settings: TrialSettings, shape: ModelShape) -> StepMemory:
-    """Allocated bytes of one worker at the highest moment of an optimizer step."""
-    highest = max(step_moments(settings, shape), key=lambda moment: sum(moment.values()))
-    return StepMemory(components={name: size for name, size in highest.items() if size}, phase="backward")
-
-
-def step_moments(settings: TrialSettings, shape: ModelShape) -> list[dict[str, int]]:
-    """Components at each moment that may be the highest, in bytes."""
+def step_moments(settings: TrialSettings, shape: ModelShape) -> list[Moment]:
+    """Every moment that may be the highest; what the optimizer adds to gradients and states is too small to be."""
     if settings.lora_rank:
         return AdapterStep(settings, shape).moments()
     step = _Step(settings, shape)
-    halves = step.layer_halves()
-    moments = [step.loss(), step.embedding_backward()]
-    return moments + [step.last_layer(half) for half in halves] + [step.first_layer(half) for half in halves]
+    backward = [step.embedding_backward()]
+    for half in step.layer_halves():
+        backward += [step.last_layer(half), step.first_layer(half)]
+    moments = [step.loss(), *(Moment(phase="backward", components=components) for components in backward)]
+    return [*moments, step.fused_loss(), step.final_norm()] if settings.loss == "fused" else moments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +56,8 @@ class _Step(StepSizes):
         has_mask = settings.attention == "eager" and settings.gradient_checkpointing
         self.mask = self.causal_mask if has_mask else 0
 
-    def loss(self) -> dict[str, int]:
-        """Transformers' loss holds three fp32 tensors [tokens, vocabulary] at its height.
+    def loss(self) -> Moment:
+        """Transformers' loss holds three fp32 tensors [tokens, vocabulary] at its height, in the backward pass.
 
         The fused one brings the head's gradient, and autograd zeros of its size; under autocast its fp32 copy.
         """
@@ -79,7 +68,7 @@ class _Step(StepSizes):
             gradients += self.head * self.weight
             temporaries = 2 * self.head if self.is_amp else (self.head + self.Nd) * self.activation
         activations, attention = self.kept()
-        return self.always | {
+        components = self.always | {
             "activations": activations,
             "attention_matrices": attention + self.mask,
             "loss": loss,
@@ -87,6 +76,32 @@ class _Step(StepSizes):
             "temporaries": temporaries,
             "autocast_copies": self.casts(),
         }
+        return Moment(phase="backward", components=components)
+
+    def fused_loss(self) -> Moment:
+        """The fused loss at work, in the forward pass: a chunk of logits, both its gradients, and the hidden states."""
+        activations, attention = self.kept()
+        hidden = 4 * self.Nd if self.is_amp else 0  # elsewhere they are what was kept
+        components = self.always | {
+            "activations": activations,
+            "attention_matrices": attention + self.mask,
+            "loss": self.chunk_of_logits(),
+            "gradients": self.accumulated + self.head * self.activation,
+            "temporaries": self.Nd * self.activation + hidden,
+            "autocast_copies": self.casts() + (2 * self.head if self.is_amp else 0),
+        }
+        return Moment(phase="forward", components=components)
+
+    def final_norm(self) -> Moment:
+        """The end of the forward pass, while it still names its embeddings and eager attention's causal mask."""
+        activations, attention = self.kept()
+        components = self.always | {
+            "activations": activations + self.Nd * (3 * self.weight - self.activation),
+            "attention_matrices": attention + (self.causal_mask if self.settings.attention == "eager" else 0),
+            "gradients": self.accumulated,
+            "autocast_copies": self.casts(),
+        }
+        return Moment(phase="forward", components=components)
 
     def last_layer(self, half: _Half) -> dict[str, int]:
         """The loss and the head's input are gone; the earlier layers still have everything they kept."""

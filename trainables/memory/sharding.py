@@ -42,7 +42,8 @@ def sharded_memory(settings: TrialSettings, shape: ModelShape, gpus: int) -> Sha
         return moment | divided
 
     components = max(
-        (sharded(moment) for moment in step_moments(settings, shape)), key=lambda moment: sum(moment.values())
+        (sharded(moment.components) for moment in step_moments(settings, shape)),
+        key=lambda moment: sum(moment.values()),
     )
     allocated_bytes = sum(components.values())
     reserved_bytes = round(allocated_bytes * (1 + SLACK_FRACTION))

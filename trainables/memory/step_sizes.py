@@ -23,6 +23,19 @@ class ModelShape:
     has_dropout: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Bytes by component at one moment of a step, and its phase: forward, backward or optimizer."""
+
+    phase: str
+    components: dict[str, int]
+
+    @property
+    def allocated_bytes(self) -> int:
+        """All components together."""
+        return sum(self.components.values())
+
+
 class StepSizes:
     """Sizes of one step; N is tokens of a micro-batch, d the width, f the width of the feed-forward part."""
 
@@ -51,6 +64,15 @@ class StepSizes:
             "optimizer_states": round(trained * state_size),
             "workspaces": WORKSPACE_BYTES,
         }
+
+    def chunk_of_logits(self) -> int:
+        """What the fused loss holds of the logits at once, with its downcast in half precision.
+
+        Source: chunking "aspect_ratio:2", torch/nn/modules/linear_cross_entropy_options.py, torch 2.13.
+        """
+        ratio = -(-self.shape.vocabulary // self.shape.width)
+        chunk = min(self.tokens, (1 << (-(-self.tokens // ratio) - 1).bit_length()) // 2)
+        return chunk * self.shape.vocabulary * (4 if self.settings.precision == "fp32" else 6)
 
 
 def _round_up(value: int, multiple: int) -> int:
