@@ -77,13 +77,13 @@ def fewest_sharded(
     """The cheapest kind over whose GPUs the trial fits when sharded: the kind, GPUs and bytes on each; None without."""
     found = []
     for kind in kinds:
-        gpus = None if kind.gpu_bytes is None else cards_needed(settings, shape, kind.gpu_bytes)
+        gpus = None if kind.gpu_bytes is None else cards_needed(settings, shape, kind.gpu_bytes, kind.card)
         if gpus is not None and gpus <= kind.gpus * kind.most_nodes:
             found.append((kind.price_of(gpus) or math.inf, gpus, kind.name, kind))
     if not found:
         return None
     _, gpus, _, kind = min(found, key=lambda entry: entry[:3])
-    return kind, gpus, sharded_memory(settings, shape, gpus).device_bytes
+    return kind, gpus, sharded_memory(settings, shape, gpus, kind.card).device_bytes
 
 
 def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:

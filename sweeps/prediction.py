@@ -22,7 +22,7 @@ def predict_worker(
     if settings.parallel == "ddp":
         return predict(settings, shape, **target)
     whole = predict_by_formula(settings, shape, **target)
-    shard = sharded_memory(settings, shape, settings.workers)
+    shard = sharded_memory(settings, shape, settings.workers, gpu)
     needed_bytes = shard.device_bytes if on_cuda else shard.allocated_bytes
     return dataclasses.replace(
         whole,

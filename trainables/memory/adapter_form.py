@@ -23,12 +23,14 @@ class AdapterStep(StepSizes):
         forward = "backward" if repeated else "forward"
         moments = [
             Moment(phase="forward" if fused else "backward", components=self.loss()),
-            Moment(phase="backward", components=self.feed_forward_backward()),
-            Moment(phase=forward, components=self.feed_forward_forward()),
-            Moment(phase="backward", components=self.attention_backward()),
-            Moment(phase="optimizer", components=self.always | {"gradients": self.gradients}),
+            Moment(phase="backward", components=self.feed_forward_backward(), place="last_layer"),
+            Moment(phase=forward, components=self.feed_forward_forward(), place="last_layer"),
+            Moment(phase="backward", components=self.attention_backward(), place="last_layer"),
+            Moment(phase="optimizer", components=self.always | {"gradients": self.gradients}, place="optimizer"),
         ]
-        return [*moments, Moment(phase=forward, components=self.scores_forward())] if self.is_eager else moments
+        if self.is_eager:
+            moments.append(Moment(phase=forward, components=self.scores_forward(), place="last_layer"))
+        return moments
 
     def loss(self) -> dict[str, int]:
         """Transformers' loss holds three fp32 tensors [tokens, vocabulary] at its height."""

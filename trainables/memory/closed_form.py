@@ -27,10 +27,8 @@ def step_moments(settings: TrialSettings, shape: ModelShape) -> list[Moment]:
     if settings.lora_rank:
         return AdapterStep(settings, shape).moments()
     step = _Step(settings, shape)
-    backward = [step.embedding_backward()]
-    for half in step.layer_halves():
-        backward += [step.last_layer(half), step.first_layer(half)]
-    moments = [step.loss(), *(Moment(phase="backward", components=components) for components in backward)]
+    halves = step.layer_halves()
+    moments = [step.loss(), *map(step.last_layer, halves), *map(step.first_layer, halves), step.embedding_backward()]
     return [*moments, step.fused_loss(), step.final_norm()] if settings.loss == "fused" else moments
 
 
@@ -76,7 +74,7 @@ class _Step(StepSizes):
             "temporaries": temporaries,
             "autocast_copies": self.casts(),
         }
-        return Moment(phase="backward", components=components)
+        return Moment(phase="backward", components=components, whole_gradients=gradients - self.accumulated)
 
     def fused_loss(self) -> Moment:
         """The fused loss at work, in the forward pass: a chunk of logits, both its gradients, and the hidden states."""
@@ -90,7 +88,7 @@ class _Step(StepSizes):
             "temporaries": self.Nd * self.activation + hidden,
             "autocast_copies": self.casts() + (2 * self.head if self.is_amp else 0),
         }
-        return Moment(phase="forward", components=components)
+        return Moment(phase="forward", components=components, whole_gradients=self.head * self.activation)
 
     def final_norm(self) -> Moment:
         """The end of the forward pass, while it still names its embeddings and eager attention's causal mask."""
@@ -103,7 +101,7 @@ class _Step(StepSizes):
         }
         return Moment(phase="forward", components=components)
 
-    def last_layer(self, half: _Half) -> dict[str, int]:
+    def last_layer(self, half: _Half) -> Moment:
         """The loss and the head's input are gone; the earlier layers still have everything they kept."""
         layers = self.shape.layers - 1
         if self.settings.gradient_checkpointing:
@@ -111,23 +109,27 @@ class _Step(StepSizes):
         else:
             layer_activations, layer_attention = self.layer()
             activations, attention = layers * layer_activations, layers * layer_attention
-        return self.always | {
+        whole = self.head * self.weight + half.done
+        components = self.always | {
             "activations": activations + half.activations,
             "attention_matrices": attention + half.attention + self.mask,
-            "gradients": max(self.head * self.weight + half.done, self.accumulated),
+            "gradients": max(whole, self.accumulated),
             "temporaries": half.temporaries,
             "autocast_copies": self.casts(),
         }
+        return Moment(phase="backward", components=components, place="last_layer", whole_gradients=whole)
 
-    def first_layer(self, half: _Half) -> dict[str, int]:
+    def first_layer(self, half: _Half) -> Moment:
         """All other layers are done and have left their gradients."""
         missing = (self.layer_weights + self.other_weights) * self.weight - half.done
-        return self.always | {
+        components = self.always | {
             "activations": half.activations,
             "attention_matrices": half.attention + self.mask,
             "gradients": max(self.gradients - missing, self.accumulated),
             "temporaries": half.temporaries,
         }
+        whole = self.head * self.weight + half.done
+        return Moment(phase="backward", components=components, place="first_layer", whole_gradients=whole)
 
     def layer_halves(self) -> tuple[_Half, _Half]:
         """The feed-forward half, which comes first, and the attention half, in which eager scores are three at once."""
@@ -156,13 +158,15 @@ class _Step(StepSizes):
         )
         return feed_forward, attention
 
-    def embedding_backward(self) -> dict[str, int]:
+    def embedding_backward(self) -> Moment:
         """Every gradient is there; the embedding's joins the head's, in place where the fused loss made that one."""
         copies = 1 if self.settings.loss == "fused" else 2
-        return self.always | {
+        components = self.always | {
             "gradients": self.gradients,
             "temporaries": copies * self.head * self.weight + self.Nd * self.weight,
         }
+        whole = (self.head + self.other_weights) * self.weight
+        return Moment(phase="backward", components=components, place="embedding", whole_gradients=whole)
 
     def kept(self) -> tuple[int, int]:
         """What the forward pass leaves for the backward pass: (activations, attention matrices)."""

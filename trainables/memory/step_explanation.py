@@ -33,7 +33,7 @@ def explain_step(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda
         prediction, largest = predict(settings, **target), None
     if largest is None and on_cuda:
         largest = largest_micro_batch_size(settings, shape, **target)
-    sharded = sharded_memory(settings, shape, gpus)
+    sharded = sharded_memory(settings, shape, gpus, gpu)
     return {
         "settings": dataclasses.asdict(settings),
         "gpu": gpu if on_cuda else None,
@@ -62,7 +62,7 @@ def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool
     """How many cards of each kind hold the step: one where its own prediction fits, else by the sharded formula."""
     needed: dict[str, int | None] = {}
     for name in CARD_BYTES:
-        count = cards_needed(settings, shape, card_bytes(name))
+        count = cards_needed(settings, shape, card_bytes(name), name)
         if is_traced and count is not None:
             alone = predict(settings, shape, gpu=name, capacity_bytes=card_bytes(name), on_cuda=True)
             count = 1 if alone.fits else max(2, count)

@@ -25,10 +25,16 @@ class ModelShape:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Bytes by component at one moment of a step, and its phase: forward, backward or optimizer."""
+    """Bytes by component at one moment of a step, and its phase: forward, backward or optimizer.
+
+    `place` tells what is at work: "loss", "last_layer", "first_layer", "embedding" or "optimizer"; a layer's backward
+    pass has two halves, in this order. `whole_gradients` of the gradients belong to what is at work or to the head.
+    """
 
     phase: str
     components: dict[str, int]
+    place: str = "loss"
+    whole_gradients: int = 0
 
     @property
     def allocated_bytes(self) -> int:
