@@ -1,72 +1,31 @@
-"""Predicted against measured peaks on this machine: python tests/benchmarks/memory_accuracy.py [--out FILE].
+"""Predicted against measured peaks on this machine: python tests/benchmarks/memory_accuracy.py [--minutes 20].
 
-On a CPU: real fp32 steps of nano models and 125m, peaks by torch's profiler, some minutes. With a CUDA GPU: 125m and
-1.3b over micro-batch, length, precision, attention, checkpointing, loss and LoRA, random weights; allocated and
-reserved peaks, and the fit under caps of 24, 40 and 80 GB. One process a run; what FILE already holds is not repeated.
+On a CPU: real fp32 steps of nano models and 125m, peaks by torch's profiler, some minutes. With a CUDA GPU: 125m, 1.3b
+and two of 6.7b over micro-batch, length, precision, attention, checkpointing, loss and LoRA, random weights; allocated
+and reserved peaks, and the fit under caps of 24, 40 and 80 GB. One process a run; what FILE already holds is not
+repeated, and `--minutes` begins no run after so many: each slice of the grid is met early. Not run on a GPU yet.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import json
+import math
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
+
+from accuracy_grid import every_slice_early, grid
+from accuracy_table import table
 
 from trainables.settings import TrialSettings
 
 STEPS = 4
 RUN_SECONDS = 600
-CAPS_GB = (24, 40, 80)
-CPU_RUNS = [
-    *(
-        (model, batch, length)
-        for model in ("nano-0.3m", "nano-1m", "nano-4m")
-        for batch, length in ((1, 512), (8, 128))
-    ),
-    *(("125m", batch, length) for batch, length in ((1, 64), (2, 128), (1, 256), (1, 512))),
-]
-
-
-def runs(on_cuda: bool) -> Iterator[TrialSettings]:
-    """The grid: on a GPU about 130 runs, on a CPU 20."""
-    if not on_cuda:
-        for (model, batch, length), attention in itertools.product(CPU_RUNS, ("sdpa", "eager")):
-            yield _settings(model, batch, length, attention=attention)
-        return
-    for model, batch, length, precision in itertools.product(
-        ("125m", "1.3b"), (1, 4, 8, 32), (512, 2048), ("fp32", "bf16-amp", "bf16")
-    ):
-        for fields in (
-            {},
-            {"loss": "fused"},
-            {"gradient_checkpointing": True, "loss": "fused"},
-            {"attention": "eager"},
-            {"lora_rank": 8},
-        ):
-            yield _settings(model, batch, length, precision=precision, **fields)
-    for batch in (1, 4):
-        yield _settings("6.7b", batch, 2048, precision="bf16", gradient_checkpointing=True, loss="fused", lora_rank=8)
-
-
-def _settings(model: str, batch: int, length: int, **fields: Any) -> TrialSettings:
-    return TrialSettings(
-        model=model,
-        batch_size=batch,
-        micro_batch_size=batch,
-        sequence_length=length,
-        learning_rate=1e-4,
-        token_budget=1,
-        weights="pretrained" if model.startswith("nano") else "random",
-        **fields,
-    )
 
 
 def measure(settings: TrialSettings) -> dict[str, Any]:
@@ -113,7 +72,7 @@ def measure(settings: TrialSettings) -> dict[str, Any]:
                     phase=meter.phase,
                 )
     except torch.OutOfMemoryError:
-        return {"out_of_memory": True}
+        return {"out_of_memory": True, "capacity_bytes": torch.cuda.get_device_properties(device).total_memory}
     report = meter.report()
     return {
         "out_of_memory": False,
@@ -146,35 +105,11 @@ def compare(settings: TrialSettings, on_cuda: bool, hopper: bool) -> dict[str, A
     return {"allocated_bytes": made.allocated_bytes, "reserved_bytes": made.reserved_bytes if on_cuda else None}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Median, p90 and worst absolute errors, and fits under caps where reserved bytes were measured."""
-    lines = []
-    for counter in ("allocated_bytes", "reserved_bytes"):
-        errors = [
-            abs(row["predicted"][counter] / row["measured"][counter] - 1)
-            for row in rows
-            if row["measured"].get(counter) and row["predicted"].get(counter)
-        ]
-        if len(errors) > 1:
-            p90 = quantiles(errors, n=10)[-1]
-            lines.append(
-                f"{counter}: median {median(errors):.3%}, p90 {p90:.3%}, worst {max(errors):.3%}, {len(errors)} runs"
-            )
-    for cap in CAPS_GB:
-        known = [row for row in rows if row["measured"].get("reserved_bytes")]
-        fits = [
-            (r["predicted"]["reserved_bytes"] <= cap * 1e9, r["measured"]["reserved_bytes"] <= cap * 1e9) for r in known
-        ]
-        if fits:
-            false_fits = sum(predicted and not measured for predicted, measured in fits)
-            lines.append(f"cap {cap} GB: {sum(p == m for p, m in fits)} of {len(fits)} right, {false_fits} false fits")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Run what FILE lacks and print the table."""
     parser = argparse.ArgumentParser(description="Measure peaks and compare them with predictions.")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("memory_accuracy_cpu.jsonl"))
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no run after as many [no bound]")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -182,14 +117,15 @@ def main() -> None:
         return
     import torch
 
+    started = time.monotonic()
     on_cuda = torch.cuda.is_available()
     hopper = on_cuda and torch.cuda.get_device_capability()[0] >= 9
     done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    known = {TrialSettings(**row["settings"]) for row in done}  # settings that came later have their defaults
-    for settings in runs(on_cuda):
+    known = [TrialSettings(**row["settings"]) for row in done]  # settings that came later have their defaults
+    for settings in every_slice_early(list(grid(on_cuda)), known):
+        if time.monotonic() - started > 60 * options.minutes:
+            break
         document = dataclasses.asdict(settings)
-        if settings in known:
-            continue
         command = [sys.executable, __file__, "--one", json.dumps(document)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         if ran.returncode:

@@ -1,0 +1,82 @@
+"""The runs of memory_accuracy.py, in an order in which every slice is met early."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trainables.settings import TrialSettings
+
+VARIED = (
+    "model",
+    "micro_batch_size",
+    "sequence_length",
+    "precision",
+    "attention",
+    "loss",
+    "gradient_checkpointing",
+    "lora_rank",
+)
+CPU_RUNS = [
+    *(
+        (model, batch, length)
+        for model in ("nano-0.3m", "nano-1m", "nano-4m")
+        for batch, length in ((1, 512), (8, 128))
+    ),
+    *(("125m", batch, length) for batch, length in ((1, 64), (2, 128), (1, 256), (1, 512))),
+]
+
+
+def grid(on_cuda: bool) -> Iterator[TrialSettings]:
+    """On a GPU about 240 runs, on a CPU 20."""
+    if not on_cuda:
+        for (model, batch, length), attention in itertools.product(CPU_RUNS, ("sdpa", "eager")):
+            yield _settings(model, batch, length, attention=attention)
+        return
+    for model, batch, length, precision in itertools.product(
+        ("125m", "1.3b"), (1, 4, 8, 32), (512, 2048), ("fp32", "bf16-amp", "bf16")
+    ):
+        for fields in (
+            {},
+            {"loss": "fused"},
+            {"gradient_checkpointing": True, "loss": "fused"},
+            {"attention": "eager"},
+            {"lora_rank": 8},
+        ):
+            yield _settings(model, batch, length, precision=precision, **fields)
+    for batch in (1, 4):
+        yield _settings("6.7b", batch, 2048, precision="bf16", gradient_checkpointing=True, loss="fused", lora_rank=8)
+
+
+def every_slice_early(runs: Sequence[TrialSettings], done: Sequence[TrialSettings] = ()) -> list[TrialSettings]:
+    """The runs that are not `done`, each next the one whose values were met least so far: a cut-short list is even."""
+    met = Counter(value for run in done for value in _values(run))
+    left = [run for run in runs if run not in set(done)]
+    ordered = []
+    while left:
+        best = min(left, key=lambda run: sum(met[value] for value in _values(run)))
+        left.remove(best)
+        ordered.append(best)
+        met.update(_values(best))
+    return ordered
+
+
+def _values(run: TrialSettings) -> list[tuple[str, Any]]:
+    fields = dataclasses.asdict(run)
+    return [(name, fields[name]) for name in VARIED]
+
+
+def _settings(model: str, batch: int, length: int, **fields: Any) -> TrialSettings:
+    return TrialSettings(
+        model=model,
+        batch_size=batch,
+        micro_batch_size=batch,
+        sequence_length=length,
+        learning_rate=1e-4,
+        token_budget=1,
+        weights="pretrained" if model.startswith("nano") else "random",
+        **fields,
+    )
