@@ -14,7 +14,7 @@ from trainables.memory.meter import MemoryMeter
 from trainables.memory.own_step import trace_trial
 from trainables.memory.timeline import MemoryTrace
 from trainables.memory.trace import Recorder, trace
-from trainables.models import apply_levers
+from trainables.models import apply_levers, weight_type
 from trainables.settings import TrialSettings
 from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
 
@@ -39,7 +39,9 @@ def make_settings(**fields: object) -> TrialSettings:
 
 def measured_peak(settings: TrialSettings, config: PretrainedConfig) -> int:
     """Live tensor bytes at the peak of a real step, by torch's profiler."""
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=settings.attention)
+    model = AutoModelForCausalLM.from_config(
+        config, dtype=weight_type(settings), attn_implementation=settings.attention
+    )
     model.train()
     model.config.use_cache = False
     apply_levers(model, settings)
@@ -54,7 +56,15 @@ def measured_peak(settings: TrialSettings, config: PretrainedConfig) -> int:
     ]
 
     def step() -> None:
-        training_step(loss_module, batches, optimizer, schedule, target_tokens=100, precision="fp32", phase=meter.phase)
+        training_step(
+            loss_module,
+            batches,
+            optimizer,
+            schedule,
+            target_tokens=100,
+            precision=settings.precision,
+            phase=meter.phase,
+        )
 
     step()
     states = [value for state in optimizer.state.values() for value in state.values()]
@@ -76,6 +86,8 @@ def measured_peak(settings: TrialSettings, config: PretrainedConfig) -> int:
         {"optimizer": "sgd"},
         {"lora_rank": 4},
         {"micro_batch_size": 1, "batch_size": 1, "sequence_length": 512},
+        {"loss": "fused", "precision": "bf16"},  # a CPU copies what it subtracts, and from what, to fp32
+        {"loss": "fused", "precision": "bf16-amp"},
     ],
 )
 def test_on_a_cpu_the_trace_equals_the_profiler_to_a_thousandth(fields: dict[str, object]) -> None:

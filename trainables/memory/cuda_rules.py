@@ -57,6 +57,7 @@ FP32_OPERATIONS = [
 # Operations that CUDA autocast runs in fp32 by asking for an fp32 result.
 # Source: AT_FORALL_FP32_SET_OPT_DTYPE, ATen/autocast_mode.h.
 FP32_RESULT_OPERATIONS = ("softmax.int", "log_softmax.int", "sum", "sum.dim_IntList", "cumsum", "prod")
+ARITHMETIC = ("add", "sub", "mul", "div")
 _LOW = (torch.float16, torch.bfloat16)
 
 
@@ -223,7 +224,8 @@ def kernel_temporaries(device: str, name: str, args: tuple[Any, ...]) -> tuple[i
     Source: on CUDA mha_bwd, flash_attn/flash_api.cpp: the gradient of the queries is gathered in fp32, lengths rounded
     to 128 and head sizes to 32. _efficient_attention_backward, attention_backward.cu: in fp32 the product of the output
     and its gradient, summed, and the sums laid out anew. On a CPU _safe_softmax, transformers/attention.cpp: a mask of
-    a byte each.
+    a byte each; and TensorIteratorBase::compute_types, TensorIterator.cpp: where operands differ in type, those not of
+    the common one are copied, and so is a result in place; CUDA's kernels convert while they read and write.
     """
     if device == "cuda" and name == "_scaled_dot_product_flash_attention_backward":
         batch, heads, length, head_size = args[1].shape
@@ -235,4 +237,8 @@ def kernel_temporaries(device: str, name: str, args: tuple[Any, ...]) -> tuple[i
         return (args[5].numel() * 4, sums, sums) if args[1].dtype == torch.float32 else (sums,)
     if device == "cpu" and name == "_safe_softmax":
         return (args[0].numel(),)
+    if device == "cpu" and name.rstrip("_") in ARITHMETIC and isinstance(args[1], Tensor):
+        common = torch.result_type(args[0], args[1])
+        converted = (*args[:2], args[0]) if name.endswith("_") else args[:2]  # in place the result is converted too
+        return tuple(t.numel() * common.itemsize for t in converted if t.dtype != common and t.dim())
     return ()
