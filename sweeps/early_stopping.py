@@ -6,7 +6,7 @@ into the sweep's storage; the worker ends its training loop, the trial writes it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
@@ -26,6 +26,12 @@ REDUCTION = 3  # of three trials that reach a rung, one goes on
 RUNGS = 3  # at 1/27, 1/9 and 1/3 of the token budget
 
 
+class Named(NamedTuple):
+    """All that ASHA looks at of a trial. The id is ours: Tune gives a trial another one when a sweep is resumed."""
+
+    trial_id: str
+
+
 class StopWhatFallsBehind(FIFOScheduler):
     """One ASHA for each model size and token budget; `stopped` holds the ids of trials that were told to end."""
 
@@ -38,18 +44,28 @@ class StopWhatFallsBehind(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Always goes on: a trial that is to stop is told so in the sweep's storage, and ends by itself."""
-        if TOKENS not in result or trial.config["trial_id"] in self.stopped:
-            return TrialScheduler.CONTINUE
-        settings = to_settings(self._facts.plan, trial.config["proposal"])
-        bracket = self._bracket(settings, tune_controller, trial)
-        if result[TOKENS] < settings.token_budget and (
-            bracket.on_trial_result(tune_controller, trial, result) == TrialScheduler.STOP
+        ours = trial.config["trial_id"]
+        if (
+            TOKENS in result
+            and ours not in self.stopped
+            and self.falls_behind(ours, to_settings(self._facts.plan, trial.config["proposal"]), result)
         ):
-            self.stopped.add(trial.config["trial_id"])
-            open_storage(self._storage_uri).write_text(stop_path(trial.config["trial_id"]), "asha")
+            self.stopped.add(ours)
+            open_storage(self._storage_uri).write_text(stop_path(ours), "asha")
         return TrialScheduler.CONTINUE
 
-    def _bracket(self, settings: TrialSettings, tune_controller: TuneController, trial: Trial) -> ASHAScheduler:
+    def falls_behind(self, trial_id: str, settings: TrialSettings, result: dict[str, Any]) -> bool:
+        """Enter what a trial reports in its rung; whether it is behind those that came there before."""
+        if result[TOKENS] >= settings.token_budget:
+            return False
+        controller, trial = cast("TuneController", None), cast("Trial", Named(trial_id))  # ASHA asks for no more
+        bracket = self._bracket(settings)
+        if trial_id not in self._bracket_of:
+            self._bracket_of[trial_id] = bracket
+            bracket.on_trial_add(controller, trial)
+        return bracket.on_trial_result(controller, trial, result) == TrialScheduler.STOP
+
+    def _bracket(self, settings: TrialSettings) -> ASHAScheduler:
         kind = (settings.model, settings.token_budget)
         if kind not in self._brackets:
             self._brackets[kind] = ASHAScheduler(
@@ -57,11 +73,13 @@ class StopWhatFallsBehind(FIFOScheduler):
                 metric=LOSS,
                 mode="min",
                 max_t=settings.token_budget,
-                grace_period=max(1, settings.token_budget // REDUCTION**RUNGS),
+                grace_period=rungs(settings.token_budget)[0],
                 reduction_factor=REDUCTION,
             )
-        bracket = self._brackets[kind]
-        if trial.trial_id not in self._bracket_of:
-            self._bracket_of[trial.trial_id] = bracket
-            bracket.on_trial_add(tune_controller, trial)
-        return bracket
+        return self._brackets[kind]
+
+
+def rungs(token_budget: int) -> list[int]:
+    """Tokens at which trials are compared, rising."""
+    first = max(1, token_budget // REDUCTION**RUNGS)
+    return [first * REDUCTION**rung for rung in range(RUNGS)]

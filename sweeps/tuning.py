@@ -55,6 +55,7 @@ def tune_trials(
 
     from sweeps.early_stopping import StopWhatFallsBehind
     from sweeps.memory_guard import MemoryGuard, PointsThatFit
+    from sweeps.rung_history import refill_rungs
     from sweeps.search import RecordSearch
     from sweeps.study import build_study, default_study
     from sweeps.trial import TrialContext, predicted, run_trial
@@ -104,6 +105,9 @@ def tune_trials(
             guard,
         )
         scheduler = StopWhatFallsBehind(prepared.facts, prepared.storage.uri) if plan.early_stopping else None
+        if scheduler:
+            proposals = [(prepared.facts.trial_id(number), history[number][0]) for number in sorted(history)]
+            refill_rungs(scheduler, prepared.storage, plan, proposals)
         with gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(run_trial, context=context), _driver_resources(device)),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from analysis.load import load_sweep
 from sweeps.device import Device
 from sweeps.early_stopping import LOSS, TOKENS, StopWhatFallsBehind
-from sweeps.layout import SweepFacts
+from sweeps.layout import SweepFacts, store_record
 from sweeps.options import SweepOptions
 from sweeps.plan import make_plan
 from sweeps.progress_reports import recent_loss
+from sweeps.rung_history import refill_rungs
 from tests.conftest import RunSweep
-from trainables.job import stop_path
+from tests.record_factory import make_record
+from trainables.job import progress_path, stop_path
 from trainables.records import CurvePoint, Outcome
 from trainables.storage import open_storage
 
@@ -53,6 +56,33 @@ def test_who_is_behind_at_a_rung_is_told_to_stop_and_nobody_else(tmp_path: Path)
     scheduler.on_trial_result(controller, trial(4), {TOKENS: 900, LOSS: 9.0})  # not yet at a rung
     scheduler.on_trial_result(controller, trial(2), {TOKENS: 27_000, LOSS: 9.0})  # at its end: too late to stop
     assert scheduler.stopped == {"0001-t"}
+
+
+def test_a_resumed_sweep_compares_with_what_its_trials_reported_before(tmp_path: Path) -> None:
+    """Trial 0 has a record, trial 1 was under way. As if nothing had happened, the loss 2.5 is behind 2 at 1,000."""
+    storage = open_storage(str(tmp_path))
+
+    def curve(loss: float, *tokens: int) -> tuple[CurvePoint, ...]:
+        return tuple(CurvePoint(step=n, tokens=seen, loss=loss, learning_rate=1e-3) for n, seen in enumerate(tokens, 1))
+
+    done = make_record(0, trial_id="0000-t")
+    assert done.report is not None
+    report = dataclasses.replace(done.report, curve=curve(2.0, 500, 1_000, 3_000, 9_000, 27_000))
+    store_record(storage, dataclasses.replace(done, report=report))
+    under_way = {"step": 2, "curve": [dataclasses.asdict(point) for point in curve(2.2, 500, 1_000)]}
+    storage.write_text(progress_path("0001-t"), json.dumps(under_way))
+
+    def later(number: int) -> Any:
+        return SimpleNamespace(trial_id=f"later{number}", config=trial(number).config)
+
+    scheduler, controller = scheduler_in(tmp_path), cast("Any", None)
+    refill_rungs(scheduler, storage, PLAN, [(f"000{n}-t", trial(n).config["proposal"]) for n in range(3)])
+    assert scheduler.stopped == set()
+    scheduler.on_trial_result(controller, later(1), {TOKENS: 2_000, LOSS: 5.0})  # was at that rung already
+    scheduler.on_trial_result(controller, later(2), {TOKENS: 1_000, LOSS: 1.9})
+    scheduler.on_trial_result(controller, later(3), {TOKENS: 1_000, LOSS: 2.5})
+    scheduler.on_trial_result(controller, later(4), {TOKENS: 3_000, LOSS: 2.1})  # trial 0 had 2 there
+    assert scheduler.stopped == {"0003-t", "0004-t"}
 
 
 def test_stopped_trials_leave_records_and_the_processes_stay_up(run_sweep: RunSweep, tmp_path: Path) -> None:
