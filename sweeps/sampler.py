@@ -15,7 +15,7 @@ from sweeps.finite_space import FiniteSpace, Key, Point, Told
 from sweeps.inner_study import Ended, InnerStudy
 
 Kind = Literal["tpe", "nsga2", "gp", "random"]
-REDRAWS = {"tpe": 8, "nsga2": 8, "gp": 0, "random": 8}  # of a point that is taken; a Gaussian process would repeat it
+REDRAWS = {"tpe": 4, "nsga2": 8, "gp": 0, "random": 8}  # of a point that is taken; a Gaussian process would repeat it
 REMEMBERED = {"tpe": 500, "nsga2": 500, "gp": 150, "random": 1}  # trials that the sampler looks at
 
 
