@@ -26,6 +26,8 @@ from trainables.record_json import to_json
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage
 
+READ_EVERY = 200  # trials; Optuna reads back all that it has not read yet, and thousands at once take half a GiB
+
 
 def check_study(url: str) -> None:
     """See that a study can be kept there. Raises: OptionsError, without what the URL may hold of secrets."""
@@ -93,6 +95,8 @@ def build_study(
             study.enqueue_trial(proposal)
         else:
             study.add_trial(_told_trial(facts, proposal, record))
+        if number % READ_EVERY == 0:
+            study.get_trials(deepcopy=False)
     return study
 
 
