@@ -92,10 +92,12 @@ def submit(
     entrypoint: str,
     folder: Path,
     metadata: Mapping[str, str],
+    variables: Mapping[str, str],
     wait_seconds: float,
 ) -> None:
     """Upload `folder`, but for what its .rayignore and .gitignore leave out, and start `entrypoint` in it, once.
 
+    `variables` are added to the job's environment.
     A submission whose answer was lost is not made twice. Raises: JobClientError.
     """
     until = time.monotonic() + wait_seconds
@@ -104,7 +106,7 @@ def submit(
             client.submit_job(
                 entrypoint=entrypoint,
                 submission_id=submission_id,
-                runtime_env={"working_dir": str(folder)},
+                runtime_env={"working_dir": str(folder), "env_vars": dict(variables)},
                 metadata=dict(metadata),
             )
             return

@@ -144,27 +144,26 @@ def _resume_command(prepared: Prepared) -> str:
 
 def _print_dry_run(prepared: Prepared, device: Device) -> None:
     from analysis.table import memory_text, rate_text
-    from trainables.memory.predict import predict
+    from sweeps.placement import describe_placements, place
+    from sweeps.prediction import predict_worker
 
     plan = prepared.facts.plan
-    if device.kinds and device.on_cuda:
-        from sweeps.placement import describe_placements
-
+    kinds = device.kinds if device.on_cuda else ()
+    if kinds:
         print("Nodes that would serve, by size:")
-        print(*describe_placements(plan, prepared.shapes, device.kinds), sep="\n")
+        print(*describe_placements(plan, prepared.shapes, kinds), sep="\n")
     points = starting_points(plan)
     owed = min(plan.trials, space_size(plan))
     print(f"Would run {owed} trials into {prepared.storage.uri}; the first {len(points)}:")
     for number, point in enumerate(points):
         settings = to_settings(plan, point)
-        predicted = predict(
-            settings,
-            prepared.shapes[settings.model],
-            gpu=plan.gpu,
-            capacity_bytes=plan.capacity_bytes,
-            on_cuda=True,
-        )
-        needed = f"predicted {memory_text(predicted.device_bytes)} on {plan.gpu}"
+        shape, card = prepared.shapes[settings.model], plan.gpu
+        if kinds:
+            placed = place(settings, shape, kinds)
+            predicted, card = placed.prediction, placed.kind.name
+        else:
+            predicted = predict_worker(settings, shape, gpu=card, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+        needed = f"predicted {memory_text(predicted.device_bytes)} on {card}"
         fits = "fits" if predicted.fits else "does not fit"
         print(
             f"  {number:2d}  {settings.model}  batch {settings.batch_size}  micro-batch {settings.micro_batch_size}"

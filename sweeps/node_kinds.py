@@ -34,7 +34,7 @@ class NodeKind:
     """A kind of node: what one has, and how many there are or may be at most.
 
     `accelerator` is Ray's name of its card, by which a trial asks for it, `card` ours; None where nobody said.
-    `price_per_hour` is what the cluster file assumes for a whole node.
+    `price_per_hour` is what the cluster file assumes for a whole node, `price_source` where it has that from.
     """
 
     name: str
@@ -45,6 +45,7 @@ class NodeKind:
     card: str | None = None
     instance: str | None = None
     price_per_hour: float | None = None
+    price_source: str | None = None
 
     @property
     def gpu_bytes(self) -> int | None:
@@ -65,7 +66,8 @@ class NodeKind:
 def read_cluster_file(path: str) -> tuple[NodeKind, ...]:
     """The kinds of nodes that a file for `ray up` lists under `available_node_types`.
 
-    Prices come from its `metadata.price_per_hour`. Raises: OptionsError for a file that cannot be read as one.
+    Prices come from its `metadata.price_per_hour`, their source from `metadata.price_source`.
+    Raises: OptionsError for a file that cannot be read as one.
     """
     import yaml
 
@@ -86,7 +88,8 @@ def read_cluster_file(path: str) -> tuple[NodeKind, ...]:
         most = 1 if name == head else min(int(entry.get("max_workers", most_workers)), most_workers)
         instance = (entry.get("node_config") or {}).get("InstanceType")
         made = _kind(name, entry.get("resources") or {}, most)
-        kinds.append(dataclasses.replace(made, instance=instance, price_per_hour=prices.get(name)))
+        priced = {"price_per_hour": prices.get(name), "price_source": metadata.get("price_source")}
+        kinds.append(dataclasses.replace(made, instance=instance, **priced))
     return tuple(kind for kind in kinds if kind.most_nodes)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from sweeps.node_kinds import NodeKind
 from sweeps.plan import SweepPlan
-from sweeps.prediction import predict_worker
+from sweeps.plan_checks import divides
+from sweeps.prediction import gathered_weights_bytes, predict_worker
 from trainables.memory.closed_form import ModelShape
-from trainables.memory.predict import predict_by_formula
+from trainables.memory.predict import CONTEXT_BYTES, predict_by_formula
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
@@ -44,6 +45,8 @@ def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind])
 def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds: Sequence[NodeKind]) -> list[str]:
     """For each size, in one line: its kind of node, how many GPUs, what each is predicted to hold, the hourly price.
 
+    A last line says where the prices are from.
+
     At the sweep's smallest micro-batch. A size that one GPU does not hold is told how many would, sharded.
     """
     lines = []
@@ -68,7 +71,8 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
         else:
             kind, gpus, each = found
             lines.append(head + _line(kind, gpus, each) + f", sharded: --parallel fsdp --gpus-per-trial {gpus}")
-    return lines
+    sources = dict.fromkeys(kind.price_source or "not told" for kind in kinds if kind.price_per_hour is not None)
+    return lines + [f"Source of the prices: {'; '.join(sources)}"] * bool(sources)
 
 
 def fewest_sharded(
@@ -77,8 +81,8 @@ def fewest_sharded(
     """The cheapest kind over whose GPUs the trial fits when sharded: the kind, GPUs and bytes on each; None without."""
     found = []
     for kind in kinds:
-        gpus = None if kind.gpu_bytes is None else cards_needed(settings, shape, kind.gpu_bytes, kind.card)
-        if gpus is not None and gpus <= kind.gpus * kind.most_nodes:
+        gpus = _gpus_needed(settings, shape, kind)
+        if gpus is not None:
             found.append((kind.price_of(gpus) or math.inf, gpus, kind.name, kind))
     if not found:
         return None
@@ -86,9 +90,18 @@ def fewest_sharded(
     return kind, gpus, sharded_memory(settings, shape, gpus, kind.card).device_bytes
 
 
+def _gpus_needed(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> int | None:
+    """As many as hold the shards and divide the batch; None where the kind has not as many, or none is known to do."""
+    if kind.gpu_bytes is None or gathered_weights_bytes(settings, shape) + CONTEXT_BYTES > kind.gpu_bytes:
+        return None
+    fewest = cards_needed(settings, shape, kind.gpu_bytes, kind.card)
+    counts = range(fewest or 1, kind.gpus * kind.most_nodes + 1) if fewest else ()
+    return next((n for n in counts if divides(settings.batch_size, settings.micro_batch_size, n)), None)
+
+
 def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
     price = kind.price_of(gpus)
-    cost = "price not known" if price is None else f"{price:.2f} an hour (assumed, list price)"
+    cost = "price not known" if price is None else f"{price:.2f} an hour"
     nodes = math.ceil(gpus / kind.gpus)
     place_text = f"{kind.name} ({kind.instance or kind.card})" + (f" x {nodes}" if nodes > 1 else "")
     return f"{place_text}  {gpus} GPU  predicted {each_bytes / 2**30:.1f} GiB on each  {cost}"

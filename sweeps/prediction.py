@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from trainables.memory.closed_form import ModelShape
-from trainables.memory.predict import predict, predict_by_formula
+from trainables.memory.predict import CONTEXT_BYTES, predict, predict_by_formula
 from trainables.memory.sharding import sharded_memory
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
@@ -24,7 +24,7 @@ def predict_worker(
     whole = predict_by_formula(settings, shape, **target)
     shard = sharded_memory(settings, shape, settings.workers, gpu)
     needed_bytes = shard.device_bytes if on_cuda else shard.allocated_bytes
-    return dataclasses.replace(
+    made = dataclasses.replace(
         whole,
         allocated_bytes=shard.allocated_bytes,
         reserved_bytes=shard.reserved_bytes,
@@ -33,3 +33,20 @@ def predict_worker(
         components=shard.components,
         method="sharded_form",
     )
+    gathered_bytes = gathered_weights_bytes(settings, shape)
+    if not made.fits or not on_cuda or capacity_bytes is None or gathered_bytes + CONTEXT_BYTES <= capacity_bytes:
+        return made
+    return dataclasses.replace(
+        made,
+        allocated_bytes=gathered_bytes,
+        reserved_bytes=gathered_bytes,
+        device_bytes=gathered_bytes + CONTEXT_BYTES,
+        fits=False,
+        peak_phase="evaluation",
+        components={"weights": gathered_bytes},
+    )
+
+
+def gathered_weights_bytes(settings: TrialSettings, shape: ModelShape) -> int:
+    """What a sharded model takes whole, as one card must hold it to be evaluated; random weights never are."""
+    return 0 if settings.weights == "random" else shape.parameters * (2 if settings.precision == "bf16" else 4)

@@ -29,6 +29,7 @@ from trainables.storage import Storage, check_reachable, check_writable, open_st
 from trainables.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
 
 PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
+COMMIT_VARIABLE = "SWEEPS_COMMIT"  # by which sweeps/submit.py tells a job the commit of what it uploads
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
@@ -194,12 +195,15 @@ def _provenance(fingerprint: str, device: Device) -> Provenance:
 
 
 def git_sha() -> str:
-    """The commit that the program's files stand at, "+changes" after it where files differ; "unknown" outside git."""
+    """The commit that the program's files stand at, "+changes" after it where files differ.
+
+    Outside git, as where a checkout was uploaded, it is what the environment tells; "unknown" where that tells nothing.
+    """
     folder = Path(__file__).parent
     try:
         git = ["git", "-C", str(folder)]
         sha = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get(COMMIT_VARIABLE, "unknown")
     return f"{sha}+changes" if status.strip() else sha

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from data.errors import UserError
 from sweeps.job_client import JobClientError, LostJobError, connect, dashboard_address, follow, submit
 from sweeps.options import CommonOptions, OptionsError, exit_with, parse_options
-from sweeps.prepare import NAME_PATTERN, git_sha
+from sweeps.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
 from sweeps.questions import QUESTIONS, Question
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
                 entrypoint=shlex.join(["python", f"sweeps/{question.name}.py", *flags]),
                 folder=CHECKOUT,
                 metadata=_metadata(options, question, name),
+                variables={COMMIT_VARIABLE: git_sha()},
                 wait_seconds=asked.wait,
             )
             print(f"Job {submission_id}: {_page(address, submission_id)}", flush=True)

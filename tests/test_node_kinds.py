@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def kinds(tmp_path: Path) -> tuple[NodeKind, ...]:
 
 def settings_of(model: str, micro: int = 1, **more) -> TrialSettings:
     fields = {"batch_size": 8 * micro, "micro_batch_size": micro, "learning_rate": 1e-4, "sequence_length": 512}
-    return TrialSettings(model=model, token_budget=10**6, precision="bf16-amp", weights="random", **fields | more)
+    fields |= {"model": model, "token_budget": 10**6, "precision": "bf16-amp", "weights": "random"}
+    return TrialSettings(**fields | more)
 
 
 def shape_of(model: str) -> ModelShape:
@@ -98,6 +100,20 @@ def test_a_size_that_no_card_holds_is_told_how_many_would_sharded(kinds: tuple[N
     assert fewest_sharded(settings_of("120b"), shape_of("120b"), kinds) is None
 
 
+def test_a_sharded_trial_needs_room_for_its_shards_and_to_evaluate_for_the_whole_weights(
+    kinds: tuple[NodeKind, ...],
+) -> None:
+    # 30b in bf16: 8 bytes x 30e9 weights over 8 cards are 30 GB each; the weights alone, gathered, are 59.9 GB.
+    levers = {"precision": "bf16", "gradient_checkpointing": True, "loss": "fused", "parallel": "fsdp", "workers": 8}
+    shape = shape_of("30b")
+    placed = place(settings_of("30b", **levers), shape, kinds)
+    assert (placed.kind.name, placed.gpus, placed.prediction.fits) == ("large", 8, True)
+    assert 30e9 < placed.prediction.allocated_bytes < 40e9
+    evaluated = place(settings_of("30b", weights="pretrained", **levers), shape, kinds).prediction
+    assert (evaluated.fits, evaluated.peak_phase) == (False, "evaluation")
+    assert evaluated.components == {"weights": 2 * 29_968_103_424}
+
+
 def test_a_dry_run_of_the_shipped_cluster_file_tells_node_memory_and_price_of_each_size(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -106,9 +122,14 @@ def test_a_dry_run_of_the_shipped_cluster_file_tells_node_memory_and_price_of_ea
     flags = ["--dry-run", "--weights", "random", "--cluster-file", str(ROOT / "cluster.yaml"), "--trials", "1"]
     flags += ["--gradient-checkpointing", "--micro-batch-sizes", "1", "--storage", str(tmp_path)]
     assert main("batch_memory", "…", [*flags, "--model-sizes", *sizes]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if " micro-batch 1 " in line}
+    told = capsys.readouterr().out
+    assert re.search(
+        r"^Source of the prices: on-demand list prices of us-west-2 .* 20\d\d-\d\d-\d\d", told, re.MULTILINE
+    )
+    assert re.search(r"^   0  .* on (a10g|a100-x8|h100-x8)(-x4)?: ", told, re.MULTILINE)  # not on this machine's card
+    lines = {line.split()[0]: line for line in told.splitlines() if re.match(r" +\S+  micro-batch 1  ", line)}
     assert "a10g (g5.xlarge)  1 GPU" in lines["125m"]
-    assert "1.01 an hour (assumed, list price)" in lines["125m"]
+    assert lines["125m"].endswith("1.01 an hour")
     for size in ("1.3b", "6.7b", "30b"):
         assert "GiB on each" in lines[size]
     assert "no kind of node holds it" in lines["120b"]
