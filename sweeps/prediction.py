@@ -20,17 +20,19 @@ def predict_worker(
     """
     target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
     if settings.parallel == "ddp":
-        return predict(settings, shape, **target)
+        return _with_buckets(predict(settings, shape, **target), settings, shape, on_cuda=on_cuda)
     whole = predict_by_formula(settings, shape, **target)
     shard = sharded_memory(settings, shape, settings.workers, gpu)
-    needed_bytes = shard.device_bytes if on_cuda else shard.allocated_bytes
+    components = {name: size for name, size in shard.components.items() if on_cuda or name != "workspaces"}
+    allocated_bytes = sum(components.values())
+    needed_bytes = shard.device_bytes if on_cuda else allocated_bytes
     made = dataclasses.replace(
         whole,
-        allocated_bytes=shard.allocated_bytes,
+        allocated_bytes=allocated_bytes,
         reserved_bytes=shard.reserved_bytes,
         device_bytes=shard.device_bytes,
         fits=capacity_bytes is None or needed_bytes <= capacity_bytes,
-        components=shard.components,
+        components=components,
         method="sharded_form",
     )
     gathered_bytes = gathered_weights_bytes(settings, shape)
@@ -44,6 +46,26 @@ def predict_worker(
         fits=False,
         peak_phase="evaluation",
         components={"weights": gathered_bytes},
+    )
+
+
+def _with_buckets(
+    alone: MemoryPrediction, settings: TrialSettings, shape: ModelShape, *, on_cuda: bool
+) -> MemoryPrediction:
+    """With the copy of the gradients in which several workers with whole models exchange them; it stays for good."""
+    if settings.workers == 1 or settings.lora_rank:  # an adapter's gradients are next to nothing
+        return alone
+    more = shape.parameters * (2 if settings.precision == "bf16" else 4)
+    needed_bytes = more + (alone.device_bytes if on_cuda else alone.allocated_bytes)
+    return dataclasses.replace(
+        alone,
+        allocated_bytes=alone.allocated_bytes + more,
+        reserved_bytes=alone.reserved_bytes + more,
+        device_bytes=alone.device_bytes + more,
+        low_bytes=None if alone.low_bytes is None else alone.low_bytes + more,
+        high_bytes=None if alone.high_bytes is None else alone.high_bytes + more,
+        fits=alone.fits and (alone.capacity_bytes is None or needed_bytes <= alone.capacity_bytes),
+        components=alone.components | {"gradients": alone.components.get("gradients", 0) + more},
     )
 
 

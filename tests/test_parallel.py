@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,10 @@ from safetensors.torch import load_file, save_model
 from torch.multiprocessing.spawn import spawn
 
 from data.batches import make_rows
+from sweeps.prediction import predict_worker
 from trainables.checkpoints import Progress
 from trainables.memory.meter import MemoryMeter
-from trainables.models import apply_levers, find_model, load_model, weight_type
+from trainables.models import apply_levers, find_model, load_config, load_model, model_shape, weight_type
 from trainables.settings import TrialSettings
 from trainables.training_loop import TrainingLoop
 
@@ -84,6 +86,7 @@ def one_worker(rank: int, folder: Path) -> None:
         shards = loop_of(case, "fsdp", rank, 2)
         told[f"{case} fsdp"] = train(shards, checkpoint)
         told[f"{case} components"] = shards.meter.report().components, copies.meter.report().components
+        told[f"{case} copies' peak"] = copies.meter.report().peak_bytes
         weights = shards.end()
         torch.distributed.barrier()
         resumed = loop_of(case, "fsdp", rank, 2)
@@ -120,6 +123,14 @@ def test_each_worker_holds_half_of_weights_gradients_and_states(told: dict[str, 
     shards, copies = told["adamw components"]
     for name in ("weights", "gradients", "optimizer_states"):
         assert shards[name] == pytest.approx(copies[name] / 2, rel=0.01), name  # odd rows go to the first
+
+
+def test_what_a_worker_with_a_copy_needs_is_predicted_with_the_copy_of_its_gradients(told: dict[str, Any]) -> None:
+    settings = dataclasses.replace(loop_of("adamw", "ddp", 0, 1).settings, workers=2)
+    shape = model_shape(load_config(find_model(settings.model), settings.weights))
+    predicted = predict_worker(settings, shape, gpu=None, capacity_bytes=None, on_cuda=False)
+    assert predicted.allocated_bytes == pytest.approx(told["adamw copies' peak"], rel=0.005)
+    assert sum(predicted.components.values()) == predicted.allocated_bytes
 
 
 def test_one_worker_that_asks_for_a_checkpoint_is_heard_by_the_others_at_that_step(told: dict[str, Any]) -> None:
