@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
+from analysis.load import load_sweep
 from sweeps.submit import main
 from tests.cluster.launch import TOKEN, free_port, wait_until
 from tests.tunnel import Tunnel
@@ -166,6 +168,15 @@ def test_the_jobs_api_tells_sweep_question_sizes_and_commit(head: Head, followed
     assert job["entrypoint"].endswith(f" --name {told['sweep']}")
 
 
+def test_records_of_a_submitted_sweep_tell_the_commit_that_was_uploaded(
+    head: Head, followed: tuple[str, str, int, Path]
+) -> None:
+    (job,) = head.ask("/api/jobs/")
+    (folder,) = followed[3].iterdir()
+    shas = {record.provenance.git_sha for record in load_sweep(str(folder)).records}
+    assert shas == {job["metadata"]["commit"]}
+
+
 def test_every_package_is_uploaded_and_nothing_that_rayignore_names(head: Head, followed: object) -> None:
     uploaded = list((head.folder / "ray").glob("session_2*/runtime_resources/working_dir_files/_ray_pkg_*/"))
     (folder,) = (path for path in uploaded if path.is_dir())
@@ -189,6 +200,35 @@ def test_a_cluster_refuses_in_one_line(head: Head, followed: object, tmp_path: P
     assert_refused(head.submit(*flags, RAY_AUTH_TOKEN="f" * 32), "refused the token")
     assert_refused(head.submit("--follow", "nobody"), f"no job 'nobody'; there are: {job['submission_id']}.")
     assert len(head.ask("/api/jobs/")) == 1
+
+
+def test_ctrl_c_leaves_the_job_running_and_a_job_that_does_not_succeed_ends_with_one(
+    head: Head, followed: object
+) -> None:
+    start_job(head, "long", "echo here; sleep 600")
+    log = head.folder / "follow.log"
+    with log.open("wb") as out:
+        following = subprocess.Popen([*SUBMIT, "--follow", "long"], env=head.environment, stdout=out, stderr=out)
+    wait_until(lambda: "here" in log.read_text(), START_SECONDS, "the job's log")
+    following.send_signal(signal.SIGINT)
+    assert following.wait(START_SECONDS) == 130
+    again = f"python sweeps/submit.py --follow long --address {head.tunnel.address}"
+    assert log.read_text().splitlines()[-1] == f"The job goes on; follow it again with: {again}"
+    assert head.ask("/api/jobs/long")["status"] == "RUNNING"
+
+    start_job(head, "bad", "echo no; exit 3")
+    failed = head.submit("--follow", "bad")
+    assert failed.returncode == 1
+    assert "no\n" in failed.stdout
+    assert re.search(r"^Job bad: failed after \d+ s, exit code 3$", failed.stdout, re.MULTILINE)
+
+
+def start_job(head: Head, name: str, command: str) -> None:
+    """Start a command as a job of that name."""
+    body = json.dumps({"entrypoint": command, "submission_id": name}).encode()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{head.tunnel.target_port}/api/jobs/"
+    urllib.request.urlopen(urllib.request.Request(url, data=body, headers=headers), timeout=60).close()
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
