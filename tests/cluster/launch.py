@@ -70,6 +70,11 @@ class Person:
         assert done.returncode == 0, f"{command[:3]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """A command that runs on; what it tells goes to started.log in the person's home."""
+        with (self.home / "started.log").open("ab") as log:
+            return subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+
 
 def status_of(url: str, token: str | None = None) -> int | None:
     """The HTTP status of a GET, with or without a token; None where nobody answers."""
