@@ -7,9 +7,8 @@
 ARG BASE=rayproject/ray:2.60.0-py311-gpu
 
 FROM ${BASE} AS build
-WORKDIR /tmp/project
-COPY . .
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /tmp/wheel .
+COPY --chown=1000 . /tmp/project
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /tmp/wheel /tmp/project
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="galactica-sweeps" \
@@ -20,6 +19,7 @@ LABEL org.opencontainers.image.title="galactica-sweeps" \
 
 # The base's user `ray`, without root's rights; named here so that no other base brings root in.
 USER 1000
+RUN mkdir /home/ray/project
 WORKDIR /home/ray/project
 
 # What changes rarely comes first: the dependencies at their locked versions, without those of tests and lint.
