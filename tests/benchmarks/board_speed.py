@@ -4,9 +4,9 @@ Question: first paint, time until every row is there, frames while scrolling, an
 records with 480 samples, as a trial writes them, and for records with 3.
 Command: PYTHONPATH=tests python tests/benchmarks/board_speed.py [--records 10000]
 Needs: Debian's chromium and chromium-driver; 1.5 GB of disk for a while.
-Time and result, 2026-11-24, 2 cores of an Intel Xeon that had much other work (load 16 to 21), no GPU: 10,000 records
-of 137 kB: all read after 43 s, first paint 212 ms while reading and 68 ms after, median frame 16.7 ms, 95% 33.4 ms,
-server at most 107 MiB. Records of 5 kB: 25 s, 168 and 52 ms, 16.7 ms, 50.1 ms, 107 MiB.
+Time and result, 2026-11-24, 2 quiet cores of an Intel Xeon, no GPU, 48 s: 10,000 records of 137 kB: all read after
+12 s, first paint 128 ms while reading and 68 ms after, every row there 0.32 s after opening, median frame 16.7 ms, 95%
+16.8 ms, server at most 107 MiB. Records of 5 kB: 10 s, 108 and 76 ms, 0.45 s, 16.7 ms, 16.8 ms, 111 MiB.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Question: seconds to write it; then, in a real browser, seconds until the file i
 drawn, for records with 480 samples, as a trial writes them.
 Command: PYTHONPATH=tests python tests/benchmarks/report_speed.py [--records 500] [--openings 5]
 Needs: Debian's chromium and chromium-driver.
+Time and result, 2026-11-24, 2 quiet cores of an Intel Xeon, no GPU, 25 s: 500 records: written in 9.6 s, 7.6 MiB;
+first paint 0.24 s, loaded 0.57 s, the last of seven figures drawn 1.00 s after opening.
 """
 
 from __future__ import annotations
