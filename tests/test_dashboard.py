@@ -60,7 +60,9 @@ def test_a_person_logs_in_and_sees_trials_come_in_rays_metrics_tab(browser: Any,
     find("#filter-card option[value='a10']")[0].click()
     wait_for(lambda: "fit a10" in find("#shown")[0].text)
     find("#filter-card option[value='']")[0].click()
-    keep_screenshot(browser, "dashboard-sample")
+    keep_screenshot(browser, "dashboard-trial")
+    browser.execute_script("document.querySelector('.samples').scrollIntoView()")
+    keep_screenshot(browser, "dashboard-samples")
     wait_for(lambda: len(find(".row")) > seen, PATIENCE_SECONDS)  # the next trial arrived
     browser.switch_to.default_content()
     keep_screenshot(browser, "dashboard-metrics")

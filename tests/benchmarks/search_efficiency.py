@@ -225,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", default="car")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=800, help="most trials of a run of ours")
+    parser.add_argument("--trials", type=int, default=1200, help="most trials of a run of ours")
     parser.add_argument("--samplers", nargs="+", default=["tpe"])
     parser.add_argument("--others", nargs="*", default=[STOCK, CAREFUL, RANDOM])
     parser.add_argument("--model-error", type=float, default=0.0)
