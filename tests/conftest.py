@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ import pytest
 from real_browser import browser, chromium
 
 __all__ = ["browser", "chromium"]
+# A shell that runs the tests in the background has interrupts ignored, which all that they start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No example is timed: the machine is shared, and what a test claims is not its speed.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
