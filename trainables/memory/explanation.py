@@ -28,10 +28,12 @@ def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: 
     key = cache_key(facts | {"gpu": gpu, "capacity": capacity_bytes, "gpus": gpus, "batch_size": settings.batch_size})
     document = load_document(key)
     if document is None:
+        # A process that has not used torch yet has none of its threads, so that it can be forked.
+        may_fork = sys.platform == "linux" and "torch" not in sys.modules
         with _quick_imports():
             from trainables.memory.step_explanation import explain_step
 
-            document = explain_step(settings, gpu, capacity_bytes, on_cuda, gpus)
+            document = explain_step(settings, gpu, capacity_bytes, on_cuda, gpus, may_fork=may_fork)
         store_document(key, json.dumps(document))
     return document | {"seconds": round(time.perf_counter() - started, 3)}
 

@@ -63,6 +63,12 @@ def largest_that_fits(
     return fitting
 
 
+def other_size(settings: TrialSettings) -> int | None:
+    """The second micro-batch that the search traces first; None where no two traces give all others."""
+    given = settings.micro_batch_size
+    return None if settings.loss == "fused" else 2 if given == 1 else given // 2
+
+
 def _traces(settings: TrialSettings, device: Device, gpu: str | None) -> Callable[[int], MemoryTrace]:
     @functools.cache
     def traced(size: int) -> MemoryTrace:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import multiprocessing
+from collections.abc import Iterator
 from typing import Any
 
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.constants import constants_for
-from trainables.memory.micro_batch import largest_micro_batch_size
+from trainables.memory.micro_batch import largest_micro_batch_size, other_size
 from trainables.memory.predict import predict, predict_by_formula
 from trainables.memory.remedies import remedies
 from trainables.memory.sharding import cards_needed, sharded_memory
+from trainables.memory.trial_trace import trial_trace, with_micro_batch
 from trainables.settings import TrialSettings
 
 HOPELESS = 2  # a step whose formula needs this many times the card is not traced: the answer is clear
+PATIENCE_SECONDS = 20  # for the other process, which begins at the same time with as much to do
 
 
-def explain_step(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int) -> dict[str, Any]:
-    """The document of `trainables.memory.explanation.explain`, made anew."""
+def explain_step(
+    settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int, *, may_fork: bool
+) -> dict[str, Any]:
+    """The document of `trainables.memory.explanation.explain`, made anew; on two cores at once where it may fork."""
     from trainables.models import find_model, load_config, model_shape
 
     config = load_config(find_model(settings.model), settings.weights)
@@ -30,7 +37,8 @@ def explain_step(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda
     if prediction.allocated_bytes > HOPELESS * capacity_bytes:
         largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
     else:
-        prediction, largest = predict(settings, **target), None
+        with _other_size_traced(settings) if may_fork and on_cuda else contextlib.nullcontext():
+            prediction, largest = predict(settings, **target), None
     if largest is None and on_cuda:
         largest = largest_micro_batch_size(settings, shape, **target)
     sharded = sharded_memory(settings, shape, gpus, gpu)
@@ -56,6 +64,29 @@ def explain_step(settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda
         "method": prediction.method,
         "version": prediction.version,
     }
+
+
+@contextlib.contextmanager
+def _other_size_traced(settings: TrialSettings) -> Iterator[None]:
+    """Have a forked process trace, meanwhile, the size that the search for the largest will ask for.
+
+    It leaves the trace in the cache; where it fails or there is no cache, whoever asks traces for themselves.
+    """
+
+    def work(size: int) -> None:
+        with contextlib.suppress(Exception):
+            trial_trace(with_micro_batch(settings, size), device="cuda")
+
+    size = other_size(settings)
+    if size is None:
+        yield
+        return
+    process = multiprocessing.get_context("fork").Process(target=work, args=(size,), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.join(PATIENCE_SECONDS)
 
 
 def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
