@@ -19,15 +19,22 @@ NEEDS_CHROMIUM = pytest.mark.skipif(
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1500", "--disable-dev-shm-usage")
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+def start_chromium() -> Any:
+    """Debian's Chromium, driven by selenium; `quit` ends it."""
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     for flag in FLAGS:
         options.add_argument(flag)
     options.binary_location = shutil.which("chromium") or ""
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    return webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    driver = start_chromium()
     yield driver
     driver.quit()
 

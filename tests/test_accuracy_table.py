@@ -26,7 +26,7 @@ ROWS = [row("a", 10.1, 10), row("a", 20.4, 20), row("b", 22.5, 25)]
 
 
 def test_errors_are_told_whole_and_by_slice() -> None:
-    lines = table(ROWS).splitlines()
+    lines = table(ROWS, VARIED).splitlines()
     # The 90th percentile of three lies at 0.9 x 2 = 1.8 of the way: 2% + 0.8 x 8% = 8.4%.
     assert lines[0].split() == ["allocated_bytes", "median", "2.000%", "p90", "8.400%", "worst", "10.000%", "3", "runs"]
     assert lines[1].split() == ["model", "a", "median", "1.500%", "p90", "1.900%", "worst", "2.000%", "2", "runs"]

@@ -7,24 +7,17 @@ from statistics import median, quantiles
 from typing import Any
 
 COUNTERS = ("allocated_bytes", "reserved_bytes")
-SLICES = (
-    "model",
-    "micro_batch_size",
-    "sequence_length",
-    "precision",
-    "attention",
-    "loss",
-    "gradient_checkpointing",
-    "lora_rank",
-)
 CAPS_GB = (24, 40, 80)
 
 Row = Mapping[str, Any]
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Absolute errors as fractions of what was measured (median, p90, worst), whole and by slice; then the caps."""
-    lines = [line for counter in COUNTERS for line in _errors(rows, counter)]
+def table(rows: Sequence[Row], slices: Sequence[str]) -> str:
+    """Absolute errors as fractions of what was measured (median, p90, worst), whole and by slice; then the caps.
+
+    `slices` are the settings by whose values rows are told apart.
+    """
+    lines = [line for counter in COUNTERS for line in _errors(rows, counter, slices)]
     lines += [line for cap in CAPS_GB if (line := confusion(rows, cap))]
     refused = sum(bool(row["measured"].get("out_of_memory")) for row in rows)
     return "\n".join([*lines, f"{refused} of {len(rows)} runs ran out of memory"] if refused else lines)
@@ -52,12 +45,12 @@ def confusion(rows: Sequence[Row], cap_gb: int) -> str | None:
     return f"cap {cap_gb} GB: {counts[0]} fit, {counts[1]} do not, {counts[2]} false fits, {counts[3]} false refusals"
 
 
-def _errors(rows: Sequence[Row], counter: str) -> list[str]:
+def _errors(rows: Sequence[Row], counter: str, slices: Sequence[str]) -> list[str]:
     errors = [(row["settings"], error) for row in rows if (error := error_of(row, counter)) is not None]
     if not errors:
         return []
     lines = [_line(counter, [error for _, error in errors])]
-    for name in SLICES:
+    for name in slices:
         values = sorted({settings[name] for settings, _ in errors})
         if len(values) > 1:
             lines += [_line(f"  {name} {v}", [error for s, error in errors if s[name] == v]) for v in values]

@@ -15,15 +15,13 @@ import argparse
 import dataclasses
 import json
 import random
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from real_browser import FLAGS, wait_for
+from real_browser import start_chromium, wait_for
 from record_factory import make_record, make_samples, write_sweep
-from selenium import webdriver
 from test_board import TOKEN, Board
 
 from trainables.record_json import to_json
@@ -47,11 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--records", type=int, default=10_000)
     options = parser.parse_args()
-    chrome = webdriver.ChromeOptions()
-    for flag in FLAGS:
-        chrome.add_argument(flag)
-    chrome.binary_location = shutil.which("chromium") or ""
-    browser = webdriver.Chrome(chrome, webdriver.ChromeService(shutil.which("chromedriver")))
+    browser = start_chromium()
     try:
         for samples in (480, 3):
             with tempfile.TemporaryDirectory() as folder:

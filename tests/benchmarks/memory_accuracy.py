@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from accuracy_grid import every_slice_early, grid
+from accuracy_grid import VARIED, every_slice_early, grid
 from accuracy_table import table
 
 from trainables.settings import TrialSettings
@@ -146,7 +146,7 @@ def main() -> None:
             row["measured"],
             row["predicted"],
         )
-    print(table(done))
+    print(table(done, VARIED))
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ first paint 0.24 s, loaded 0.57 s, the last of seven figures drawn 1.00 s after 
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.board_speed import write_many
-from real_browser import FLAGS
-from selenium import webdriver
+from real_browser import start_chromium
 
 from analysis.report import write_report
 
@@ -40,11 +38,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=500)
     parser.add_argument("--openings", type=int, default=5, help="the medians of so many are told")
     options = parser.parse_args()
-    chrome = webdriver.ChromeOptions()
-    for flag in FLAGS:
-        chrome.add_argument(flag)
-    chrome.binary_location = shutil.which("chromium") or ""
-    browser = webdriver.Chrome(chrome, webdriver.ChromeService(shutil.which("chromedriver")))
+    browser = start_chromium()
     try:
         with tempfile.TemporaryDirectory() as folder:
             write_many(Path(folder), options.records, 480)
