@@ -18,11 +18,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from analysis.board_server import make_app
-from analysis.board_sweeps import FollowedSweeps
-from analysis.load import RecordsError, one_line
-from analysis.local_page import HOST
-from analysis.ray_token import ray_token
+from analysis.serve.board_server import make_app
+from analysis.serve.board_sweeps import FollowedSweeps
+from analysis.serve.local_page import HOST
+from analysis.serve.ray_token import ray_token
+from analysis.sweep_table.load import RecordsError, one_line
 from trainables.storage import StorageError, open_storage
 
 

@@ -24,7 +24,7 @@ from data.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analysis.load import Sweep
+    from analysis.sweep_table.load import Sweep
     from trainables.records import TrialRecord
 
 IDS_SHOWN = 8
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="DIR", required=True, help="a new or empty folder for the model")
     options = parser.parse_args(arguments)
 
-    from analysis.load import RecordsError
+    from analysis.sweep_table.load import RecordsError
 
     try:
         print(export_trial(options.sweep, options.trial, options.out))
@@ -60,7 +60,7 @@ def export_trial(uri: str, trial: str, out: str) -> Path:
     Raises: ExportError, RecordsError, TunedModelError, ModelError, TokenizerError, StorageError or OSError.
     """
     target = check_target(out)
-    from analysis.load import load_sweep
+    from analysis.sweep_table.load import load_sweep
 
     sweep = load_sweep(uri)
     record = choose_trial(sweep, trial)
@@ -71,7 +71,7 @@ def export_trial(uri: str, trial: str, out: str) -> Path:
 
 def choose_trial(sweep: Sweep, trial: str) -> TrialRecord:
     """The record that `trial` names, of a trial that has a tuned model. Raises: ExportError."""
-    from analysis.front import best_record
+    from analysis.sweep_table.front import best_record
     from trainables.records import Outcome
 
     finished = [record for record in sweep.records if record.outcome is Outcome.FINISHED]

@@ -17,10 +17,10 @@ from typing import get_args
 
 from aiohttp import web
 
-from analysis.judge_server import Judging, make_app
-from analysis.judgements import DECK_SIZE, JudgementStore, PairKind, make_deck
-from analysis.load import RecordsError, load_sweep, one_line
-from analysis.local_page import HOST
+from analysis.judging.judgements import DECK_SIZE, JudgementStore, PairKind, make_deck
+from analysis.serve.judge_server import Judging, make_app
+from analysis.serve.local_page import HOST
+from analysis.sweep_table.load import RecordsError, load_sweep, one_line
 from trainables.storage import StorageError, open_storage
 
 

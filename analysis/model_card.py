@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load import Sweep
-from analysis.table import COUNTERS, cell_text, memory_text, rate_text
+from analysis.sweep_table.load import Sweep
+from analysis.sweep_table.table import COUNTERS, cell_text, memory_text, rate_text
 from data.tokenizer import LoadedTokenizer
 from trainables.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
 from trainables.records import MemoryPrediction, QualityReport, Sample, TrialRecord

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.load import Sweep
+    from analysis.sweep_table.load import Sweep
 
 REPORT_NAME, TABLE_NAME = "report.html", "trials"
 
@@ -28,9 +28,9 @@ def write_report(uri: str, out: str | None = None) -> str:
 
     Raises: RecordsError when there is no sweep at `uri`; OSError or StorageError when the file cannot be written.
     """
-    from analysis.load import load_sweep
-    from analysis.table import trial_row
-    from analysis.table_files import csv_text, parquet_bytes
+    from analysis.sweep_table.load import load_sweep
+    from analysis.sweep_table.table import trial_row
+    from analysis.sweep_table.table_files import csv_text, parquet_bytes
     from trainables.storage import open_storage
 
     sweep = load_sweep(uri)
@@ -46,14 +46,14 @@ def write_report(uri: str, out: str | None = None) -> str:
 
 def render(sweep: Sweep) -> str:
     """The report of `sweep` as one HTML document."""
-    from analysis.anatomy import anatomy
-    from analysis.cost import cost
-    from analysis.html_parts import figure_block
-    from analysis.report_figures import FIGURES, STYLE, Shown
-    from analysis.report_page import Section, whole_page
-    from analysis.report_samples import samples
-    from analysis.report_sections import answer, failures, front_table, provenance, trials_table
-    from analysis.spill_over import style_tables
+    from analysis.reporting.anatomy import anatomy
+    from analysis.reporting.cost import cost
+    from analysis.reporting.html_parts import figure_block
+    from analysis.reporting.report_figures import FIGURES, STYLE, Shown
+    from analysis.reporting.report_page import Section, whole_page
+    from analysis.reporting.report_samples import samples
+    from analysis.reporting.report_sections import answer, failures, front_table, provenance, trials_table
+    from analysis.reporting.spill_over import style_tables
 
     def section(identity: str, word: str, heading: str, content: str) -> Section:
         return Section(identity=identity, word=word, heading=heading, content=content)
@@ -81,8 +81,8 @@ def write_comparison(first: str, second: str, out: str | None = None) -> str:
 
     Raises: RecordsError when one of them is no sweep, has no trial or is the other; OSError or StorageError.
     """
-    from analysis.compare_page import render_comparison
-    from analysis.load import RecordsError, load_sweep
+    from analysis.reporting.compare_page import render_comparison
+    from analysis.sweep_table.load import RecordsError, load_sweep
     from trainables.storage import open_storage
 
     if open_storage(first).uri == open_storage(second).uri:
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("give one sweep, or --compare and two; --help says more.", file=sys.stderr)
         return 2
 
-    from analysis.load import RecordsError, one_line
+    from analysis.sweep_table.load import RecordsError, one_line
     from trainables.storage import StorageError
 
     try:

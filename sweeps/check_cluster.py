@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import UserError
-from sweeps.cluster_file import read_cluster
-from sweeps.cluster_rules import mistakes
+from sweeps.cluster.cluster_file import read_cluster
+from sweeps.cluster.cluster_rules import mistakes
 
 
 def main(arguments: Sequence[str]) -> int:

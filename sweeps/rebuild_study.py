@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from data.errors import UserError
-from sweeps.layout import load_facts
-from sweeps.options import OptionsError, exit_with
+from sweeps.planning.layout import load_facts
+from sweeps.planning.options import OptionsError, exit_with
 from trainables.storage import check_reachable, open_storage
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         storage = open_storage(given.sweep)
         check_reachable(storage)
         facts = load_facts(storage)
-        from sweeps.study import build_study, check_study, default_study
+        from sweeps.search.study import build_study, check_study, default_study
 
         url = given.study or default_study(storage)
         if url is None:

@@ -8,7 +8,7 @@ Hardware: any; nano models on a CPU, Galactica 125m on a CUDA GPU.
 
 import sys
 
-from sweeps.launch import main
+from sweeps.run.launch import main
 
 if __name__ == "__main__":
     description = "Sweep learning rate, epochs, replayed base text and model size against style and its spill-over."

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
-from sweeps.job_client import JobClientError, LostJobError, connect, dashboard_address, follow, submit
-from sweeps.options import CommonOptions, OptionsError, exit_with, parse_options
-from sweeps.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
-from sweeps.questions import QUESTIONS, Question
+from sweeps.cluster.job_client import JobClientError, LostJobError, connect, dashboard_address, follow, submit
+from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
+from sweeps.planning.questions import QUESTIONS, Question
+from sweeps.run.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails

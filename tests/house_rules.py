@@ -20,7 +20,7 @@ WITHOUT_RAY = (
     "trainables.checkpoints",
     "trainables.checkpoint_store",
 )
-UPLOADER = "sweeps.job_client"
+UPLOADER = "sweeps.cluster.job_client"
 PICKLES = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
 
 
@@ -106,6 +106,22 @@ def arrows_up(house: House) -> list[str]:
 
 def circles(house: House) -> list[str]:
     graph = {name: targets(house, module) - {name} for name, module in house.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" <- ".join(error.args[1])]
+    return []
+
+
+def room_circles(house: House) -> list[str]:
+    """Rooms (folders of a package) that import one another in a circle; commands stand above all rooms."""
+    graph: dict[str, set[str]] = {}
+    for name, module in house.items():
+        room, _, _ = name.rpartition(".")
+        if room.count(".") != 1 or is_under(name, "tests"):
+            continue
+        others = {target.rpartition(".")[0] for target in targets(house, module)}
+        graph.setdefault(room, set()).update(o for o in others if o != room and o.count(".") == 1)
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

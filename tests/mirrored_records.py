@@ -7,12 +7,12 @@ from pathlib import Path
 from record_factory import make_record, make_samples
 from wandb_files import StoredRun, read_run
 
-from sweeps.device import Device
-from sweeps.layout import SweepFacts
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.tracking import WandbTracker
-from sweeps.wandb_session import WandbSession
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.watch.tracking import WandbTracker
+from sweeps.watch.wandb_session import WandbSession
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import open_storage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from operator import attrgetter
 
-from analysis.load import load_sweep
+from analysis.sweep_table.load import load_sweep
 from trainables.records import Outcome, TrialRecord
 
 TRAINED = (

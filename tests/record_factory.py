@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from analysis.front import OBJECTIVES
+from analysis.sweep_table.front import OBJECTIVES
 from trainables.record_json import to_json
 from trainables.records import (
     CurvePoint,

@@ -17,7 +17,7 @@ import pytest
 from record_factory import MIB, make_record, make_samples, write_sweep
 
 from analysis.board import main
-from analysis.board_data import FollowedSweep
+from analysis.serve.board_data import FollowedSweep
 from trainables.record_json import to_json
 from trainables.records import Outcome
 from trainables.storage import Storage, open_storage

@@ -10,7 +10,7 @@ from real_browser import NEEDS_CHROMIUM, requested_hosts, wait_for
 from record_factory import make_record, make_samples, write_sweep
 from test_board import ATTACK, TOKEN, Board
 
-from analysis.front import pareto_front
+from analysis.sweep_table.front import pareto_front
 from trainables.record_json import to_json
 from trainables.storage import open_storage
 

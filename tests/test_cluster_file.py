@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sweeps.cluster_file import ClusterFileError, laid_over, read_cluster, worker_kinds
-from sweeps.cluster_rules import mistakes
+from sweeps.cluster.cluster_file import ClusterFileError, laid_over, read_cluster, worker_kinds
+from sweeps.cluster.cluster_rules import mistakes
 
 ROOT = Path(__file__).resolve().parent.parent
 MINE = {

@@ -14,8 +14,8 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from analysis.load import load_sweep
-from sweeps.node_requests import COORDINATOR
+from analysis.sweep_table.load import load_sweep
+from sweeps.run.node_requests import COORDINATOR
 from tests.benchmarks.kills import free_port
 from tests.conftest import ROOT, SWEEP_SECONDS
 from tests.owed_fields import missing_fields

@@ -14,7 +14,7 @@ import pytest
 from live_sweep import TRIALS, LiveSweep, live_sweep
 from real_browser import NEEDS_CHROMIUM, keep_screenshot, requested_hosts, wait_for
 
-from sweeps.dashboard import Board
+from sweeps.run.dashboard import Board
 
 __all__ = ["live_sweep"]
 PATIENCE_SECONDS = 400  # for a trial; far above what it takes on a quiet machine

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from analysis.load import load_sweep
-from sweeps.device import Device
-from sweeps.early_stopping import LOSS, TOKENS, StopWhatFallsBehind
-from sweeps.layout import SweepFacts, store_record
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.progress_reports import recent_loss
-from sweeps.rung_history import refill_rungs
+from analysis.sweep_table.load import load_sweep
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, store_record
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.search.early_stopping import LOSS, TOKENS, StopWhatFallsBehind
+from sweeps.search.progress_reports import recent_loss
+from sweeps.search.rung_history import refill_rungs
 from tests.conftest import RunSweep
 from tests.record_factory import make_record
 from trainables.job import progress_path, stop_path

@@ -20,10 +20,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from tuned_trial import draw_again, empty_sweep, train_trial
 
 from analysis.export import export_trial, main
-from analysis.load import load_sweep
 from analysis.model_card import model_card
+from analysis.sweep_table.load import load_sweep
 from data.tokenizer import load_tokenizer
-from sweeps.layout import store_record
+from sweeps.planning.layout import store_record
 from trainables.checkpoint_store import checkpoints_path
 from trainables.models import find_model
 from trainables.records import Outcome, TrialRecord

@@ -15,8 +15,8 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import PreemptionError
 from ray.train.v2.api.preemption import PreemptionInfo
 
-from sweeps.attempts import Attempts
-from sweeps.failures import LONGEST_WAIT_SECONDS, classify, one_line, wait_seconds
+from sweeps.run.attempts import Attempts
+from sweeps.search.failures import LONGEST_WAIT_SECONDS, classify, one_line, wait_seconds
 from trainables.job import attempts_path, progress_path
 from trainables.records import FailureKind
 from trainables.storage import open_storage

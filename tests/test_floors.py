@@ -18,6 +18,7 @@ from tests.house_rules import (
     path_edits,
     ray_in_light_modules,
     read_house,
+    room_circles,
     search_below_sweeps,
     shadows,
     unsafe_loading,
@@ -34,9 +35,9 @@ def our_house() -> House:
 
 def test_every_floor_is_read() -> None:
     assert {name.split(".")[0] for name in our_house()} == set(FLOORS)
-    assert "sweeps.launch" in our_house()
-    assert "trainables.memory.predict" in our_house()["sweeps.prediction"].imports
-    assert "ray.tune" in our_house()["sweeps.tuning"].imports  # it stands inside a function
+    assert "sweeps.run.launch" in our_house()
+    assert "trainables.memory.predict" in our_house()["sweeps.run.prediction"].imports
+    assert "ray.tune" in our_house()["sweeps.run.tuning"].imports  # it stands inside a function
 
 
 def test_imports_point_down() -> None:
@@ -45,6 +46,24 @@ def test_imports_point_down() -> None:
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
     assert circles(our_house()) == []
+
+
+def test_rooms_of_a_floor_do_not_depend_on_one_another_in_a_circle() -> None:
+    assert {"sweeps.planning", "sweeps.run", "analysis.reporting"} <= {name.rpartition(".")[0] for name in our_house()}
+    assert room_circles(our_house()) == []
+
+
+def test_checker_sees_rooms_in_a_circle(made) -> None:
+    house = made(
+        sweeps__a__one="from sweeps.b.two import x",
+        sweeps__b__two="",
+        sweeps__b__more="import sweeps.a.other",
+        sweeps__a__other="",
+    )
+    assert circles(house) == []
+    assert room_circles(house) == ["sweeps.a <- sweeps.b <- sweeps.a"] or room_circles(house) == [
+        "sweeps.b <- sweeps.a <- sweeps.b"
+    ]
 
 
 def test_search_stays_on_the_top_floor() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from record_factory import make_curve, make_record
 
-import sweeps.follow
-from sweeps.device import Device
-from sweeps.follow import Follower
-from sweeps.layout import SweepFacts, store_proposal, store_record
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
+import sweeps.watch.follow
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, store_proposal, store_record
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.watch.follow import Follower
 from trainables.job import progress_path
 from trainables.records import CurvePoint, Outcome, TrialRecord
 from trainables.settings import TrialSettings
@@ -63,7 +63,7 @@ class Heard:
 
 @pytest.fixture(autouse=True)
 def poll_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps.follow, "LOCAL_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(sweeps.watch.follow, "LOCAL_POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_what_was_there_before_is_heard_once_and_in_order(storage: Storage) -> N
 def test_a_trial_that_came_and_went_between_two_polls_is_heard_whole(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeps.follow, "LOCAL_POLL_SECONDS", 60)
+    monkeypatch.setattr(sweeps.watch.follow, "LOCAL_POLL_SECONDS", 60)
     heard = Heard()
     with Follower(storage, FACTS, [heard]):
         store_proposal(storage, A, PROPOSAL)
@@ -126,7 +126,7 @@ def test_a_trial_that_came_and_went_between_two_polls_is_heard_whole(
 
 
 def test_leaving_waits_for_no_poll_and_looks_once_more(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps.follow, "LOCAL_POLL_SECONDS", 60)
+    monkeypatch.setattr(sweeps.watch.follow, "LOCAL_POLL_SECONDS", 60)
     heard = Heard()
     began = time.monotonic()
     with Follower(storage, FACTS, [heard]):

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from analysis.load import load_sweep
+from analysis.sweep_table.load import load_sweep
 from tests.conftest import SWEEP_SECONDS
 from tests.owed_fields import missing_fields
 from tests.test_outages import fill, small_disk

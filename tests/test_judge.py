@@ -17,8 +17,8 @@ import pytest
 from record_factory import make_record, make_samples, write_sweep
 
 from analysis.judge import main
-from analysis.load import load_sweep
-from analysis.local_page import LONGEST_SHOWN, visible
+from analysis.serve.local_page import LONGEST_SHOWN, visible
+from analysis.sweep_table.load import load_sweep
 
 SCRIPT = Path(__file__).resolve().parent.parent / "analysis" / "judge.py"
 ATTACK = "<script>alert(1)</script>\x07\u202e"

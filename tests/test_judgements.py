@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from record_factory import make_record
 
-from analysis.agreement import Share, agreement, agreement_lines
-from analysis.judgements import Choice, Judgement, JudgementStore, Pair, Side, make_deck
+from analysis.judging.agreement import Share, agreement, agreement_lines
+from analysis.judging.judgements import Choice, Judgement, JudgementStore, Pair, Side, make_deck
 from trainables.records import Sample, TrialRecord
 from trainables.storage import open_storage
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from analysis.load import load_sweep
+from analysis.sweep_table.load import load_sweep
 from tests.conftest import ROOT, SWEEP_SECONDS
 
 

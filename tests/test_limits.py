@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sweeps.limits import Limits, cost_text, price_of
+from sweeps.search.limits import Limits, cost_text, price_of
 from tests.record_factory import make_record
 
 OBJECTIVES = ("sample_quality", "peak_bytes", "tokens_per_second")

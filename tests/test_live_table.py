@@ -8,7 +8,7 @@ import pytest
 from record_factory import make_curve, make_record
 from rich.console import Console
 
-from sweeps.live_table import LiveTable, print_end
+from sweeps.watch.live_table import LiveTable, print_end
 from trainables.records import Outcome, TrialRecord
 
 

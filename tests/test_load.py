@@ -9,8 +9,8 @@ import pytest
 from pyarrow import fs as arrow_fs
 from record_factory import make_record, write_sweep
 
-from analysis import load
-from analysis.load import RecordsError, load_sweep
+from analysis.sweep_table import load
+from analysis.sweep_table.load import RecordsError, load_sweep
 from trainables.storage import Storage
 
 

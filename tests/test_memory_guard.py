@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from record_factory import MIB, make_memory, make_record
 
-from sweeps.device import Device
-from sweeps.memory_guard import MemoryGuard, PointsThatFit
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.space import space_of, starting_points
+from sweeps.planning.device import Device
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.planning.space import space_of, starting_points
+from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from trainables.records import MemoryPrediction, Outcome
 from trainables.settings import TrialSettings
 

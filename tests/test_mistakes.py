@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.device import Device
-from sweeps.launch import main
-from sweeps.layout import SweepFacts, store_facts
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, store_facts
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.run.launch import main
 from trainables.storage import open_storage
 
 SCRIPT = Path(__file__).resolve().parent.parent / "sweeps" / "batch_memory.py"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
-from sweeps.device import Device, find_device
-from sweeps.launch import main
-from sweeps.node_kinds import NodeKind, live_kinds, only_with, read_cluster_file
-from sweeps.options import SweepOptions
-from sweeps.placement import fewest_sharded, place
+from sweeps.planning.device import Device, find_device
+from sweeps.planning.node_kinds import NodeKind, live_kinds, only_with, read_cluster_file
+from sweeps.planning.options import SweepOptions
+from sweeps.run.launch import main
+from sweeps.run.placement import fewest_sharded, place
 from tests.conftest import ROOT
 from trainables.memory.closed_form import ModelShape
 from trainables.models import galactica_config, model_shape

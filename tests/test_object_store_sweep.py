@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analysis.load import load_sweep
-from sweeps.layout import load_facts, load_history
-from sweeps.study import build_study
+from analysis.sweep_table.load import load_sweep
+from sweeps.planning.layout import load_facts, load_history
+from sweeps.search.study import build_study
 from tests.conftest import SWEEP_SECONDS
 from tests.object_store import ObjectStore
 from tests.owed_fields import missing_fields

@@ -14,7 +14,7 @@ import pytest
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
-from sweeps.orphans import remove_orphans
+from sweeps.run.orphans import remove_orphans
 
 SECONDS = 30.0
 

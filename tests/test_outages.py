@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from ray.tune.search import Searcher
 
-from sweeps.device import Device
-from sweeps.failures import STORAGE_ERROR, classify, is_hopeless
-from sweeps.layout import SweepFacts, load_history
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.search import RecordSearch
-from sweeps.space import starting_points
-from sweeps.study import build_study
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, load_history
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.planning.space import starting_points
+from sweeps.search.failures import STORAGE_ERROR, classify, is_hopeless
+from sweeps.search.searcher import RecordSearch
+from sweeps.search.study import build_study
 from tests.object_store import ObjectStore
 from trainables import patience
 from trainables.checkpoint_store import CheckpointStore, checkpoints_path

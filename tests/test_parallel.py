@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_model
 from torch.multiprocessing.spawn import spawn
 
 from data.batches import make_rows
-from sweeps.prediction import predict_worker
+from sweeps.run.prediction import predict_worker
 from trainables.checkpoints import Progress
 from trainables.memory.meter import MemoryMeter
 from trainables.models import apply_levers, find_model, load_config, load_model, model_shape, weight_type

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launch import main
+from sweeps.run.launch import main
 from trainables.models import NANO_FOLDER
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from record_factory import make_record, make_samples, write_sweep
 
-from analysis import figures
-from analysis.figure_style import PALETTE, label
-from analysis.load import Sweep
 from analysis.report import render, write_report
+from analysis.reporting import figures
+from analysis.reporting.figure_style import PALETTE, label
+from analysis.sweep_table.load import Sweep
 from trainables.records import Outcome, TrialRecord
 
 ATTACK = "<script>alert(1)</script>"
@@ -163,7 +163,7 @@ def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
         "'unsafe-inline'",
         "data:",
     )
-    template = files("analysis").joinpath("report_template.html").read_text(encoding="utf-8")
+    template = files("analysis.reporting").joinpath("report_template.html").read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import|https?:|fetch\(|innerHTML", template)
 
 
@@ -246,7 +246,7 @@ def luminance(colour: str) -> float:
 
 
 def test_figure_colours_stand_out_on_both_grounds() -> None:
-    template = files("analysis").joinpath("report_template.html").read_text(encoding="utf-8")
+    template = files("analysis.reporting").joinpath("report_template.html").read_text(encoding="utf-8")
     grounds = re.findall(r"--ground: (#[0-9a-f]{6});", template)
     assert len(grounds) == 2
     for ground in grounds:

@@ -9,13 +9,13 @@ import pytest
 from record_factory import MIB, make_record, write_sweep
 from test_report import Page, sweep_of
 
-from analysis.anatomy import anatomy
-from analysis.card_answer import answers_by_card, cards_table
-from analysis.comparison import settings_table, shared_trials, warnings
-from analysis.cost import cost
-from analysis.importance import importances
-from analysis.parallel import parallel_coordinates
 from analysis.report import main
+from analysis.reporting.anatomy import anatomy
+from analysis.reporting.card_answer import answers_by_card, cards_table
+from analysis.reporting.comparison import settings_table, shared_trials, warnings
+from analysis.reporting.cost import cost
+from analysis.reporting.importance import importances
+from analysis.reporting.parallel import parallel_coordinates
 from trainables.records import FailureKind, Interruption, MemoryPrediction, Outcome, TrialRecord
 
 GIB = 2**30

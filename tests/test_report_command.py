@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.load import load_sweep
 from analysis.report import main
+from analysis.sweep_table.load import load_sweep
 from tests.record_factory import write_sweep
 from tests.test_report import some_records
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from record_factory import make_record, write_sweep
 
-from analysis.front import pareto_front
-from analysis.load import load_sweep, objectives_of
 from analysis.report import render
+from analysis.sweep_table.front import pareto_front
+from analysis.sweep_table.load import load_sweep, objectives_of
 from data.quotes import Quote
 from data.splits import Split
-from sweeps.device import Device
-from sweeps.launch import main
-from sweeps.layout import SweepFacts, load_facts, store_facts
-from sweeps.objectives import COMPLETED, verdict
-from sweeps.objectives import objectives_of as strived_for
-from sweeps.options import SampleQualityOptions
-from sweeps.plan import SweepPlan, changed_by, make_plan, with_epoch_tokens
-from sweeps.prepare import count_epoch_tokens
-from sweeps.questions import SAMPLE_QUALITY
-from sweeps.space import space_size, space_values, starting_points, to_settings
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, load_facts, store_facts
+from sweeps.planning.options import SampleQualityOptions
+from sweeps.planning.plan import SweepPlan, changed_by, make_plan, with_epoch_tokens
+from sweeps.planning.questions import SAMPLE_QUALITY
+from sweeps.planning.space import space_size, space_values, starting_points, to_settings
+from sweeps.run.launch import main
+from sweeps.run.prepare import count_epoch_tokens
+from sweeps.search.objectives import COMPLETED, verdict
+from sweeps.search.objectives import objectives_of as strived_for
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import open_storage
 
@@ -135,7 +135,7 @@ def test_front_has_what_none_betters_in_both() -> None:
 def test_mistake_is_one_line_and_exit_code_two(
     arguments: str, said: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from sweeps.options import SweepOptions
+    from sweeps.planning.options import SweepOptions
 
     old = SweepFacts(
         name="old",

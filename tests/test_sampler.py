@@ -13,8 +13,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from sweeps.finite_space import FiniteSpace, Told
-from sweeps.sampler import REMEMBERED, DistinctSampler, Kind
+from sweeps.planning.finite_space import FiniteSpace, Told
+from sweeps.search.sampler import REMEMBERED, DistinctSampler, Kind
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 KINDS: tuple[Kind, ...] = ("tpe", "nsga2", "random")

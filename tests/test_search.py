@@ -12,14 +12,14 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from record_factory import MIB, make_record
 
-from sweeps.device import Device
-from sweeps.layout import SweepFacts, load_history, store_record
-from sweeps.objectives import COMPLETED, FITS
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.search import RecordSearch
-from sweeps.space import space_values, starting_points
-from sweeps.study import build_study
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, load_history, store_record
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.planning.space import space_values, starting_points
+from sweeps.search.objectives import COMPLETED, FITS
+from sweeps.search.searcher import RecordSearch
+from sweeps.search.study import build_study
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage, open_storage
 

@@ -11,12 +11,12 @@ import pytest
 from record_factory import MIB, make_record, write_sweep
 
 from data.errors import UserError
-from sweeps.device import Device
-from sweeps.layout import SweepFacts, load_facts, store_facts
-from sweeps.options import SweepOptions
-from sweeps.plan import changed_by, make_plan
-from sweeps.space import space_of, space_size, space_values, starting_points, to_settings
-from sweeps.warm_start import earlier_trials, load_earlier, store_earlier
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, load_facts, store_facts
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import changed_by, make_plan
+from sweeps.planning.space import space_of, space_size, space_values, starting_points, to_settings
+from sweeps.search.warm_start import earlier_trials, load_earlier, store_earlier
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import open_storage
 

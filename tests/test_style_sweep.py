@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analysis.load import load_sweep, objectives_of
+from analysis.sweep_table.load import load_sweep, objectives_of
 from tests.conftest import ROOT, SWEEP_SECONDS
 from tests.owed_fields import missing_fields
 from trainables.records import Outcome

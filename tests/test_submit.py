@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from analysis.load import load_sweep
+from analysis.sweep_table.load import load_sweep
 from sweeps.submit import main
 from tests.cluster.launch import TOKEN, free_port, wait_until
 from tests.tunnel import Tunnel

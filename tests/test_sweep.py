@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from analysis.export import export_trial
-from analysis.front import best_record
-from analysis.load import load_sweep
+from analysis.sweep_table.front import best_record
+from analysis.sweep_table.load import load_sweep
 from tests.conftest import SWEEP_SECONDS, RunSweep
 from tests.owed_fields import missing_fields
 from tests.tuned_trial import draw_again

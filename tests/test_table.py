@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_factory import MIB, make_record
 
-from analysis.front import OBJECTIVES, best_record, nondominated, objective_values, pareto_front
-from analysis.table import COLUMNS, TrialRow, cell_text, count_text, memory_text, memory_unit, rate_text, trial_row
+from analysis.sweep_table.front import OBJECTIVES, best_record, nondominated, objective_values, pareto_front
+from analysis.sweep_table.table import (
+    COLUMNS,
+    TrialRow,
+    cell_text,
+    count_text,
+    memory_text,
+    memory_unit,
+    rate_text,
+    trial_row,
+)
 from trainables.records import MemoryPrediction, Outcome, TrialRecord
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from pyarrow import BufferReader, parquet
 
 from analysis.report import write_report
-from analysis.table import TrialRow, trial_row
-from analysis.table_files import csv_text, parquet_bytes
+from analysis.sweep_table.table import TrialRow, trial_row
+from analysis.sweep_table.table_files import csv_text, parquet_bytes
 from tests.record_factory import make_record, write_sweep
 
 NAMES = [field.name for field in dataclasses.fields(TrialRow)]

@@ -23,7 +23,7 @@ from mirrored_records import (
 )
 from record_factory import MIB, make_curve, make_record
 
-from sweeps.run_content import measured_anatomy_rows
+from sweeps.watch.run_content import measured_anatomy_rows
 from trainables.records import Outcome, WorkerReport
 
 pytestmark = pytest.mark.usefixtures("own_wandb")

@@ -67,9 +67,9 @@ def test_a_trial_that_was_under_way_when_the_sweep_was_killed_goes_on_in_the_sam
 TWO_TRIALS = """
 import sys
 from pathlib import Path
-from sweeps import wandb_session
-from sweeps.run_content import measured_anatomy_rows
-from sweeps.tracking import WandbTracker
+from sweeps.watch import wandb_session
+from sweeps.watch.run_content import measured_anatomy_rows
+from sweeps.watch.tracking import WandbTracker
 from mirrored_records import FACTS, made_records
 from trainables.storage import open_storage
 

@@ -11,19 +11,19 @@ from wandb_files import read_run
 SCENE = """
 import os, sys
 from pathlib import Path
-import sweeps.tracking
-import sweeps.wandb_session
+import sweeps.watch.tracking
+import sweeps.watch.wandb_session
 from mirrored_records import FACTS, made_records
 from trainables.storage import open_storage
 from wandb_service import WandbService
 
-sweeps.wandb_session.INIT_TIMEOUT_SECONDS = 10
-sweeps.wandb_session.FINISH_TIMEOUT_SECONDS = 1  # 60 outside this test
+sweeps.watch.wandb_session.INIT_TIMEOUT_SECONDS = 10
+sweeps.watch.wandb_session.FINISH_TIMEOUT_SECONDS = 1  # 60 outside this test
 service = WandbService()
 os.environ["WANDB_BASE_URL"] = f"http://127.0.0.1:{service.server_port}"
 folder = Path(sys.argv[1])
-session = sweeps.wandb_session.WandbSession(FACTS.name, folder, "online")
-tracker = sweeps.tracking.WandbTracker(open_storage(str(folder)), FACTS, session)
+session = sweeps.watch.wandb_session.WandbSession(FACTS.name, folder, "online")
+tracker = sweeps.watch.tracking.WandbTracker(open_storage(str(folder)), FACTS, session)
 first, second = made_records()[:2]
 tracker.started(first.trial_id, first.settings)
 tracker.progressed(first.trial_id, first.report.curve[:5], 12)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.wandb_mode import choose_mode
+from sweeps.watch.wandb_mode import choose_mode
 
 
 @pytest.fixture

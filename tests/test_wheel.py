@@ -23,7 +23,11 @@ def test_the_wheel_holds_each_file_of_every_package(tmp_path: Path) -> None:
         names = set(packed.namelist())
     tracked = subprocess.check_output(["git", "ls-files", *PACKAGES], cwd=ROOT, text=True).splitlines()
     owed = {path for path in tracked if not path.endswith("README.md")}
-    assert {"data/nano/nano-1m/model.safetensors", "data/corpora/quotes.jsonl", "analysis/board_page/board.js"} <= owed
+    assert {
+        "data/nano/nano-1m/model.safetensors",
+        "data/corpora/quotes.jsonl",
+        "analysis/serve/board_page/board.js",
+    } <= owed
     assert owed - names == set()
     weights = {name for name in names if name.endswith((".safetensors", ".bin", ".pt"))}
     assert weights == {f"data/nano/nano-{size}/model.safetensors" for size in ("0.3m", "1m", "4m")}

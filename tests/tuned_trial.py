@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from data.batches import encode_documents, make_rows
 from data.tokenizer import load_tokenizer
-from sweeps.layout import store_record
+from sweeps.planning.layout import store_record
 from tests.record_factory import make_quality, make_record, write_sweep
 from trainables.checkpoint_store import CheckpointStore
 from trainables.held_out import HeldOut

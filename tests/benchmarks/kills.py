@@ -31,7 +31,7 @@ import optuna
 import psutil
 from ray.cluster_utils import Cluster
 
-from analysis.load import load_sweep
+from analysis.sweep_table.load import load_sweep
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGETS = {

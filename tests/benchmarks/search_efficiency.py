@@ -32,9 +32,9 @@ from optuna._hypervolume import compute_hypervolume
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import RandomSampler
 
-from sweeps.finite_space import FiniteSpace
-from sweeps.memory_guard import MemoryGuard
-from sweeps.sampler import DistinctSampler
+from sweeps.planning.finite_space import FiniteSpace
+from sweeps.search.memory_guard import MemoryGuard
+from sweeps.search.sampler import DistinctSampler
 from trainables.memory.closed_form import ModelShape, step_memory
 from trainables.settings import TrialSettings
 

@@ -16,14 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.load import load_sweep
-from sweeps.device import Device
-from sweeps.layout import SweepFacts, store_facts, store_proposal, store_record
-from sweeps.options import SweepOptions
-from sweeps.plan import make_plan
-from sweeps.search import RecordSearch
-from sweeps.space import space_of
-from sweeps.study import build_study, default_study
+from analysis.sweep_table.load import load_sweep
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SweepFacts, store_facts, store_proposal, store_record
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.plan import make_plan
+from sweeps.planning.space import space_of
+from sweeps.search.searcher import RecordSearch
+from sweeps.search.study import build_study, default_study
 from tests.record_factory import make_record, make_samples
 from trainables.records import TrialRecord
 from trainables.storage import open_storage

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.load import load_sweep
+from analysis.sweep_table.load import load_sweep
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STEPS, TOKENS = 30, 8 * 128

@@ -1,0 +1,1 @@
+"""The report: figures, sections and page, all views of the one table."""

@@ -1,0 +1,103 @@
+"""What to use on which card: the best finished trial that each card has room for, as far as it was predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.reporting.html_parts import plain_table
+from analysis.sweep_table.front import best_record
+from analysis.sweep_table.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
+from trainables.memory.cards import CARD_BYTES
+from trainables.records import MemoryPrediction, Outcome, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardAnswer:
+    """Cards that share an answer, the smallest first, and the trial to use on them; None where none fits."""
+
+    cards: tuple[str, ...]
+    best: TrialRecord | None
+
+
+def answers_by_card(records: Sequence[TrialRecord]) -> list[CardAnswer]:
+    """The best finished trial that fits each card of `trainables.memory.cards`, cards with one answer together."""
+    finished = [record for record in records if record.outcome is Outcome.FINISHED and needed_bytes(record)]
+    answers: list[CardAnswer] = []
+    for card, capacity_bytes in sorted(CARD_BYTES.items(), key=lambda pair: pair[1]):
+        best = best_record(r for r in finished if (needed_bytes(r) or 0) <= capacity_bytes)
+        if answers and answers[-1].best is best:
+            answers[-1] = CardAnswer(cards=(*answers[-1].cards, card), best=best)
+        else:
+            answers.append(CardAnswer(cards=(card,), best=best))
+    return answers if finished else []
+
+
+def needed_bytes(record: TrialRecord) -> int | None:
+    """Device bytes that a card must have: the upper end of what was predicted; None without a prediction for a card."""
+    prediction = card_prediction(record)
+    return None if prediction is None else prediction.high_bytes or prediction.device_bytes
+
+
+def card_prediction(record: TrialRecord) -> MemoryPrediction | None:
+    """The record's prediction for a CUDA card: beside the CPU's own, or the one for the GPU that trained."""
+    for prediction in (record.card_prediction, record.prediction):
+        if prediction is not None and prediction.gpu is not None:
+            return prediction
+    return None
+
+
+def cards_table(records: Sequence[TrialRecord]) -> str:
+    """The answers as a table; empty where no finished trial has a prediction for a card."""
+    answers = answers_by_card(records)
+    if not answers:
+        return ""
+    predicted_for = sorted({prediction.gpu or "" for r in records if (prediction := card_prediction(r))})
+    heads = [
+        "Card",
+        "Memory",
+        "Use trial",
+        "Model",
+        "Batch",
+        "Micro-batch",
+        "Learning rate",
+        "Quality",
+        "Predicted need",
+    ]
+    caption = (
+        f"The best finished trial for each card. The need is predicted (for {', '.join(predicted_for)}, upper end), not"
+        " measured; other cards differ by some tens of MiB."
+    )
+    rows, words = [_cells(answer) for answer in answers], ("Memory", "Model")
+    return plain_table(heads, rows, caption, "cards", words) + _never_run(records)
+
+
+def _cells(answer: CardAnswer) -> list[str]:
+    sizes = [CARD_BYTES[card] for card in answer.cards]
+    memory = memory_text(sizes[0]) if len(sizes) == 1 else f"{memory_text(sizes[0])} to {memory_text(sizes[-1])}"
+    if answer.best is None:
+        return [", ".join(answer.cards), memory, "none fits", *[MISSING] * 6]
+    row: TrialRow = trial_row(answer.best)
+    return [
+        ", ".join(answer.cards),
+        memory,
+        str(row.number),
+        row.model,
+        str(row.batch_size),
+        str(row.micro_batch_size),
+        rate_text(row.learning_rate),
+        cell_text(row.sample_quality, "decimal"),
+        memory_text(needed_bytes(answer.best) or 0),
+    ]
+
+
+def _never_run(records: Sequence[TrialRecord]) -> str:
+    """Says that what had no room here may have it elsewhere: such trials have no quality, so are no answer above."""
+    unfit = [record for record in records if record.outcome is Outcome.PREDICTED_NOT_TO_FIT and needed_bytes(record)]
+    if not unfit:
+        return ""
+    largest = max(needed_bytes(record) or 0 for record in unfit)
+    roomy = [card for card, size in sorted(CARD_BYTES.items(), key=lambda pair: pair[1]) if size >= largest]
+    where = f"; from a {roomy[0]} up all of them are predicted to fit" if roomy else ""
+    count = f"{len(unfit)} trial was" if len(unfit) == 1 else f"{len(unfit)} trials were"
+    return f"<p class='muted'>{count} predicted not to fit where this ran, so never judged{where}.</p>"

@@ -1,0 +1,168 @@
+"""Two sweeps held against one another: which settings differ, what each reached, and trials that both ran."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from analysis.reporting.html_parts import plain_table, text
+from analysis.sweep_table.front import best_record, pareto_front
+from analysis.sweep_table.load import Sweep
+from analysis.sweep_table.table import MISSING, Kind, TrialRow, cell_text, memory_text, trial_row
+from trainables.records import Outcome, TrialRecord
+
+TRIALS_SHOWN = 40
+DERIVED = ("epoch_tokens",)  # counted from the other options
+Figure = Callable[[Sequence[TrialRecord]], float | None]
+
+
+def settings_table(first: Sweep, second: Sweep) -> str:
+    """What the two sweeps were told otherwise, and where they ran otherwise."""
+    one, other = _facts(first), _facts(second)
+    differing = [name for name in {**one, **other} if one.get(name, MISSING) != other.get(name, MISSING)]
+    if not differing:
+        return "<p>Both were told the same, on the same code, data and versions.</p>"
+    rows = [[name, one.get(name, MISSING), other.get(name, MISSING)] for name in differing]
+    caption = f"What differs; {len({**one, **other}) - len(differing)} further settings and facts are the same."
+    return plain_table(["Setting", first.name, second.name], rows, caption, "settings", (first.name, second.name))
+
+
+def results_table(first: Sweep, second: Sweep) -> str:
+    """What each reached, and the difference of the second from the first."""
+    rows = []
+    for title, kind, figure in _RESULTS:
+        values = [figure(sweep.records) for sweep in (first, second)]
+        rows.append([title, *(cell_text(value, kind) for value in values), _difference(values, kind)])
+    caption = "What each reached. Difference: the second less the first."
+    return plain_table(["Result", first.name, second.name, "Difference"], rows, caption, "results")
+
+
+def warnings(first: Sweep, second: Sweep) -> str:
+    """What makes a comparison of the two unfair, a sentence each; empty where nothing does."""
+    told = []
+    if first.question != second.question:
+        told.append("They answer different questions.")
+    for what, find in _FAIRNESS:
+        values = [{find(record) for record in sweep.records} - {None} for sweep in (first, second)]
+        if values[0] and values[1] and not values[0] & values[1]:
+            told.append(f"They differ in {what} throughout.")
+    return f"<p class='note'>{text(' '.join(told))}</p>" if told else ""
+
+
+def shared_trials(first: Sweep, second: Sweep) -> str:
+    """Trials with the very same settings in both, side by side."""
+    others = {_key(record): record for record in second.records}
+    pairs = [(record, others[_key(record)]) for record in first.records if _key(record) in others]
+    if not pairs:
+        return "<p class='muted'>No trial was run with the same settings in both.</p>"
+    rows = [_pair_cells(trial_row(one), trial_row(other)) for one, other in pairs[:TRIALS_SHOWN]]
+    names = (first.name, second.name)
+    heads = ["Trial", "Model", "Batch", "Rate"]
+    heads += [f"{title}, {name}" for title in ("quality", "peak", "tokens/s") for name in names]
+    more = f" The first {TRIALS_SHOWN} are shown." if len(pairs) > TRIALS_SHOWN else ""
+    caption = f"{len(pairs)} trials had the same settings in both. Peaks are measured.{more}"
+    return plain_table(heads, rows, caption, "shared", ("Model",))
+
+
+def best_line(sweep: Sweep) -> str:
+    """One sentence on a sweep's best trial."""
+    best = best_record(sweep.records)
+    if best is None:
+        return f"<p><strong>{text(sweep.name)}</strong>: no trial finished.</p>"
+    row = trial_row(best)
+    peak = MISSING if row.peak_bytes is None else memory_text(row.peak_bytes)
+    return (
+        f"<p class='lead'><strong>{text(sweep.name)}</strong>: {text(row.model)}, batch {row.batch_size}, learning rate"
+        f" {cell_text(row.learning_rate, 'rate')}: quality {cell_text(row.sample_quality, 'decimal')}, measured peak"
+        f" {peak}, {cell_text(row.tokens_per_second, 'speed')} tokens/s (trial {row.number}).</p>"
+    )
+
+
+def _facts(sweep: Sweep) -> dict[str, str]:
+    """Options and provenance by name, as text."""
+    options: Any = sweep.facts.get("options")
+    told = options.items() if isinstance(options, dict) else ()
+    found = {name: _words(name, value) for name, value in told if name not in DERIVED}
+    found["question"] = sweep.question
+    provenance: Any = sweep.facts.get("provenance")
+    for name, value in provenance.items() if isinstance(provenance, dict) else ():
+        if isinstance(value, dict):
+            found |= {f"{name}: {inner}": _words(inner, worth) for inner, worth in value.items()}
+        else:
+            found[name] = _words(name, value)
+    return found
+
+
+def _words(name: str, value: Any) -> str:
+    if value is None or value == []:
+        return MISSING
+    if isinstance(value, int) and name.endswith("_bytes"):
+        return memory_text(value)
+    if isinstance(value, list):
+        return ", ".join(_words(name, item) for item in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _best(name: str, lowest: bool = False) -> Figure:
+    def find(records: Sequence[TrialRecord]) -> float | None:
+        rows = [trial_row(record) for record in records if record.outcome is Outcome.FINISHED]
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
+        return (min(values) if lowest else max(values)) if values else None
+
+    return find
+
+
+def _count(outcome: Outcome | None) -> Figure:
+    return lambda records: sum(outcome in (None, record.outcome) for record in records)
+
+
+def _on_front(records: Sequence[TrialRecord]) -> float:
+    return len(pareto_front(records))
+
+
+def _of_report(record: TrialRecord, part: str, name: str) -> Any:
+    return getattr(getattr(record.report, part, None), name, None)
+
+
+_RESULTS: tuple[tuple[str, Kind, Figure], ...] = (
+    ("Trials", "integer", _count(None)),
+    *((outcome.value.replace("_", " ").capitalize(), "integer", _count(outcome)) for outcome in Outcome),
+    ("On the front of quality, peak and speed", "integer", _on_front),
+    ("Best sample quality", "decimal", _best("sample_quality")),
+    ("Most style", "decimal", _best("style")),
+    ("Least spill-over", "decimal", _best("spill_over", lowest=True)),
+    ("Lowest loss on held-out quotes", "decimal", _best("quote_loss", lowest=True)),
+    ("Smallest measured peak", "bytes", _best("peak_bytes", lowest=True)),
+    ("Fastest, tokens/s", "speed", _best("tokens_per_second")),
+    ("Seconds of all trials", "seconds", lambda records: sum(record.seconds for record in records)),
+    ("GPU-seconds", "seconds", lambda records: sum(record.gpu_seconds for record in records)),
+)
+_FAIRNESS: tuple[tuple[str, Callable[[TrialRecord], Any]], ...] = (
+    ("the data, by its fingerprint", lambda record: record.provenance.data_fingerprint),
+    ("the tokens of a trial", lambda record: record.settings.token_budget),
+    ("the judge's version", lambda record: _of_report(record, "quality", "version")),
+    ("what counts memory", lambda record: _of_report(record, "memory", "counter")),
+    ("the device", lambda record: record.report.device if record.report else None),
+)
+
+
+def _difference(values: Sequence[float | None], kind: Kind) -> str:
+    one, other = values
+    if one is None or other is None:
+        return MISSING
+    change = other - one
+    sign = "+" if change > 0 else "−" if change < 0 else ""
+    return sign + cell_text(abs(change), kind)
+
+
+def _key(record: TrialRecord) -> str:
+    return json.dumps(dataclasses.asdict(record.settings), sort_keys=True)
+
+
+def _pair_cells(one: TrialRow, other: TrialRow) -> list[str]:
+    cells = [f"{one.number} / {other.number}", one.model, str(one.batch_size), cell_text(one.learning_rate, "rate")]
+    cells += [cell_text(row.sample_quality, "decimal") for row in (one, other)]
+    cells += [MISSING if row.peak_bytes is None else memory_text(row.peak_bytes) for row in (one, other)]
+    return cells + [cell_text(row.tokens_per_second, "speed") for row in (one, other)]

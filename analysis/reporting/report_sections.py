@@ -1,0 +1,232 @@
+"""The report's sections as HTML text: answer, tables of trials, failures, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from analysis.reporting.card_answer import cards_table
+from analysis.reporting.html_parts import text
+from analysis.sweep_table.front import best_record
+from analysis.sweep_table.load import Sweep, front_of, objectives_of
+from analysis.sweep_table.table import (
+    COLUMNS,
+    COUNTERS,
+    MISSING,
+    Column,
+    TrialRow,
+    cell_text,
+    memory_text,
+    memory_unit,
+    rate_text,
+    trial_row,
+)
+from trainables.records import Outcome, TrialRecord
+
+OUTCOMES = {
+    Outcome.FINISHED: ("finished", ""),
+    Outcome.STOPPED_EARLY: ("stopped early", "The search ended these before their token budget."),
+    Outcome.OUT_OF_MEMORY: ("out of memory", "The device had no memory left. The settings do not fit as they are."),
+    Outcome.PREDICTED_NOT_TO_FIT: ("predicted not to fit", "Predicted to need more than there is, so never started."),
+    Outcome.DIVERGED: ("diverged", "The loss ran away, most often from too high a learning rate."),
+    Outcome.FAILED: ("failed", "An error ended these."),
+}
+FRONT_COLUMNS = ("number", "model", "batch_size", "micro_batch_size", "learning_rate")
+STYLE_FRONT_COLUMNS = ("number", "model", "learning_rate", "epochs", "replay_ratio", "sample_quality", "retention")
+LONG_COLUMNS = ("error", "memory_explanation")
+FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_size", "learning_rate", "error")
+FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
+
+
+def answer(sweep: Sweep) -> str:
+    """The first thing to read: which trial to use, what it reaches, and how the trials ended."""
+    best = best_record(sweep.records)
+    if not sweep.records:
+        return "<p class='lead'>No trial is recorded yet.</p>"
+    counts = Counter(record.outcome for record in sweep.records)
+    tally = ", ".join(f"{counts[outcome]} {name}" for outcome, (name, _) in OUTCOMES.items() if counts[outcome])
+    total = "1 trial" if len(sweep.records) == 1 else f"{len(sweep.records):,} trials"
+    parts = [f"<p class='muted'>{total}: {tally}.</p>"]
+    if best is None:
+        lead = "No trial finished, so there is nothing to recommend. <a href='#failures'>What failed, and why</a>."
+        return f"<p class='lead'>{lead}</p>{parts[0]}"
+    parts.insert(0, f"<p class='lead'>{_recommendation(best)}</p>")
+    parts += [_memory_note(sweep.records), cards_table(sweep.records)]
+    return "".join(parts)
+
+
+def front_table(sweep: Sweep) -> str:
+    """The trials that no other beats in all that the sweep strives for."""
+    objectives = objectives_of(sweep)
+    rows = [trial_row(record) for record in front_of(sweep)]
+    if not rows:
+        return ""
+    if "style" in objectives:
+        caption = "The front of style and spill-over, least spill-over first: none has more style and less spill-over."
+        rows.sort(key=lambda row: row.spill_over or 0)
+        return table(rows, [*STYLE_FRONT_COLUMNS, *objectives], caption, identity="front")
+    many = {3: "one of these three without loss in another", 2: "one of these two without loss in the other"}
+    caption = f"The Pareto front, least memory first: none can be bettered in {many.get(len(objectives), 'this')}."
+    rows.sort(key=lambda row: row.peak_bytes or 0)
+    return table(rows, [*FRONT_COLUMNS, *objectives], caption, identity="front")
+
+
+def trials_table(sweep: Sweep) -> str:
+    """Every trial; columns that are empty throughout are left out, and those that never vary stand in the caption."""
+    rows = [trial_row(record) for record in sweep.records]
+    if not rows:
+        return "<p>No trial is recorded yet.</p>"
+    values = {column.name: {getattr(row, column.name) for row in rows} - {None} for column in COLUMNS}
+    names = [name for name in values if values[name] and name not in LONG_COLUMNS]
+    names = [name for name in names if name not in FOLDED_COLUMNS or len(values[name]) > 1]
+    folded = [
+        f"{title}: {_counter_text(next(iter(values[name])))}."
+        for name, title in FOLDED_COLUMNS.items()
+        if len(values[name]) == 1
+    ]
+    caption = " ".join(["Choose a heading to sort by it.", *folded])
+    best = best_record(sweep.records)
+    front = {record.trial_id for record in front_of(sweep)}
+    marks = dict.fromkeys(front, "front") | ({best.trial_id: "best"} if best else {})
+    return table(rows, names, caption, identity="trials", sortable=True, marks=marks)
+
+
+def table(
+    rows: Sequence[TrialRow],
+    names: Iterable[str],
+    caption: str,
+    identity: str,
+    sortable: bool = False,
+    marks: dict[str, str] | None = None,
+) -> str:
+    """`rows` as an HTML table of the columns in `names`; `marks` puts a word behind a trial's id."""
+    columns = [column for column in COLUMNS if column.name in set(names)]
+    units = {c.name: memory_unit(getattr(row, c.name) for row in rows) for c in columns if c.kind == "bytes"}
+    heads = []
+    for column in columns:
+        title = text(column.title) + (f", {units[column.name].name}" if column.kind == "bytes" else "")
+        inner = f"<button type='button' title='{text(column.meaning)}'>{title}</button>" if sortable else title
+        heads.append(f"<th scope='col' class='{_side(column)}'{' aria-sort=none' if sortable else ''}>{inner}</th>")
+    body = []
+    for row in rows:
+        cells = (_cell(row, column, units.get(column.name), (marks or {}).get(row.trial_id)) for column in columns)
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f"<div class='scroll' role='region' tabindex='0' aria-labelledby='{identity}-caption'>"
+        f"<table class='{'sortable' if sortable else ''}'><caption id='{identity}-caption'>{text(caption)}</caption>"
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def failures(sweep: Sweep) -> str:
+    """Trials that did not finish, by outcome, each with its reason; then what could not be read."""
+    parts = []
+    for outcome, (name, meaning) in OUTCOMES.items():
+        rows = [trial_row(r) for r in sweep.records if r.outcome == outcome and outcome != Outcome.FINISHED]
+        if rows:
+            heading = f"<h3>{text(name.capitalize())} <span class='muted'>{len(rows)}</span></h3>"
+            columns = (
+                *FAILURE_COLUMNS,
+                *(["memory_explanation"] if any(row.memory_explanation for row in rows) else []),
+            )
+            parts.append(heading + table(rows, columns, meaning, identity=f"outcome-{outcome.value}"))
+    if sweep.unreadable:
+        lines = "".join(f"<li>{text(line)}</li>" for line in sweep.unreadable)
+        parts.append(f"<h3>Without a readable record <span class='muted'>{len(sweep.unreadable)}</span></h3>")
+        parts.append(f"<ul class='plain'>{lines}</ul>")
+    nothing = "Every recorded trial finished." if sweep.records else "No trial is recorded yet."
+    return "".join(parts) or f"<p class='muted'>{nothing}</p>"
+
+
+def provenance(sweep: Sweep) -> str:
+    """Where the numbers come from; a fact on which the trials differ is listed with all its values."""
+    found = [record.provenance for record in sweep.records]
+    versions = sorted({f"{name} {version}" for item in found for name, version in item.versions.items()})
+    told = sweep.facts.get("provenance")
+    sweep_sha = told.get("git_sha", MISSING) if isinstance(told, dict) else MISSING
+    facts: dict[str, Iterable[Any]] = {
+        "Code": [item.git_sha for item in found] or [sweep_sha],
+        "Data fingerprint": [item.data_fingerprint for item in found],
+        "Tokenizer": [item.tokenizer for item in found],
+        "Seeds": [record.settings.seed for record in sweep.records],
+        "Tokens a trial": [f"{record.settings.token_budget:,}" for record in sweep.records],
+        "Device": [f"{item.device}, {item.host_cpus} host CPUs" for item in found],
+        "Versions": versions,
+        "Sweep begun": [sweep.facts.get("created_at", MISSING)],
+        "Trials begun": _first_and_last([record.started_at for record in sweep.records]),
+        "Options": [json.dumps(sweep.facts.get("options", {}), ensure_ascii=False)],
+    }
+    items = "".join(
+        f"<dt>{text(name)}</dt><dd>{'<br>'.join(map(text, dict.fromkeys(values))) or MISSING}</dd>"
+        for name, values in facts.items()
+    )
+    return f"<dl class='facts'>{items}</dl>"
+
+
+def _recommendation(best: TrialRecord) -> str:
+    row = trial_row(best)
+    reached = [f"a measured peak of {memory_text(row.peak_bytes or 0)}"]
+    if row.epochs is not None and row.style is not None:
+        figures = (cell_text(value, "decimal") for value in (row.style, row.spill_over))
+        reached.insert(0, "style {} with a spill-over of {}".format(*figures))
+    if row.sample_quality is not None:
+        reached.insert(0, f"sample quality {cell_text(row.sample_quality, 'decimal')}")
+    reached.append(f"{cell_text(row.tokens_per_second, 'speed')} tokens/s")
+    sentence = (
+        f"Use <strong>{text(row.model)}</strong> with batch {row.batch_size} (micro-batch {row.micro_batch_size}) and"
+        f" learning rate {text(rate_text(row.learning_rate))}{_dose(row)}: {', '.join(reached[:-1])} and {reached[-1]}"
+        f" (trial {row.number})."
+    )
+    if row.sample_quality is not None:
+        return sentence
+    reason = best.report.quality_absent_reason if best.report else None
+    return f"{sentence} It is the fastest; quality was not measured ({text(reason or 'no reason recorded')})."
+
+
+def _dose(row: TrialRow) -> str:
+    """How long and with how much base text a trial was trained, where that was part of the question."""
+    if row.epochs is None:
+        return ""
+    replayed = f"base text at {row.replay_ratio:g} to 1 quote" if row.replay_ratio else "no base text"
+    return f", for {row.epochs:g} {'epoch' if row.epochs == 1 else 'epochs'} with {replayed}"
+
+
+def _memory_note(records: Sequence[TrialRecord]) -> str:
+    """Said once: that the peak is the CPU probe's and why there is no CUDA figure; nothing where CUDA was measured."""
+    memories = [record.report.memory for record in records if record.report and record.report.memory]
+    reasons = [m.cuda_absent_reason or "no reason recorded" for m in memories if m.counter == "cpu_probe_tensor_bytes"]
+    if not reasons:
+        return ""
+    return (
+        "<p class='note'>Peak memory here is the live tensor bytes of one probe step on the CPU. Peak CUDA memory was"
+        f" not measured: {text('; '.join(dict.fromkeys(reasons)))}.</p>"
+    )
+
+
+def _cell(row: TrialRow, column: Column, unit: Any, mark: str | None) -> str:
+    value = getattr(row, column.name)
+    shown = text(_counter_text(cell_text(value, column.kind, unit)))
+    if column.name == "outcome":
+        shown = text(OUTCOMES[Outcome(row.outcome)][0])
+        if row.outcome != Outcome.FINISHED:
+            shown = f"<a href='#failures'>{shown}</a>"
+    if column.name == "trial_id" and mark:
+        shown = f"{shown} <span class='mark {mark}'>{mark}</span>"
+    order = "" if value is None else f" data-order='{text(value)}'"
+    if column.name == "number":
+        return f"<th scope='row' class='number'{order}>{shown}</th>"
+    return f"<td class='{_side(column)}{' long' if column.name in LONG_COLUMNS else ''}'{order}>{shown}</td>"
+
+
+def _side(column: Column) -> str:
+    return "words" if column.kind == "text" else "number"
+
+
+def _counter_text(value: str) -> str:
+    return COUNTERS.get(value, value)
+
+
+def _first_and_last(times: Sequence[str]) -> list[str]:
+    return [f"{min(times)} to {max(times)}"] if times else []

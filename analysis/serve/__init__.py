@@ -1,0 +1,1 @@
+"""Pages served on loopback behind a token: the live board and the judge's."""

@@ -1,0 +1,133 @@
+"""Follows a sweep in its folder or bucket for the board: every record is read once, what runs is looked at again."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from analysis.serve.board_rows import board_row, detail, running_row
+from analysis.serve.local_page import visible
+from analysis.sweep_table.load import READERS, RecordsError, one_line
+from trainables.record_json import from_document
+from trainables.records import TrialRecord
+from trainables.storage import Storage
+
+AT_ONCE = 64  # records read before the page may ask again
+
+
+class FollowedSweep:
+    """The rows of a sweep, and the order in which they changed.
+
+    `look` is for one thread; what it has found is there for all.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.facts = _facts(storage)
+        self.waiting = 0  # trials that the first look has yet to read
+        self._run = secrets.token_hex(4)  # a cursor of another run of the program is worth nothing
+        self._ended: set[str] = set()
+        self._proposals: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, str] = {}
+        self._changed: list[str] = []
+
+    @property
+    def cursor(self) -> str:
+        """Says what a page has seen."""
+        return f"{self._run}.{len(self._changed)}"
+
+    def look(self) -> None:
+        """Read what is new. Raises: OSError when the storage does not answer."""
+        owed = [name for name in self.storage.list_folders("trials") if name not in self._ended]
+        self.waiting = len(owed)
+        with ThreadPoolExecutor(max_workers=1 if self.storage.is_local else READERS) as pool:
+            for start in range(0, len(owed), AT_ONCE):
+                for trial_id, row in pool.map(self._read, owed[start : start + AT_ONCE]):
+                    self._put(trial_id, row)
+                self.waiting = max(0, len(owed) - start - AT_ONCE)
+
+    def since(self, cursor: str | None, *, before: str = "", **more: Any) -> str:
+        """JSON of the sweep and of the rows that changed after `cursor`; all of them for another run's or None.
+
+        `before` stands before the new cursor, and `more` beside the sweep.
+        """
+        end = len(self._changed)
+        run, _, seen = (cursor or "").partition(".")
+        start = int(seen) if run == self._run and seen.isdecimal() else 0
+        names = dict.fromkeys(self._changed[start:end])
+        head = {
+            "cursor": f"{before}{self._run}.{end}",
+            "sweep": {
+                "name": visible(str(self.facts.get("name") or self.storage.root.rpartition("/")[2])),
+                "question": visible(str(self.facts.get("question") or "")),
+                "trials": _number(self.facts.get("options"), "trials"),
+            },
+            "waiting": self.waiting,
+            "whole": start == 0,
+            **more,
+        }
+        rows = ",".join(self._rows[name] for name in names)
+        return f'{json.dumps(head)[:-1]}, "rows": [{rows}]}}'
+
+    def detail(self, trial_id: str) -> dict[str, Any] | None:
+        """The whole of a trial that is listed and has ended, read again since only its row is kept; else None."""
+        if trial_id not in self._ended:
+            return None
+        record = self._record(trial_id, whole=True)
+        return detail(record) if isinstance(record, TrialRecord) else {"unreadable": visible(record or "")}
+
+    def _read(self, trial_id: str) -> tuple[str, dict[str, Any] | None]:
+        record = self._record(trial_id, whole=False)
+        if isinstance(record, TrialRecord):
+            self._ended.add(trial_id)
+            return trial_id, board_row(record) | {"trial_id": trial_id}
+        if trial_id not in self._proposals:
+            self._proposals[trial_id] = self._json(f"trials/{trial_id}/proposal.json")
+        progress = self._json(f"trials/{trial_id}/progress.json") if record is None else {}
+        row = running_row(trial_id, self._proposals[trial_id], progress)
+        if record is not None:
+            self._ended.add(trial_id)
+            row |= {"outcome": "unreadable", "error": visible(record)}
+        return trial_id, row
+
+    def _record(self, trial_id: str, *, whole: bool) -> TrialRecord | str | None:
+        """The record, why it cannot be read, or None while there is none."""
+        try:
+            document = json.loads(self.storage.read_text(f"trials/{trial_id}/record.json"))
+            if not whole:  # a row needs no samples, and checking them is nine tenths of the time
+                document["report"] = document["report"] and document["report"] | {"samples": []}
+            return from_document(document)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            return one_line(error)
+
+    def _json(self, path: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self.storage.read_text(path))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _put(self, trial_id: str, row: dict[str, Any] | None) -> None:
+        text = json.dumps(row)
+        if self._rows.get(trial_id) != text:
+            self._rows[trial_id] = text
+            self._changed.append(trial_id)
+
+
+def _facts(storage: Storage) -> dict[str, Any]:
+    try:
+        facts = json.loads(storage.read_text("sweep.json"))
+    except (OSError, ValueError) as error:
+        raise RecordsError(
+            f"{storage.uri}: no sweep can be read there ({one_line(error)}); give results/<name>."
+        ) from None
+    return facts if isinstance(facts, dict) else {}
+
+
+def _number(options: Any, name: str) -> int | None:
+    value = options.get(name) if isinstance(options, dict) else None
+    return value if isinstance(value, int) else None

@@ -1,0 +1,1 @@
+"""Cluster files looked over offline, and sweeps handed to a cluster as jobs."""

@@ -1,0 +1,109 @@
+"""The space of a sweep: which values each parameter takes, which trial a proposal means, and where to begin."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sweeps.planning.finite_space import FiniteSpace, Point
+from sweeps.planning.levers import GOOD_ON_CPU, GOOD_ON_GPU
+from sweeps.planning.plan import SweepPlan
+from sweeps.planning.plan_checks import divides
+from sweeps.planning.questions import QUESTIONS, VALUES
+from trainables.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+STARTING_POINTS = 12  # trials that are laid out evenly before the sampler takes over
+CANDIDATES = 5_000  # of a larger space, the starting points are chosen among as many
+
+Proposal = Mapping[str, Any]
+
+
+def space_values(plan: SweepPlan) -> dict[str, tuple[Any, ...]]:
+    """The parameters of a sweep and the values that each may take."""
+    asked = {name: getattr(plan, VALUES[name]) for name in QUESTIONS[plan.question].space}
+    return asked | {name: tuple(values) for name, values in plan.levers.items()}
+
+
+def space_of(plan: SweepPlan) -> FiniteSpace:
+    """The points of a sweep: a batch goes with the micro-batches that divide it among the workers."""
+
+    def is_valid(point: Point) -> bool:
+        return divides(point["batch_size"], point["micro_batch_size"], plan.workers)
+
+    return FiniteSpace(space_values(plan), is_valid)
+
+
+def space_size(plan: SweepPlan) -> int:
+    """How many different trials the space holds."""
+    pairs = list(itertools.product(plan.batch_sizes, plan.micro_batch_sizes))
+    valid = sum(divides(batch, micro, plan.workers) for batch, micro in pairs)
+    return FiniteSpace(space_values(plan)).combinations // len(pairs) * valid
+
+
+def good_levers(plan: SweepPlan) -> dict[str, Any]:
+    """Those of the searched levers that are known to be good."""
+    good = GOOD_ON_GPU if plan.on_cuda else GOOD_ON_CPU
+    return {name: good[name] for name in plan.levers}
+
+
+def distributions(plan: SweepPlan) -> dict[str, BaseDistribution]:
+    """The space as Optuna writes it."""
+    from optuna.distributions import CategoricalDistribution
+
+    return {name: CategoricalDistribution(values) for name, values in space_values(plan).items()}
+
+
+def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
+    """The settings that a proposal means.
+
+    Raises: ValueError for a parameter that the space does not have, listing those it has.
+    """
+    known = space_values(plan)
+    unknown = sorted(set(proposal) - set(known))
+    missing = sorted(set(known) - set(proposal))
+    if unknown or missing:
+        raise ValueError(f"a proposal has unknown {unknown} and lacks {missing}; the space has {sorted(known)}.")
+    return plan.settings(**proposal)
+
+
+def starting_points(
+    plan: SweepPlan, fits: Callable[[Point], bool] | None = None, count: int = STARTING_POINTS
+) -> list[dict[str, Any]]:
+    """The first proposals: all different, every value of every parameter used about equally often, decided by the seed.
+
+    Each next point is the one whose values were used least; so any first few of them are as even as can be. With
+    `fits`, those that are predicted to fit, and others only when no more of them are left. Where levers are searched,
+    the first point has them as they are known to be good.
+    """
+    space = space_of(plan)
+    draw = random.Random(plan.seed)
+    if space.combinations <= CANDIDATES:
+        combinations = (dict(zip(space.values, c, strict=True)) for c in itertools.product(*space.values.values()))
+        candidates = [tuple(point.values()) for point in combinations if space.is_valid(point)]
+    else:
+        walk = (space.point(key) for key in space.walk(draw))
+        candidates = [tuple(p.values()) for p in itertools.islice(filter(space.is_valid, walk), CANDIDATES)]
+    draw.shuffle(candidates)
+    used: Counter[tuple[int, Any]] = Counter()
+    points: list[dict[str, Any]] = []
+    unfit: list[dict[str, Any]] = []
+    wanted = min(plan.trials, count)
+    if plan.levers and candidates:
+        good = dict(zip(space.values, candidates[0], strict=True)) | good_levers(plan)
+        candidates = [tuple(good.values()), *(c for c in candidates if c != tuple(good.values()))]
+    while candidates and len(points) < wanted:
+        best = min(candidates, key=lambda candidate: sum(used[key] ** 2 for key in enumerate(candidate)))
+        candidates.remove(best)
+        point = dict(zip(space.values, best, strict=True))
+        if fits is not None and not fits(point):
+            unfit.append(point)
+            continue
+        used.update(enumerate(best))
+        points.append(point)
+    return points + unfit[: wanted - len(points)]

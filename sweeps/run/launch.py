@@ -1,0 +1,177 @@
+"""The engine that all sweeps share: from command-line arguments to records, end table and report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from data.errors import UserError
+from sweeps.planning.device import Device, find_device
+from sweeps.planning.layout import load_history
+from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
+from sweeps.planning.questions import QUESTIONS
+from sweeps.planning.space import space_size, starting_points, to_settings
+from sweeps.run.dashboard import Board
+from sweeps.run.interrupt import Interrupt
+from sweeps.run.prepare import Prepared, prepare_new, prepare_resumed
+from sweeps.run.tuning import tune_trials
+from sweeps.search.limits import cost_text
+from sweeps.watch.follow import Follower, Listener
+from sweeps.watch.gauges import Gauges
+from sweeps.watch.live_table import LiveTable, print_end
+from sweeps.watch.report_run import publish_sweep
+from sweeps.watch.tracking import WandbTracker
+from sweeps.watch.wandb_mode import choose_mode
+from sweeps.watch.wandb_session import WandbSession
+from trainables.records import Outcome, TrialRecord
+from trainables.settings import TrialSettings
+from trainables.storage import StorageError
+
+INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
+
+
+def main(name: str, description: str, arguments: Sequence[str]) -> int:
+    """Run the sweep of the question `name` from the command line.
+
+    Returns: 0 when every trial has a record and none failed, or a limit was reached; 1 when one is missing or failed,
+        or the storage gave up; 2 for a person's mistake; 130 after Ctrl-C.
+    """
+    question = QUESTIONS[name]
+    try:
+        options = parse_options(arguments, description, question.options)
+        if options.wandb_model and choose_mode(options.wandb) == "disabled":
+            raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
+        device = find_device(options)
+        prepare = prepare_resumed if options.resume else prepare_new
+        prepared = prepare(question, options, device)
+    except UserError as error:
+        return exit_with(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    for note in prepared.notes:
+        print(note)
+    if options.dry_run:
+        _print_dry_run(prepared, device)
+        return 0
+    try:
+        return _run(prepared, options, device)
+    except StorageError as error:
+        again = _resume_command(prepared)
+        place = prepared.storage.uri
+        exit_with(StorageError(f"{error}; records in {place} are whole. When it works, go on with: {again}"))
+        return 1
+    except KeyboardInterrupt:  # the second Ctrl-C: at once
+        return INTERRUPTED
+
+
+def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
+    plan, storage = prepared.facts.plan, prepared.storage
+    question = QUESTIONS[plan.question]
+    owed = min(plan.trials, space_size(plan))
+    if owed < plan.trials:
+        print(f"The space holds {owed} different trials; running these.")
+    print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
+    session = _wandb_session(prepared, options)
+    with ExitStack() as stack:
+        table = stack.enter_context(LiveTable(columns=question.columns))
+        gauges = Gauges(prepared.facts.name)
+        stack.enter_context(Follower(storage, prepared.facts, [table, gauges]))
+        if session is not None:
+            tracker: Listener = WandbTracker(storage, prepared.facts, session)
+            stack.enter_context(Follower(storage, prepared.facts, [tracker]))
+        board = stack.enter_context(Board(storage.uri))
+        interrupt = stack.enter_context(Interrupt())
+        reason = tune_trials(prepared, options, device, owed, board, gauges, interrupt)
+    records = _records(prepared)
+    print_end(records, question=question, plan=plan)
+    if options.price_per_gpu_hour is not None:
+        print(cost_text(records))
+    if reason:
+        print(f"Ended before all trials: {reason}.")
+    _print_next(prepared, records, owed)
+    if session is not None and records:
+        publish_sweep(storage, prepared.facts, session, with_model=options.wandb_model)
+    failed = [record for record in records if record.outcome is Outcome.FAILED]
+    if interrupt.is_set:
+        return INTERRUPTED
+    return 1 if failed or (len(records) < owed and not reason) else 0
+
+
+def _wandb_session(prepared: Prepared, options: CommonOptions) -> WandbSession | None:
+    mode, storage = choose_mode(options.wandb), prepared.storage
+    if mode == "disabled":
+        return None
+    return WandbSession(prepared.facts.name, Path(storage.uri) if storage.is_local else Path.cwd(), mode)
+
+
+def _records(prepared: Prepared) -> list[TrialRecord]:
+    history = load_history(prepared.storage)
+    return [record for _, (_, record) in sorted(history.items()) if record is not None]
+
+
+def _device_text(device: Device) -> str:
+    return device.name if device.on_cuda or device.kinds else f"{device.cpus} CPU cores (no CUDA GPU found)"
+
+
+def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -> None:
+    from analysis.report import write_report
+
+    place = os.path.relpath(prepared.storage.uri) if prepared.storage.is_local else prepared.storage.uri
+    if len(records) < owed:
+        print(
+            f"{owed - len(records)} of {owed} trials have no record; go on with: {_resume_command(prepared)}",
+            file=sys.stderr,
+        )
+    if records:
+        print(f"Report: {write_report(prepared.storage.uri)}")
+    print(f"Records: {place}/trials/")
+    print(f"Again:   python analysis/report.py {place}")
+
+
+def _resume_command(prepared: Prepared) -> str:
+    """What to type to go on with the sweep."""
+    facts, storage = prepared.facts, prepared.storage
+    address, question_mark, query = storage.uri.partition("?")
+    place = address.rsplit("/", 1)[0] + question_mark + query
+    place = os.path.relpath(place) if storage.is_local else place
+    flag = "" if place == "results" else f" --storage {shlex.quote(place)}"
+    return f"python sweeps/{facts.plan.question}.py --resume --name {facts.name}{flag}"
+
+
+def _print_dry_run(prepared: Prepared, device: Device) -> None:
+    from analysis.sweep_table.table import memory_text, rate_text
+    from sweeps.run.placement import describe_placements, place
+    from sweeps.run.prediction import predict_worker
+
+    plan = prepared.facts.plan
+    kinds = device.kinds if device.on_cuda else ()
+    if kinds:
+        print("Nodes that would serve, by size:")
+        print(*describe_placements(plan, prepared.shapes, kinds), sep="\n")
+    points = starting_points(plan)
+    owed = min(plan.trials, space_size(plan))
+    print(f"Would run {owed} trials into {prepared.storage.uri}; the first {len(points)}:")
+    for number, point in enumerate(points):
+        settings = to_settings(plan, point)
+        shape, card = prepared.shapes[settings.model], plan.gpu
+        if kinds:
+            placed = place(settings, shape, kinds)
+            predicted, card = placed.prediction, placed.kind.name
+        else:
+            predicted = predict_worker(settings, shape, gpu=card, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+        needed = f"predicted {memory_text(predicted.device_bytes)} on {card}"
+        fits = "fits" if predicted.fits else "does not fit"
+        print(
+            f"  {number:2d}  {settings.model}  batch {settings.batch_size}  micro-batch {settings.micro_batch_size}"
+            f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}  {needed}: {fits}"
+        )
+
+
+def _dose(settings: TrialSettings) -> str:
+    if settings.epochs is None:
+        return ""
+    return f"  epochs {settings.epochs:g}  replay {settings.replay_ratio:g}  {settings.token_budget:,} tokens"

@@ -1,0 +1,123 @@
+"""On which kind of node a trial runs: the cheapest whose card is predicted to hold it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sweeps.planning.node_kinds import NodeKind
+from sweeps.planning.plan import SweepPlan
+from sweeps.planning.plan_checks import divides
+from sweeps.run.prediction import gathered_weights_bytes, predict_worker
+from trainables.memory.closed_form import ModelShape
+from trainables.memory.predict import CONTEXT_BYTES, predict_by_formula
+from trainables.memory.sharding import cards_needed, sharded_memory
+from trainables.records import MemoryPrediction
+from trainables.settings import TrialSettings
+
+SURE = 1.05  # where the formula, within 1% of the trace, needs this many times the card, no trace is made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A kind of node, what is predicted of each of its cards, and on how many of them."""
+
+    kind: NodeKind
+    gpus: int
+    prediction: MemoryPrediction
+
+
+def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]) -> Placement:
+    """The kind for a trial of `settings.workers` GPUs: of those that hold it the cheapest, where none does the largest.
+
+    One node is preferred to several; where nobody told prices, small cards are.
+    """
+    able = [kind for kind in kinds if kind.gpus * kind.most_nodes >= settings.workers] or list(kinds)
+    for kind in sorted(able, key=lambda kind: _cost(kind, settings.workers)):
+        prediction = predict_on(settings, shape, kind)
+        if prediction.fits:
+            return Placement(kind=kind, gpus=settings.workers, prediction=prediction)
+    largest = max(able, key=lambda kind: kind.gpu_bytes or math.inf)
+    return Placement(kind=largest, gpus=settings.workers, prediction=predict_on(settings, shape, largest))
+
+
+def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds: Sequence[NodeKind]) -> list[str]:
+    """For each size, in one line: its kind of node, how many GPUs, what each is predicted to hold, the hourly price.
+
+    A last line says where the prices are from.
+
+    At the sweep's smallest micro-batch. A size that one GPU does not hold is told how many would, sharded.
+    """
+    lines = []
+    for model in plan.models:
+        asked = plan.settings(
+            model=model,
+            batch_size=max(plan.batch_sizes),
+            micro_batch_size=min(plan.micro_batch_sizes),
+            learning_rate=plan.learning_rates[0],
+            epochs=min(plan.epochs, default=None),
+        )
+        head = f"  {model:>10s}  micro-batch {asked.micro_batch_size}  "
+        placed = place(asked, shapes[model], kinds)
+        if placed.prediction.fits:
+            each = placed.prediction.device_bytes
+            shards = ", sharded" if asked.parallel == "fsdp" else ""
+            lines.append(head + _line(placed.kind, placed.gpus, each) + shards)
+            continue
+        found = fewest_sharded(asked, shapes[model], kinds)
+        if found is None:
+            lines.append(head + "no kind of node holds it, not sharded either")
+        else:
+            kind, gpus, each = found
+            lines.append(head + _line(kind, gpus, each) + f", sharded: --parallel fsdp --gpus-per-trial {gpus}")
+    sources = dict.fromkeys(kind.price_source or "not told" for kind in kinds if kind.price_per_hour is not None)
+    return lines + [f"Source of the prices: {'; '.join(sources)}"] * bool(sources)
+
+
+def fewest_sharded(
+    settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]
+) -> tuple[NodeKind, int, int] | None:
+    """The cheapest kind over whose GPUs the trial fits when sharded: the kind, GPUs and bytes on each; None without."""
+    found = []
+    for kind in kinds:
+        gpus = _gpus_needed(settings, shape, kind)
+        if gpus is not None:
+            found.append((kind.price_of(gpus) or math.inf, gpus, kind.name, kind))
+    if not found:
+        return None
+    _, gpus, _, kind = min(found, key=lambda entry: entry[:3])
+    return kind, gpus, sharded_memory(settings, shape, gpus, kind.card).device_bytes
+
+
+def _gpus_needed(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> int | None:
+    """As many as hold the shards and divide the batch; None where the kind has not as many, or none is known to do."""
+    if kind.gpu_bytes is None or gathered_weights_bytes(settings, shape) + CONTEXT_BYTES > kind.gpu_bytes:
+        return None
+    fewest = cards_needed(settings, shape, kind.gpu_bytes, kind.card)
+    counts = range(fewest or 1, kind.gpus * kind.most_nodes + 1) if fewest else ()
+    return next((n for n in counts if divides(settings.batch_size, settings.micro_batch_size, n)), None)
+
+
+def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
+    price = kind.price_of(gpus)
+    cost = "price not known" if price is None else f"{price:.2f} an hour"
+    nodes = math.ceil(gpus / kind.gpus)
+    place_text = f"{kind.name} ({kind.instance or kind.card})" + (f" x {nodes}" if nodes > 1 else "")
+    return f"{place_text}  {gpus} GPU  predicted {each_bytes / 2**30:.1f} GiB on each  {cost}"
+
+
+def predict_on(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> MemoryPrediction:
+    """Peak memory of one of the trial's workers on a card of this kind; by the formula alone where that is clear."""
+    capacity_bytes = min(filter(None, (kind.gpu_bytes, settings.memory_cap_bytes)), default=None)
+    if settings.parallel == "ddp" and capacity_bytes is not None:
+        coarse = predict_by_formula(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+        if coarse.allocated_bytes > SURE * capacity_bytes:
+            return coarse
+    return predict_worker(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+
+
+def _cost(kind: NodeKind, gpus: int) -> tuple[bool, float, float, int]:
+    """What orders kinds: one node before several, then the price of the GPUs, then the size of the card."""
+    price = math.inf if kind.price_per_hour is None else kind.price_per_hour / max(1, kind.gpus)
+    return gpus > kind.gpus, price, kind.gpu_bytes or math.inf, kind.gpus

@@ -1,0 +1,209 @@
+"""Everything that is checked and laid out before the first trial: data, models, judge, and the sweep's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data.quotes import load_science
+from data.splits import Split, is_validation
+from sweeps.planning.device import Device
+from sweeps.planning.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
+from sweeps.planning.options import CommonOptions, OptionsError
+from sweeps.planning.plan import SweepPlan, changed_by, make_plan, ratio_key, with_epoch_tokens
+from sweeps.planning.questions import Question
+from sweeps.search.objectives import objectives_of
+from sweeps.search.warm_start import earlier_trials, store_earlier
+from trainables.memory.closed_form import ModelShape
+from trainables.models import find_model, load_config, model_shape, tokenizer_location
+from trainables.records import Provenance
+from trainables.storage import Storage, check_reachable, check_writable, open_storage
+from trainables.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
+
+PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
+COMMIT_VARIABLE = "SWEEPS_COMMIT"  # by which sweeps/submit.py tells a job the commit of what it uploads
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A sweep that is ready to run. `notes` says what a person should know of the tokenizers, one line each."""
+
+    facts: SweepFacts
+    storage: Storage
+    shapes: dict[str, ModelShape]
+    notes: tuple[str, ...] = ()
+
+
+def prepare_new(question: Question, options: CommonOptions, device: Device) -> Prepared:
+    """Check everything a person can get wrong, then lay the sweep's folder out.
+
+    Raises: OptionsError, StorageError, DataError, TokenizerError or ModelError, before anything is written.
+    """
+    plan = make_plan(options, device, question)
+    created_at = datetime.now(UTC)
+    name = options.name or f"{question.name}-{created_at:%Y%m%d-%H%M%S}"
+    storage = sweep_storage(options.storage, name)
+    check_reachable(storage)
+    if storage.exists(SWEEP_FILE):
+        raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
+    split, fingerprint = prepare_quotes(plan.data)
+    shapes, notes = check_models(plan, [quote.line for quote in (*split.train, *split.validation)])
+    if options.study:
+        from sweeps.search.study import check_study
+
+        check_study(options.study)
+    if plan.token_budget is None:
+        plan = with_epoch_tokens(plan, count_epoch_tokens(plan, split))
+    earlier = earlier_trials(plan.warm_start, plan, fingerprint)
+    facts = SweepFacts(
+        name=name,
+        question=question.name,
+        token=secrets.token_hex(3),
+        created_at=created_at.isoformat(timespec="seconds"),
+        plan=plan,
+        objectives=tuple(dataclasses.asdict(objective) for objective in objectives_of(plan)),
+        provenance=dataclasses.asdict(_provenance(fingerprint, device)),
+    )
+    if not options.dry_run:
+        check_writable(storage)
+        store_earlier(storage, earlier)
+        _lay_out(storage, facts, split)
+    return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
+
+
+def prepare_resumed(question: Question, options: CommonOptions, device: Device) -> Prepared:
+    """Find the sweep that is to go on; its own plan holds, but it may be given more trials.
+
+    Raises: OptionsError, StorageError or ModelError.
+    """
+    if options.name is None:
+        raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
+    storage = sweep_storage(options.storage, options.name)
+    check_reachable(storage)
+    try:
+        facts = load_facts(storage)
+    except FileNotFoundError:
+        known = ", ".join(open_storage(options.storage).list_folders("")) or "none"
+        raise OptionsError(f"no sweep named {options.name!r} in {options.storage}; there are: {known}.") from None
+    except ValueError as error:
+        raise OptionsError(str(error)) from None
+    if facts.plan.question != question.name:
+        raise OptionsError(f"sweep {options.name!r} is one of sweeps/{facts.plan.question}.py; resume it with that.")
+    if flag := changed_by(options, facts.plan):
+        raise OptionsError(
+            f"{flag} differs from the sweep's own; leave it away, or start a sweep under another --name."
+        )
+    if facts.plan.on_cuda and not device.on_cuda:
+        raise OptionsError(f"sweep {options.name!r} ran on GPUs and here are none; resume it where there are.")
+    check_writable(storage)
+    if options.trials is not None and options.trials != facts.plan.trials:
+        facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))
+        store_facts(storage, facts)
+    shapes, _ = check_models(facts.plan)
+    return Prepared(facts=facts, storage=storage, shapes=shapes)
+
+
+def sweep_storage(storage_uri: str, name: str) -> Storage:
+    """The place of a sweep. Raises: OptionsError for a name that cannot be a folder's; StorageError."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise OptionsError(f"--name {name!r} cannot name a folder; use letters, digits, '.', '_' and '-', at most 100.")
+    return open_storage(storage_uri).child(name)
+
+
+def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, ModelShape], tuple[str, ...]]:
+    """Look at each model's config, length and tokenizer; its contract is checked on `lines`, before it costs a trial.
+
+    Returns: the shape of each model, and what the tokenizers' checks noted.
+    Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions and a rank above its
+        width.
+    """
+    from data.contract import require_contract
+    from data.tokenizer import load_tokenizer
+
+    shapes: dict[str, ModelShape] = {}
+    notes: list[str] = []
+    for name in plan.models:
+        source = find_model(name)
+        config = load_config(source, plan.weights)
+        loaded = load_tokenizer(tokenizer_location(source, plan.weights))
+        notes += require_contract(name, loaded, lines, config.get_text_config().vocab_size)
+        positions = getattr(config, "max_position_embeddings", None)
+        if positions is not None and plan.sequence_length > positions:
+            raise OptionsError(
+                f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
+            )
+        shapes[name] = model_shape(config)
+        if plan.lora_rank > shapes[name].width:
+            raise OptionsError(
+                f"--lora-rank={plan.lora_rank} is above the width {shapes[name].width} of {name};"
+                f" choose 1 to {shapes[name].width}, or 0 to train every weight."
+            )
+    return shapes, tuple(notes)
+
+
+def count_epoch_tokens(plan: SweepPlan, split: Split) -> dict[str, dict[str, int]]:
+    """The tokens of one epoch by model and replay ratio: those of the very rows that a trial will read."""
+    from data.batches import encode_documents, make_rows
+    from data.tokenizer import load_tokenizer
+
+    data, counts = trial_data(split), {}
+    for model in plan.models:
+        loaded = load_tokenizer(tokenizer_location(find_model(model), plan.weights))
+        counts[model] = {}
+        for ratio in plan.replay_ratios:
+            rows = make_rows(
+                encode_documents(loaded, data.training_lines(ratio, plan.seed)),
+                layout=plan.layout,
+                sequence_length=plan.sequence_length,
+                pad_id=loaded.pad_id,
+                seed=plan.seed,
+            )
+            counts[model][ratio_key(ratio)] = int(rows.lengths.sum())
+    return counts
+
+
+def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:
+    """Write data and judge, and last the sweep's own document: with it the sweep exists."""
+    from trainables.quality.judge import fit_judge
+
+    base_lines = [line for line in load_science() if not is_validation(line)]
+    train, reference = ([quote.text for quote in quotes] for quotes in (split.train, split.validation))
+    judge = fit_judge(train, reference, without_keyword(base_lines))
+    store_quotes(storage, split)
+    storage.write_text("judge.json", judge.to_json())
+    store_facts(storage, facts)
+
+
+def _provenance(fingerprint: str, device: Device) -> Provenance:
+    return Provenance(
+        git_sha=git_sha(),
+        data_fingerprint=fingerprint,
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        device=device.name,
+        host_cpus=os.cpu_count() or 1,
+        tokenizer="",
+    )
+
+
+def git_sha() -> str:
+    """The commit that the program's files stand at, "+changes" after it where files differ.
+
+    Outside git, as where a checkout was uploaded, it is what the environment tells; "unknown" where that tells nothing.
+    """
+    folder = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(folder)]
+        sha = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get(COMMIT_VARIABLE, "unknown")
+    return f"{sha}+changes" if status.strip() else sha

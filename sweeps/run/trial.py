@@ -1,0 +1,262 @@
+"""One trial as a Ray Tune function: predict, train through Ray Train, and write exactly one record."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sweeps.planning.layout import SweepFacts, load_record, store_record
+from sweeps.planning.node_kinds import NodeKind
+from sweeps.planning.space import to_settings
+from sweeps.run.attempts import Attempts
+from sweeps.run.placement import Placement, place
+from sweeps.run.prediction import predict_worker
+from sweeps.run.workers import WorkerSpec, workers_for
+from sweeps.search.failures import FRUITLESS_ATTEMPTS, STORAGE_ERROR, classify, is_hopeless, one_line, wait_seconds
+from sweeps.search.limits import price_of
+from sweeps.search.memory_guard import is_refused
+from sweeps.search.objectives import verdict
+from sweeps.search.progress_reports import ProgressReports
+from trainables.checkpoint_store import CheckpointStore
+from trainables.job import TrialJob, report_path
+from trainables.memory.closed_form import ModelShape
+from trainables.memory.correction import corrected, correction_of
+from trainables.memory.oom_card import oom_card
+from trainables.memory.remedies import remedies
+from trainables.models import find_model, tokenizer_location
+from trainables.record_json import report_from_json
+from trainables.records import FailureKind, MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
+from trainables.settings import TrialSettings
+from trainables.storage import Storage, open_storage
+
+CORRECTING_TRIALS = 64  # the latest: more would only cost reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialContext:
+    """What all trials of a sweep share. `kinds` are a joined cluster's kinds of nodes."""
+
+    facts: SweepFacts
+    sweep_uri: str
+    shapes: dict[str, ModelShape]
+    provenance: Provenance
+    cpu_threads: int
+    kinds: tuple[NodeKind, ...] = ()
+    price_per_gpu_hour: float | None = None
+
+
+class StorageLostError(OSError):
+    """The sweep's storage refuses what the workers write."""
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> None:
+    """Run the trial that `config` proposes and report its objectives to Tune."""
+    from ray import tune
+
+    storage, plan = open_storage(context.sweep_uri), context.facts.plan
+    try:
+        record = load_record(storage, config["trial_id"])
+        if record is None:
+            record = _record(config, context, storage)
+            store_record(storage, record)
+    except OSError as error:  # nothing can be told of the trial: it is owed, and the sweep ends
+        tune.report({STORAGE_ERROR: one_line(error)} | dict.fromkeys(plan.objectives, 0.0))
+        return
+    tune.report(dict(zip(plan.objectives, verdict(record, plan).values, strict=True)))
+
+
+def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> TrialRecord:
+    started, clock = datetime.now(UTC), time.monotonic()
+    plan, trial_id = context.facts.plan, config["trial_id"]
+    settings = to_settings(plan, config["proposal"])
+    attempts = Attempts(storage, trial_id)
+    prediction = card_prediction = report = explanation = failure = None
+    placement = None
+    outcome = Outcome.PREDICTED_NOT_TO_FIT
+    try:
+        placement = _placement(settings, context)
+        prediction, card_prediction = _predictions(settings, context, storage, placement)
+        if is_refused(prediction, config["memory_factor"]):
+            prediction = replace(prediction, fits=False)
+        if prediction.fits:
+            report, failure = _train(settings, trial_id, context, storage, attempts, placement)
+            outcome = report.outcome
+            if plan.on_cuda and report.device == "cpu":  # GPUs that were declared, on machines that have none
+                prediction, card_prediction = _on_cpu(settings, context), prediction
+        explanation = _explanation(outcome, report, settings, prediction, context)
+    except StorageLostError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
+        storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
+        outcome, failure = Outcome.FAILED, classify(error)
+        report = WorkerReport(outcome=outcome, device="unknown", error=one_line(error))
+    has_gpus = plan.on_cuda and not (report and report.device == "cpu")
+    gpu_seconds = attempts.seconds * settings.workers if has_gpus else 0.0
+    return TrialRecord(
+        trial_id=trial_id,
+        number=config["number"],
+        sweep=context.facts.name,
+        settings=settings,
+        outcome=outcome,
+        prediction=prediction,
+        card_prediction=card_prediction,
+        memory_explanation=explanation,
+        report=report,
+        provenance=_provenance(settings, context, placement),
+        started_at=started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - clock,
+        failure=failure,
+        interruptions=attempts.interruptions,
+        gpu_seconds=gpu_seconds,
+        left_over_bytes=attempts.left_over_bytes,
+        price=price_of(gpu_seconds, context.price_per_gpu_hour),
+    )
+
+
+def _placement(settings: TrialSettings, context: TrialContext) -> Placement | None:
+    """On which kind of a cluster's GPU nodes the trial runs; None where there are none to choose from."""
+    if not (context.facts.plan.on_cuda and context.kinds):
+        return None
+    return place(settings, context.shapes[settings.model], context.kinds)
+
+
+def _predictions(
+    settings: TrialSettings, context: TrialContext, storage: Storage, placement: Placement | None
+) -> tuple[MemoryPrediction, MemoryPrediction | None]:
+    """For the device that trains, corrected by the trials measured there; from a CPU for the named card as well."""
+    plan, shape = context.facts.plan, context.shapes[settings.model]
+    latest = [load_record(storage, trial_id) for trial_id in storage.list_folders("trials")[-CORRECTING_TRIALS:]]
+    correction = correction_of(record for record in latest if record is not None)
+    if placement is not None:
+        return corrected(placement.prediction, correction), None
+    on_card = predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    if plan.on_cuda:
+        return corrected(on_card, correction), None
+    return corrected(_on_cpu(settings, context), correction), on_card
+
+
+def predicted(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
+    """What a trial is predicted to need of the device that trains it, before what was measured corrects it."""
+    plan, placement = context.facts.plan, _placement(settings, context)
+    if placement is not None:
+        return placement.prediction
+    if plan.on_cuda:
+        shape = context.shapes[settings.model]
+        return predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    return _on_cpu(settings, context)
+
+
+def _on_cpu(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
+    """What a worker without a GPU needs."""
+    cap_bytes = context.facts.plan.memory_cap_bytes
+    return predict_worker(settings, context.shapes[settings.model], gpu=None, capacity_bytes=cap_bytes, on_cuda=False)
+
+
+def _explanation(
+    outcome: Outcome,
+    report: WorkerReport | None,
+    settings: TrialSettings,
+    prediction: MemoryPrediction,
+    context: TrialContext,
+) -> str | None:
+    """Why a trial had no room, and what would make some; None for a trial that had."""
+    if outcome not in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT):
+        return None
+    shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
+    moment = report.out_of_memory if report else None
+    # What a change saves of a shard is not known.
+    found = remedies(settings, shape, prediction, on_cuda=on_cuda) if settings.parallel == "ddp" else []
+    return oom_card(prediction, moment, found, report.memory if report else None)
+
+
+def _train(
+    settings: TrialSettings,
+    trial_id: str,
+    context: TrialContext,
+    storage: Storage,
+    attempts: Attempts,
+    placement: Placement | None,
+) -> tuple[WorkerReport, FailureKind | None]:
+    """Train through Ray Train until the workers have told how it ended, or nothing more is to be hoped for.
+
+    The workers' own word counts: where they left a report, it is the trial's. Where they were lost, another attempt
+    goes on from the newest checkpoint that is whole.
+
+    Raises: StorageLostError where the sweep's storage refuses for good, which is no fault of the trial's.
+    """
+    spec, threads = _worker_spec(settings, context, placement), context.cpu_threads
+    if placement is not None:
+        threads = max(1, int(placement.kind.cpus_per_gpu))
+    stops_early = context.facts.plan.early_stopping is not None
+    job = TrialJob(
+        settings=settings,
+        sweep_uri=context.sweep_uri,
+        trial_id=trial_id,
+        cpu_threads=threads,
+        stops_early=stops_early,
+    )
+    on_look = ProgressReports(storage, trial_id) if stops_early else None
+    checkpoints = CheckpointStore(storage, trial_id, workers=settings.workers)
+    fruitless, newest = 0, _newest(checkpoints)
+    while not storage.exists(report_path(trial_id)):
+        attempts.begin()
+        group = workers_for(spec)
+        error = group.run(job, on_look)
+        if error is None or storage.exists(report_path(trial_id)):
+            attempts.end(left_over_bytes=group.left_over_bytes)
+            continue
+        kind, told = classify(error), one_line(error)
+        reached = _newest(checkpoints)
+        fruitless, newest = (0 if reached > newest else fruitless + 1), reached
+        if kind is FailureKind.STORAGE and (is_hopeless(error) or fruitless > FRUITLESS_ATTEMPTS):
+            attempts.end(kind, told)
+            raise StorageLostError(told)
+        if kind is FailureKind.BUG or fruitless > FRUITLESS_ATTEMPTS:
+            attempts.end()
+            storage.write_text(f"trials/{trial_id}/error.txt", str(error))
+            return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=told), kind
+        attempts.end(kind, told)
+        time.sleep(wait_seconds(fruitless))
+    return report_from_json(storage.read_text(report_path(trial_id))), None
+
+
+def _newest(checkpoints: CheckpointStore) -> int:
+    return max(checkpoints.steps(), default=-1)
+
+
+def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> WorkerSpec:
+    from torch.distributed import is_nccl_available
+
+    on_cuda = context.facts.plan.on_cuda
+    kind = placement.kind if placement is not None else None
+    return WorkerSpec(
+        workers=settings.workers,
+        use_gpu=on_cuda,
+        resources=worker_resources(on_cuda, context.cpu_threads if kind is None else kind.cpus_per_gpu),
+        backend="nccl" if on_cuda and is_nccl_available() else "gloo",
+        sweep_uri=context.sweep_uri,
+        accelerator=kind.accelerator if kind else None,
+        on_one_node=kind is not None and settings.workers <= kind.gpus,
+    )
+
+
+def _provenance(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> Provenance:
+    told = replace(context.provenance, tokenizer=_tokenizer_name(settings))
+    if placement is None:
+        return told
+    return replace(told, device=f"{placement.gpus} x {placement.kind.card or 'GPU'}, node kind {placement.kind.name}")
+
+
+def _tokenizer_name(settings: TrialSettings) -> str:
+    source = find_model(settings.model)
+    location = tokenizer_location(source, settings.weights)
+    return settings.model if location == source.location else f"{Path(location).name}, standing in for the model's own"
+
+
+def worker_resources(on_cuda: bool, cpus: float) -> dict[str, float]:
+    """What one worker asks of Ray; a little less than its `cpus`, so that the trial's driver fits beside it."""
+    return {"CPU": cpus - 0.2 if cpus >= 1 else 0.8 * cpus, **({"GPU": 1} if on_cuda else {})}

@@ -1,0 +1,117 @@
+"""The searcher: Optuna's sampler behind Ray Tune, fed by records.
+
+Every proposal is written down before it starts, and a study can be built again from proposals and records alone: after
+a crash the sampler knows what it knew, and what was under way is proposed again under the same number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from sweeps.planning.layout import SweepFacts, load_figures, store_proposal
+from sweeps.planning.space import distributions
+from sweeps.search.failures import STORAGE_ERROR, one_line
+from sweeps.search.limits import NO_LIMITS, Limits
+from sweeps.search.memory_guard import MemoryGuard
+from sweeps.search.objectives import objectives_of, verdict
+from sweeps.search.study import attributes
+from trainables.records import Outcome, TrialRecord
+from trainables.storage import open_storage
+
+
+class RecordSearch(OptunaSearch):
+    """Proposes trials from `study`, and tells it what their records say."""
+
+    def __init__(
+        self,
+        facts: SweepFacts,
+        storage_uri: str,
+        study: optuna.Study,
+        limits: Limits = NO_LIMITS,
+        records: Sequence[TrialRecord] = (),
+        guard: MemoryGuard | None = None,
+    ) -> None:
+        self.objectives = objectives_of(facts.plan)
+        # The base class builds a study of its own only when it is given a space; this one comes ready made.
+        super().__init__(
+            metric=[objective.name for objective in self.objectives],
+            mode=["max" if objective.direction == "maximize" else "min" for objective in self.objectives],
+        )
+        self._space = distributions(facts.plan)
+        self._ot_study = study
+        self.facts = facts
+        self.storage_uri = storage_uri
+        self.limits, self._records, self._began = limits, list(records), time.monotonic()
+        self.limit_reached: str | None = None
+        self.storage_error: str | None = None  # once it is set nothing more is proposed
+        self.guard = guard or MemoryGuard(None)
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next proposal, written down, with the trial's number and our id for it; the end once a limit is reached.
+
+        The limits look at `records`, those of earlier runs, and at what has ended since; `limit_reached` keeps which.
+        """
+        names = [objective.name for objective in self.objectives]
+        self.limit_reached = self.limits.reached(self._records, time.monotonic() - self._began, names)
+        if self.limit_reached or self.storage_error:
+            return Searcher.FINISHED
+        try:
+            proposal = super().suggest(trial_id)
+            assert proposal is not None, "Optuna always proposes"
+            number = self._ot_trials[trial_id].number
+            ours = self.facts.trial_id(number)
+            store_proposal(open_storage(self.storage_uri), ours, proposal)
+        except (OSError, StorageInternalError) as error:
+            self.storage_error = _reason(error)
+            return Searcher.FINISHED
+        return {"number": number, "trial_id": ours, "proposal": proposal, "memory_factor": self.guard.factor}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: what a running trial reports is for early stopping; the study is told by records."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Tune would write the whole study again and again, and it is made from records."""
+        Path(checkpoint_path).write_bytes(b"")
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study what the trial's record says; a trial without a record is told as failed."""
+        if trial_id in self._completed_trials:
+            return
+        self.storage_error = self.storage_error or (result or {}).get(STORAGE_ERROR)
+        try:
+            self._tell(trial_id)
+        except (OSError, StorageInternalError) as tell_error:  # the study is built anew from records by the next run
+            self.storage_error = self.storage_error or _reason(tell_error)
+
+    def _tell(self, trial_id: str) -> None:
+        trial = self._ot_trials[trial_id]
+        record = load_figures(open_storage(self.storage_uri), self.facts.trial_id(trial.number))
+        self._completed_trials.add(trial_id)
+        if record is not None and self.limits != NO_LIMITS:
+            self._records.append(record)
+        for name, value in attributes(record, self.facts.plan).items() if record else ():
+            trial.set_user_attr(name, value)
+        if record is None or record.outcome is Outcome.FAILED:
+            self._ot_study.tell(trial, state=TrialState.FAIL)
+            return
+        self.guard.learn(record)
+        told = verdict(record, self.facts.plan)
+        for name, value in told.constraints.items():
+            trial.set_constraint(name, value)
+        self._ot_study.tell(trial, list(told.values))
+
+
+def _reason(error: BaseException) -> str:
+    """The first error of those that were raised from one another: Optuna's own says little of a full disk."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error)

@@ -1,0 +1,145 @@
+"""The study: Optuna's view of a sweep, in any Optuna storage, made from proposals and records alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import event
+
+from analysis.sweep_table.table import trial_row
+from sweeps.planning.layout import SweepFacts, load_history
+from sweeps.planning.options import OptionsError
+from sweeps.planning.plan import SweepPlan
+from sweeps.planning.space import STARTING_POINTS, distributions, space_of, starting_points
+from sweeps.search.memory_guard import PointsThatFit
+from sweeps.search.objectives import Verdict, objectives_of, verdict
+from sweeps.search.sampler import DistinctSampler, anything_fits
+from sweeps.search.warm_start import load_earlier
+from trainables.record_json import to_json
+from trainables.records import Outcome, TrialRecord
+from trainables.storage import Storage
+
+READ_EVERY = 200  # trials; Optuna reads back all that it has not read yet, and thousands at once take half a GiB
+
+
+def check_study(url: str) -> None:
+    """See that a study can be kept there. Raises: OptionsError, without what the URL may hold of secrets."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        optuna.storages.get_storage(url)
+    except (ImportError, ValueError, OSError, SQLAlchemyError) as error:
+        kind = url.partition("://")[0] if "://" in url else "no scheme"
+        raise OptionsError(
+            f"--study: a storage of the kind {kind!r} cannot be opened ({type(error).__name__}); give an Optuna storage"
+            " URL that this machine reaches, such as sqlite:///study.db."
+        ) from None
+
+
+def open_study_storage(url: str) -> BaseStorage:
+    """The storage at an Optuna URL.
+
+    SQLite need not wait for the disk at each of the dozens of writes of a trial: what a power cut takes of a study is
+    made again from records.
+    """
+    storage = optuna.storages.get_storage(url)
+    engine = getattr(getattr(storage, "_backend", storage), "engine", None)
+    if engine is not None and url.startswith("sqlite"):
+
+        @event.listens_for(engine, "connect")
+        def no_waiting(connection: Any, _: Any) -> None:
+            connection.execute("PRAGMA synchronous=OFF")
+
+        engine.dispose()  # the connection that was made already
+    return storage
+
+
+def default_study(storage: Storage) -> str | None:
+    """Where a sweep's study lies when nothing is said: a file in its folder; in memory where that is a bucket."""
+    return f"sqlite:///{storage.uri}/study.db" if storage.is_local else None
+
+
+def build_study(
+    facts: SweepFacts, storage: Storage, study_url: str | None, fits: PointsThatFit | None = None
+) -> optuna.Study:
+    """A study that holds the sweep's history: what has a record is told, what has none is queued under its number.
+
+    `study_url` is an Optuna storage URL; None keeps the study in memory. An older study of that name is replaced, since
+    the records are the truth.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    history, earlier, plan = load_history(storage), load_earlier(storage), facts.plan
+    study = _empty_study(
+        facts,
+        study_url,
+        DistinctSampler(
+            space_of(plan),
+            seed=plan.seed + len(history),
+            startup_trials=STARTING_POINTS,
+            kind=plan.sampler,
+            fits=fits or anything_fits,
+            earlier=earlier,
+        ),
+    )
+    start = starting_points(plan, fits and fits.as_predicted, max(0, STARTING_POINTS - len(earlier)))
+    for number in range(max(len(start), *(n + 1 for n in history), 0)):
+        proposal, record = history.get(number, (start[number] if number < len(start) else {}, None))
+        if record is None:
+            study.enqueue_trial(proposal)
+        else:
+            study.add_trial(_told_trial(facts, proposal, record))
+        if number % READ_EVERY == 0:
+            study.get_trials(deepcopy=False)
+    return study
+
+
+def attributes(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
+    """What the study shows of a trial beside its values: how it ended, constraints by name, its figures, its record.
+
+    optuna-dashboard 0.21 knows constraints only as Optuna kept them before version 5, and cuts an attribute off after
+    a thousand characters: hence constraints and figures as attributes of their own.
+    """
+    figures = {name: value for name, value in dataclasses.asdict(trial_row(record)).items() if value is not None}
+    return {
+        "outcome": record.outcome.value,
+        "constraints": verdict(record, plan).constraints,
+        "figures": {name: value for name, value in figures.items() if name not in vars(record.settings)},
+        "record": json.loads(to_json(record)),
+    }
+
+
+def _empty_study(facts: SweepFacts, study_url: str | None, sampler: DistinctSampler) -> optuna.Study:
+    storage = open_study_storage(study_url) if study_url else None
+    if storage and facts.name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=facts.name, storage=storage)
+    objectives = objectives_of(facts.plan)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=facts.name,
+        directions=[objective.direction for objective in objectives],
+        sampler=sampler,
+    )
+    with warnings.catch_warnings():
+        # The names that optuna-dashboard shows; experimental since Optuna 3.2, and nothing else depends on them.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([objective.name for objective in objectives])
+    return study
+
+
+def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord) -> FrozenTrial:
+    told: Verdict | None = None if record.outcome is Outcome.FAILED else verdict(record, facts.plan)
+    return create_trial(
+        state=TrialState.COMPLETE if told else TrialState.FAIL,
+        values=list(told.values) if told else None,
+        params=proposal,
+        distributions=distributions(facts.plan),
+        constraints=told.constraints if told else None,
+        user_attrs=attributes(record, facts.plan),
+    )

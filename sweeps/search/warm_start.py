@@ -1,0 +1,87 @@
+"""What earlier sweeps found, for a sampler that is to begin from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.sweep_table.load import RecordsError, load_sweep
+from sweeps.planning.finite_space import Told
+from sweeps.planning.options import OptionsError
+from sweeps.planning.plan import SweepPlan
+from sweeps.planning.space import space_of, space_values
+from sweeps.search.objectives import verdict
+from trainables.records import Outcome, TrialRecord
+from trainables.storage import Storage
+
+WARM_START_FILE = "warm_start.json"
+MAY_DIFFER = ("seed", "memory_cap_bytes")  # what moves figures by chance, or only says what fits
+
+
+def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -> list[Told]:
+    """The trials of other sweeps that are points of this one's space, with everything that is not searched the same.
+
+    Raises: OptionsError where a place holds no sweep, or none of its trials is of use.
+    """
+    told: list[Told] = []
+    for uri in uris:
+        try:
+            records = load_sweep(uri).records
+        except RecordsError as error:
+            raise OptionsError(f"--warm-start: {error}") from None
+        obstacles = [_obstacle(record, plan, data_fingerprint) for record in records]
+        found = [record for record, obstacle in zip(records, obstacles, strict=True) if obstacle is None]
+        if not found:
+            reason, count = Counter(filter(None, obstacles)).most_common(1)[0] if records else ("there are none", 0)
+            raise OptionsError(f"--warm-start {uri}: of its {len(records)} trials none is of use: {reason} ({count}).")
+        told += [_told(record, plan) for record in found]
+    return told
+
+
+def store_earlier(storage: Storage, told: Sequence[Told]) -> None:
+    """Keep what was found with the sweep: a resumed one begins from the same."""
+    storage.write_text(WARM_START_FILE, json.dumps([dataclasses.asdict(one) for one in told]))
+
+
+def load_earlier(storage: Storage) -> list[Told]:
+    """What `store_earlier` kept; nothing where it kept nothing."""
+    try:
+        found = json.loads(storage.read_text(WARM_START_FILE))
+    except FileNotFoundError:
+        return []
+    return [Told(point=one["point"], values=tuple(one["values"]), constraints=one["constraints"]) for one in found]
+
+
+def _point(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
+    return {name: getattr(record.settings, name) for name in space_values(plan)}
+
+
+def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> str | None:
+    """Why a record is of no use, in a few words; None where it is."""
+    if record.outcome is Outcome.FAILED:
+        return "it failed"
+    point = _point(record, plan)
+    outside = [name for name, values in space_values(plan).items() if point[name] not in values]
+    if outside:
+        return f"its {outside[0]} is not among this sweep's"
+    if space_of(plan).key(point) is None:
+        return "its micro-batch does not divide its batch among this sweep's workers"
+    ours = dataclasses.asdict(plan.settings(**point))
+    theirs = dataclasses.asdict(record.settings)
+    other = [name for name in ours if name not in MAY_DIFFER and ours[name] != theirs[name]]
+    if other:
+        return f"its {other[0]} is {theirs[other[0]]!r}, this sweep's {ours[other[0]]!r}"
+    if record.provenance.data_fingerprint != data_fingerprint:
+        return "it was trained on other data"
+    memory = record.report.memory if record.report else None
+    if memory is not None and (memory.counter == "cuda_reserved") is not plan.on_cuda:
+        return "its memory was counted on another kind of device"
+    return None
+
+
+def _told(record: TrialRecord, plan: SweepPlan) -> Told:
+    found = verdict(record, plan)
+    return Told(point=_point(record, plan), values=found.values, constraints=found.constraints)

@@ -1,0 +1,1 @@
+"""A sweep as others see it: the terminal's table, gauges, actor names, and wandb."""

@@ -1,0 +1,96 @@
+"""Follows a sweep through its storage: what started, how far it is, what ended; live table and wandb both listen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sweeps.planning.layout import SweepFacts, load_record
+from trainables.job import progress_path
+from trainables.records import CurvePoint, TrialRecord
+from trainables.settings import TrialSettings
+from trainables.storage import Storage
+
+LOCAL_POLL_SECONDS = 0.5
+REMOTE_POLL_SECONDS = 5.0
+
+
+class Listener(Protocol):
+    """Something that wants to know how trials go."""
+
+    def started(self, trial_id: str, settings: TrialSettings) -> None:
+        """A trial was proposed."""
+
+    def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
+        """A trial has come further; `curve` is all of it so far."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """A trial has its record."""
+
+
+class Follower:
+    """Polls a sweep's storage in a thread and tells listeners; every event comes once, in order, for each trial."""
+
+    def __init__(self, storage: Storage, facts: SweepFacts, listeners: Sequence[Listener]) -> None:
+        self._storage = storage
+        self._facts = facts
+        self._listeners = listeners
+        self._started: set[str] = set()
+        self._ended: set[str] = set()
+        self._steps: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweep-follower", daemon=True)
+
+    def __enter__(self) -> Follower:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop following, after one last look."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        seconds = LOCAL_POLL_SECONDS if self._storage.is_local else REMOTE_POLL_SECONDS
+        while not self._stop.wait(seconds):
+            # A storage that does not answer for a moment is asked again at the next look.
+            with contextlib.suppress(OSError):
+                self._look()
+        with contextlib.suppress(OSError):
+            self._look()
+
+    def _look(self) -> None:
+        for trial_id in self._storage.list_folders("trials"):
+            if trial_id in self._ended:
+                continue
+            if trial_id not in self._started:
+                proposal = self._read(f"trials/{trial_id}/proposal.json")
+                if proposal is None:
+                    continue
+                self._started.add(trial_id)
+                settings = self._facts.plan.settings(**proposal)
+                for listener in self._listeners:
+                    listener.started(trial_id, settings)
+            self._look_at(trial_id)
+
+    def _look_at(self, trial_id: str) -> None:
+        progress = self._read(progress_path(trial_id))
+        if progress is not None and progress["step"] != self._steps.get(trial_id):
+            self._steps[trial_id] = progress["step"]
+            curve = [CurvePoint(**point) for point in progress["curve"]]
+            for listener in self._listeners:
+                listener.progressed(trial_id, curve, progress["total_steps"])
+        record = load_record(self._storage, trial_id)
+        if record is not None:
+            self._ended.add(trial_id)
+            for listener in self._listeners:
+                listener.ended(record)
+
+    def _read(self, path: str) -> dict[str, Any] | None:
+        try:
+            return json.loads(self._storage.read_text(path))
+        except FileNotFoundError:
+            return None
