@@ -13,7 +13,7 @@ from trainables.memory.probe import probed_step
 from trainables.memory.profiled import PHASE, profiled_changes
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.memory.step_sizes import WORKSPACE_BYTES
-from trainables.models import galactica_config, model_shape
+from trainables.models import apply_levers, galactica_config, model_shape
 from trainables.parallel import held, spread
 from trainables.settings import TrialSettings
 from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
@@ -53,8 +53,7 @@ def measured_bytes(settings: TrialSettings, gpus: int) -> int:
     """Peak of live tensors in a third step of the first of `gpus` workers, by torch's profiler."""
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_config(CONFIG, dtype=dtype, attn_implementation="sdpa").train()
-    if settings.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+    apply_levers(model, settings)
     distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=gpus)
     try:
         loss_module = spread(CausalLoss(model, settings.loss), model, "fsdp", torch.device("cpu"))

@@ -174,7 +174,9 @@ def apply_levers(model: PreTrainedModel, settings: TrialSettings) -> None:
     if settings.lora_rank:
         add_adapters(model, settings.lora_rank)
     if settings.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        is_older = not hasattr(model, "activation_checkpointing_enable")  # transformers 5.17
+        enable = model.gradient_checkpointing_enable if is_older else model.activation_checkpointing_enable
+        enable({"use_reentrant": False})
 
 
 def add_adapters(model: PreTrainedModel, rank: int) -> None:

@@ -28,13 +28,26 @@ CPU_RUNS = [
     ),
     *(("125m", batch, length) for batch, length in ((1, 64), (2, 128), (1, 256), (1, 512))),
 ]
+CPU_LEVERS: list[dict[str, Any]] = [
+    {"lora_rank": 8},
+    {"gradient_checkpointing": True},
+    {"loss": "fused"},
+    {"precision": "bf16"},
+    {"precision": "bf16-amp"},
+    {"batch_size": 8},  # accumulating twice
+    {"precision": "bf16-amp", "loss": "fused", "gradient_checkpointing": True, "lora_rank": 8, "batch_size": 8},
+]
 
 
 def grid(on_cuda: bool) -> Iterator[TrialSettings]:
-    """On a GPU about 240 runs, on a CPU 20."""
+    """On a GPU about 240 runs, on a CPU 50."""
     if not on_cuda:
         for (model, batch, length), attention in itertools.product(CPU_RUNS, ("sdpa", "eager")):
             yield _settings(model, batch, length, attention=attention)
+        for model, fields in itertools.product(("nano-0.3m", "nano-1m", "nano-4m", "125m"), CPU_LEVERS):
+            yield _settings(model, 4, 64 if model == "125m" else 128, **fields)
+        for batch, length in ((1, 33), (3, 100)):
+            yield _settings("125m", batch, length)
         return
     for model, batch, length, precision in itertools.product(
         ("125m", "1.3b"), (1, 4, 8, 32), (512, 2048), ("fp32", "bf16-amp", "bf16")
@@ -72,11 +85,10 @@ def _values(run: TrialSettings) -> list[tuple[str, Any]]:
 def _settings(model: str, batch: int, length: int, **fields: Any) -> TrialSettings:
     return TrialSettings(
         model=model,
-        batch_size=batch,
         micro_batch_size=batch,
         sequence_length=length,
         learning_rate=1e-4,
         token_budget=1,
         weights="pretrained" if model.startswith("nano") else "random",
-        **fields,
+        **({"batch_size": batch} | fields),
     )

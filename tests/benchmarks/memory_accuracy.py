@@ -1,6 +1,6 @@
 """Predicted against measured peaks on this machine: python tests/benchmarks/memory_accuracy.py [--minutes 20].
 
-On a CPU: real fp32 steps of nano models and 125m, peaks by torch's profiler, some minutes. With a CUDA GPU: 125m, 1.3b
+On a CPU: real steps of nano models and 125m, peaks by torch's profiler, some minutes. With a CUDA GPU: 125m, 1.3b
 and two of 6.7b over micro-batch, length, precision, attention, checkpointing, loss and LoRA, random weights; allocated
 and reserved peaks, and the fit under caps of 24, 40 and 80 GB. One process a run; what FILE already holds is not
 repeated, and `--minutes` begins no run after so many: each slice of the grid is met early. Not run on a GPU yet.
@@ -21,65 +21,11 @@ from typing import Any
 
 from accuracy_grid import VARIED, every_slice_early, grid
 from accuracy_table import table
+from measured_steps import measure
 
 from trainables.settings import TrialSettings
 
-STEPS = 4
 RUN_SECONDS = 600
-
-
-def measure(settings: TrialSettings) -> dict[str, Any]:
-    """Peaks of real steps in this process: bytes, or out_of_memory."""
-    import torch
-
-    from data.batches import Batch
-    from trainables.memory.meter import MemoryMeter
-    from trainables.models import apply_levers, find_model, load_model
-    from trainables.training_step import CausalLoss, make_optimizer, make_schedule, training_step
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    meter = MemoryMeter(device)
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    model = load_model(
-        find_model(settings.model), weights=settings.weights, dtype=dtype, attention=settings.attention, seed=0
-    )
-    try:
-        with meter.phase("load"):
-            model.to(device)  # pyright: ignore[reportArgumentType]
-        apply_levers(model, settings)
-        loss_module = CausalLoss(model, settings.loss)
-        optimizer = make_optimizer(model.parameters(), settings.learning_rate, settings.optimizer)
-        schedule = make_schedule(optimizer, STEPS)
-        shape_BT = (settings.micro_batch_size, settings.sequence_length)
-        ids_BT = torch.randint(5, 1000, shape_BT, device=device)
-        batches = [Batch(input_ids_BT=ids_BT, labels_BT=ids_BT.clone())]
-        for number in range(STEPS if device.type == "cuda" else 2):
-            states = [value for state in optimizer.state.values() for value in state.values()]
-            live = [*model.parameters(), *model.buffers(), *states, batches[0].input_ids_BT, batches[0].labels_BT]
-            if number == 0 and device.type == "cpu":
-                training_step(
-                    loss_module, batches, optimizer, schedule, target_tokens=1, precision="fp32", phase=meter.phase
-                )
-                continue
-            with meter.probe(live):
-                training_step(
-                    loss_module,
-                    batches,
-                    optimizer,
-                    schedule,
-                    target_tokens=1,
-                    precision=settings.precision,
-                    phase=meter.phase,
-                )
-    except torch.OutOfMemoryError:
-        return {"out_of_memory": True, "capacity_bytes": torch.cuda.get_device_properties(device).total_memory}
-    report = meter.report()
-    return {
-        "out_of_memory": False,
-        "allocated_bytes": report.peak_cuda_allocated_bytes or report.peak_bytes,
-        "reserved_bytes": report.peak_cuda_reserved_bytes,
-        "capacity_bytes": report.capacity_bytes,
-    }
 
 
 def machine() -> dict[str, str]:
@@ -102,7 +48,11 @@ def compare(settings: TrialSettings, on_cuda: bool, hopper: bool) -> dict[str, A
     from trainables.memory.predict import predict
 
     made = predict(settings, gpu="h100" if hopper else "a10", capacity_bytes=None, on_cuda=on_cuda)
-    return {"allocated_bytes": made.allocated_bytes, "reserved_bytes": made.reserved_bytes if on_cuda else None}
+    return {
+        "allocated_bytes": made.allocated_bytes,
+        "reserved_bytes": made.reserved_bytes if on_cuda else None,
+        "components": made.components,
+    }
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from memory_accuracy import RUN_SECONDS, measure
+from measured_steps import measure
+from memory_accuracy import RUN_SECONDS
 
 from trainables.memory.allocator import replay
 from trainables.memory.cards import CARD_BYTES

@@ -96,8 +96,9 @@ class MemoryMeter:
             self._keep_components(probed_step(history_changes(trace), self._spans, live), seen)
             return
         self._join(PhaseMemory(phase="load", peak_allocated_bytes=sum(live.values())))
-        watched = {"activities": [torch.profiler.ProfilerActivity.CPU], "profile_memory": True, "record_shapes": True}
-        with torch.profiler.profile(**watched) as profile:
+        # Without `acc_events` torch 2.11 warns that a second cycle, of which there is none, would begin anew.
+        watched = {"profile_memory": True, "record_shapes": True, "acc_events": True}
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], **watched) as profile:
             yield
         step = probed_step(*profiled_changes(profile), live, self.cap_bytes)
         for name, peak_bytes in step.phase_peaks.items():

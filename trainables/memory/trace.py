@@ -260,13 +260,19 @@ def _fake_tensors_count_as_tensors() -> Iterator[None]:
     """Let optimizers, clipping, conversions and transformers' masks treat fakes as they treat plain tensors.
 
     Torch uses multi-tensor kernels for plain tensors only and does not convert fake parameters in place; transformers
-    leaves shortcuts out that read a mask.
+    leaves shortcuts out that read a mask, and draws a number to drop layers by (OPT before 5.23 even where none is).
     """
     from torch.utils import _foreach_utils
     from transformers.utils import import_utils
 
     optimizers = sys.modules["torch.optim.optimizer"]
+    rand = torch.rand
+
+    def drawn(*size: Any, **options: Any) -> Any:
+        return 0.5 if size == ([],) else rand(*size, **options)
+
     with (
+        mock.patch.object(torch, "rand", drawn),
         mock.patch.object(import_utils, "is_fake_tensor", return_value=False),
         mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
         mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),

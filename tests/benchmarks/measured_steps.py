@@ -1,0 +1,71 @@
+"""Real training steps of given settings in this process, and the peaks that they reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainables.settings import TrialSettings
+
+STEPS = {"cpu": 2, "cuda": 4}  # the first makes the optimizer's states, the last is probed
+
+
+def measure(settings: TrialSettings) -> dict[str, Any]:
+    """Peaks of real steps in this process: bytes, or out_of_memory."""
+    import torch
+
+    from data.batches import Batch
+    from trainables.memory.meter import MemoryMeter
+    from trainables.memory.recognise import recogniser
+    from trainables.models import apply_levers, find_model, load_model, weight_type
+    from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    meter = MemoryMeter(device, settings.memory_cap_bytes)
+    model = load_model(
+        find_model(settings.model),
+        weights=settings.weights,
+        dtype=weight_type(settings),
+        attention=settings.attention,
+        seed=0,
+    )
+    try:
+        with meter.phase("load"):
+            model.to(device)  # pyright: ignore[reportArgumentType]
+            apply_levers(model, settings)
+        loss_module = CausalLoss(model, settings.loss)
+        optimizer = make_optimizer(model.parameters(), settings.learning_rate, settings.optimizer)
+        schedule = make_schedule(optimizer, STEPS[device.type])
+        scaler = make_scaler(settings.precision, device)
+        shape_BT = (settings.micro_batch_size, settings.sequence_length)
+        ids_BT = [torch.randint(5, 1000, shape_BT) for _ in range(settings.accumulation_steps)]
+        batches = [Batch(input_ids_BT=ids.to(device), labels_BT=ids.to(device, copy=True)) for ids in ids_BT]
+
+        def step() -> None:
+            training_step(
+                loss_module,
+                batches,
+                optimizer,
+                schedule,
+                target_tokens=float(ids_BT[0].numel()),
+                precision=settings.precision,
+                phase=meter.phase,
+                scaler=scaler,
+            )
+
+        for _ in range(STEPS[device.type] - 1):
+            step()
+        seen = recogniser(model, settings, optimizer, batches)
+        end_watch = seen.watch(optimizer)
+        with meter.probe(seen.live_tensors, seen):
+            step()
+        end_watch()
+    except torch.OutOfMemoryError:
+        return {"out_of_memory": True, "capacity_bytes": torch.cuda.get_device_properties(device).total_memory}
+    report = meter.report()
+    return {
+        "out_of_memory": False,
+        "allocated_bytes": report.peak_cuda_allocated_bytes or report.peak_bytes,
+        "reserved_bytes": report.peak_cuda_reserved_bytes,
+        "capacity_bytes": report.capacity_bytes,
+        "components": report.components,
+    }
