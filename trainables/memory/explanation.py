@@ -42,8 +42,8 @@ def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: 
 def _quick_imports() -> Iterator[None]:
     """Import thousands of modules without what takes most of a second and serves nothing here.
 
-    All modules stay, so that looking for garbage among them is in vain; and transformers loads scipy for the losses of
-    vision models.
+    All modules stay, so that looking for garbage among them is in vain, then and at the end; and transformers loads
+    scipy and accelerate for the losses of vision models.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -53,9 +53,11 @@ def _quick_imports() -> Iterator[None]:
 
             import transformers.utils
 
-            with mock.patch.object(transformers.utils, "is_scipy_available", return_value=False):
+            absent = {"is_scipy_available": lambda: False, "is_accelerate_available": lambda *_: False}
+            with mock.patch.multiple(transformers.utils, **absent):
                 import transformers.loss.loss_utils
         yield
     finally:
         if was_on:
+            gc.freeze()
             gc.enable()

@@ -57,7 +57,9 @@ def prediction_of(
     unbounded = replay(trace)
     peak = peak_with_blocks(trace, unbounded)
     outside_bytes = constants.context_bytes + constants.temporaries_bytes
-    bounded = unbounded if capacity_bytes is None else replay(trace, capacity_bytes - outside_bytes)
+    bounded = unbounded
+    if capacity_bytes is not None and unbounded.reserved_bytes > capacity_bytes - outside_bytes:
+        bounded = replay(trace, capacity_bytes - outside_bytes)  # below the bound it would do the same
     replayed_bytes = bounded.reserved_bytes if bounded.fits else unbounded.reserved_bytes
     reserved_bytes = replayed_bytes + constants.temporaries_bytes
     low_bytes = round(reserved_bytes * (1 - RESERVED_ERROR)) + constants.context_low_bytes
