@@ -7,6 +7,7 @@ import pytest
 from trainables.memory.oom_moment import cuda_moment
 from trainables.memory.probe import Change, Span, probed_step
 from trainables.memory.profiled import history_changes
+from trainables.memory.timeline import Allocation, MemoryTrace
 from trainables.records import OutOfMemory
 
 MIB, GIB = 2**20, 2**30
@@ -47,11 +48,29 @@ def test_the_first_block_above_the_cap_is_the_moment_of_running_out() -> None:
 def test_cuda_history_counts_whole_blocks_and_frees_when_they_are_done() -> None:
     history = [
         {"action": "segment_alloc", "addr": 1, "size": 2 * MIB, "time_us": 1},
-        {"action": "alloc", "addr": 1, "size": 700, "time_us": 2, "frames": [{"name": "linear"}]},
+        {"action": "alloc", "addr": 1, "size": 700, "time_us": 2, "frames": [{"name": "linear"}, {"name": "forward"}]},
         {"action": "free_requested", "addr": 1, "size": 700, "time_us": 3},
         {"action": "free_completed", "addr": 1, "size": 700, "time_us": 4},
+        {"action": "alloc", "addr": 1, "size": 512, "time_us": 5, "frames": []},  # autograd's own thread
     ]
-    assert history_changes(history) == [Change(2000, 1, 1024, "linear"), Change(4000, 1, -1024)]
+    assert history_changes(history) == [
+        Change(2000, 1, 1024, "linear", True),
+        Change(4000, 1, -1024),
+        Change(5000, 1, 512),
+    ]
+
+
+def test_of_two_moments_as_high_the_first_is_the_peak_measured_and_predicted() -> None:
+    changes = [Change(11, 0xA, 300, "mm"), Change(12, 0xA, -300), Change(31, 0xB, 300, "sqrt")]
+    step = probed_step(changes, SPANS, {0x1: 100})
+    allocations = (
+        Allocation(100, "load", "to", "weights"),
+        Allocation(300, "forward", "mm", "activations"),
+        Allocation(300, "backward", "sqrt", "temporaries"),
+    )
+    traced = MemoryTrace(allocations=allocations, events=(0, 1, ~1, 2), block_bytes=1).peak()
+    assert (step.peak_bytes, step.peak_phase, step.peak_operation) == (400, "forward", "mm")
+    assert (traced.allocated_bytes, traced.phase, traced.operation) == (400, "forward", "mm")
 
 
 # As torch 2.13 words it, from people's reports; the second with a fraction set, the third with private pools.

@@ -23,7 +23,7 @@ from trainables.held_out import HeldOut
 from trainables.job import TrialJob, progress_path, report_path, stop_path
 from trainables.memory.leftovers import ALLOWED_BYTES, left_over_bytes
 from trainables.memory.meter import MemoryCapExceededError, MemoryMeter
-from trainables.memory.oom_moment import cuda_moment
+from trainables.memory.oom_moment import cuda_moment, is_out_of_memory
 from trainables.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
 from trainables.parallel import put_weights
 from trainables.quality.judge import QualityJudge
@@ -59,14 +59,16 @@ def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
     error = None
     try:
         report = worker.run()
-    except (torch.OutOfMemoryError, MemoryCapExceededError) as caught:
-        error = str(caught).splitlines()[0]
-        is_cap = isinstance(caught, MemoryCapExceededError)
-        moment = caught.moment if is_cap else cuda_moment(caught, worker.meter.last_phase)
-        report = worker.report(Outcome.OUT_OF_MEMORY, error=error, out_of_memory=moment)
     except DivergedError as caught:
         error = str(caught)
         report = worker.report(Outcome.DIVERGED, error=error)
+    except RuntimeError as caught:
+        is_cap = isinstance(caught, MemoryCapExceededError)
+        if not is_cap and not is_out_of_memory(caught):
+            raise
+        error = str(caught).splitlines()[0]
+        moment = caught.moment if is_cap else cuda_moment(caught, worker.meter.last_phase)
+        report = worker.report(Outcome.OUT_OF_MEMORY, error=error, out_of_memory=moment)
     if worker.rank == 0 or report.outcome is Outcome.OUT_OF_MEMORY:
         storage.write_text(report_path(job.trial_id), to_json(report))
     if error is not None and worker.world_size > 1:

@@ -83,6 +83,7 @@ def _values(run: TrialSettings) -> list[tuple[str, Any]]:
 
 
 def _settings(model: str, batch: int, length: int, **fields: Any) -> TrialSettings:
+    sizes = {"batch_size": batch} | fields  # more where it accumulates
     return TrialSettings(
         model=model,
         micro_batch_size=batch,
@@ -90,5 +91,5 @@ def _settings(model: str, batch: int, length: int, **fields: Any) -> TrialSettin
         learning_rate=1e-4,
         token_budget=1,
         weights="pretrained" if model.startswith("nano") else "random",
-        **({"batch_size": batch} | fields),
+        **sizes,  # pyright: ignore[reportArgumentType]
     )

@@ -29,13 +29,15 @@ def component_of(shapes: Shapes, phase: str, operation: str, tensor: Tensor, pos
     if phase in ("forward", "backward"):
         if shapes.vocabulary and len(shape) >= 2 and shape[-1] == shapes.vocabulary:
             return "loss"
-        if _is_attention_matrix(shapes, shape) or ("attention" in operation and phase == "forward" and position > 0):
+        if _is_attention_matrix(shapes, shape, operation) or (
+            "attention" in operation and phase == "forward" and position > 0
+        ):
             return "attention_matrices"
     return "activations" if phase == "forward" else "temporaries"
 
 
-def _is_attention_matrix(shapes: Shapes, shape: tuple[int, ...]) -> bool:
+def _is_attention_matrix(shapes: Shapes, shape: tuple[int, ...], operation: str) -> bool:
     length = shapes.sequence_length
     if length == 0 or len(shape) < 3 or shape[-1] != length or shape[-2] != length:
         return False
-    return len(shape) > 3 or length != shapes.width
+    return len(shape) > 3 or length != shapes.width or operation == "bmm"

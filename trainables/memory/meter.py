@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from trainables.memory.constants import constants_for
 from trainables.memory.probe import ProbedStep, Span, probed_step
 from trainables.memory.profiled import PHASE, history_changes, memory_history, profiled_changes
 from trainables.memory.recognise import Recogniser, address
@@ -50,8 +53,11 @@ class MemoryMeter:
             free_bytes, total_bytes = torch.cuda.mem_get_info(device)
             self._free_at_start_bytes = free_bytes
             self._capacity_bytes = min(total_bytes, cap_bytes or total_bytes)
-            if cap_bytes is not None:
-                torch.cuda.set_per_process_memory_fraction(min(1.0, cap_bytes / total_bytes), device)
+            if cap_bytes is not None and cap_bytes < total_bytes:
+                # On a card of that size the context would take its part, which the allocator's limit does not count.
+                outside_bytes = constants_for(torch.cuda.get_device_name(device)).context_bytes
+                allowed_bytes = max(0, cap_bytes - outside_bytes)
+                torch.cuda.set_per_process_memory_fraction(allowed_bytes / total_bytes, device)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -88,17 +94,24 @@ class MemoryMeter:
         what the blocks of the peak are.
         Raises: MemoryCapExceededError after a CPU's step when its peak is above the cap.
         """
-        live = {address(tensor): tensor.untyped_storage().nbytes() for tensor in live_tensors}
+        there = [tensor for tensor in live_tensors if tensor.device.type == self.device.type]
+        live = {address(tensor): tensor.untyped_storage().nbytes() for tensor in there}
         if self.device.type == "cuda":
+            segments: list[dict[str, Any]] = torch.cuda.memory_snapshot()
+            sizes = {block["address"]: block["size"] for segment in segments for block in segment["blocks"]}
+            live = {place: sizes[place] for place in live}
+            # What nobody named is the matrix library's, and scales of a few bytes.
+            others = {"workspaces": max(0, torch.cuda.memory_allocated(self.device) - sum(live.values()))}
             self._spans = []
             with memory_history(self.device) as trace:
                 yield
-            self._keep_components(probed_step(history_changes(trace), self._spans, live), seen)
+            self._keep_components(probed_step(history_changes(trace), self._spans, live), seen, others)
             return
         self._join(PhaseMemory(phase="load", peak_allocated_bytes=sum(live.values())))
         # Without `acc_events` torch 2.11 warns that a second cycle, of which there is none, would begin anew.
-        watched = {"profile_memory": True, "record_shapes": True, "acc_events": True}
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], **watched) as profile:
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, record_shapes=True, acc_events=True
+        ) as profile:
             yield
         step = probed_step(*profiled_changes(profile), live, self.cap_bytes)
         for name, peak_bytes in step.phase_peaks.items():
@@ -151,9 +164,9 @@ class MemoryMeter:
             components=self._components,
         )
 
-    def _keep_components(self, step: ProbedStep, seen: Recogniser | None) -> None:
+    def _keep_components(self, step: ProbedStep, seen: Recogniser | None, others: dict[str, int] | None = None) -> None:
         if seen is not None:
-            sizes = step.components(seen.naming())
+            sizes = Counter(step.components(seen.naming())) + Counter(others or {})
             self._components = {name: sizes[name] for name in COMPONENTS if name in sizes}
 
     def _join(self, new: PhaseMemory) -> None:
@@ -170,11 +183,7 @@ def _larger(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else max(a, b)
 
 
-def _device_used_bytes(device: torch.device) -> int | None:
-    """Bytes in use on the whole device as the driver counts them; None where the driver does not say."""
-    import pynvml
-
-    try:
-        return torch.cuda.device_memory_used(device)
-    except pynvml.NVMLError:
-        return None
+def _device_used_bytes(device: torch.device) -> int:
+    """Bytes in use on the whole device as the driver counts them."""
+    free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+    return total_bytes - free_bytes

@@ -14,6 +14,15 @@ ALLOCATED = re.compile(rf"Of the allocated memory {SIZE} is allocated by PyTorch
 UNALLOCATED = re.compile(rf"and {SIZE} is reserved by PyTorch but unallocated")
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 LONGEST_LINE = 160
+# What says so without being torch's OutOfMemoryError: the driver itself, and libraries that ask it for a handle's room.
+OUTSIDE = re.compile(
+    r"CUDA error: out of memory|CU(BLAS|DNN|SOLVER)_STATUS_ALLOC_FAILED|NCCL .*out of memory", re.DOTALL
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a CUDA device is full."""
+    return "CUDA out of memory" in str(error) or OUTSIDE.search(str(error)) is not None
 
 
 def cuda_moment(error: BaseException, phase: str) -> OutOfMemory:

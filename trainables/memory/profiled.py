@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from trainables.memory.probe import Change, Span
-from trainables.memory.timeline import round_up
+from trainables.memory.timeline import CUDA_BLOCK_BYTES, round_up
 
 PHASE = "phase:"
-CUDA_BLOCK_BYTES = 512  # Source: kMinBlockSize, c10/cuda/CUDACachingAllocator, torch 2.13
 HISTORY_ENTRIES = 1_000_000  # assumed: far more than a step of the largest model makes
 # Wrappers that only ask for memory: what is told is the operation that called them.
 PLAIN = ("aten::empty", "aten::empty_strided", "aten::empty_like", "aten::zeros", "aten::resize_")
@@ -45,7 +44,7 @@ def profiled_changes(profile: torch.profiler.profile) -> tuple[list[Change], lis
 def history_changes(trace: Sequence[dict[str, Any]]) -> list[Change]:
     """The changes in one device's memory history, each block rounded up as CUDA's allocator does.
 
-    Source: "device_traces" of `torch.cuda.memory._snapshot()`, torch 2.13.
+    Source: "device_traces" of `torch.cuda.memory._snapshot()`, torch 2.11 and 2.13.
     """
     signs = {"alloc": 1, "free_completed": -1}
     return [
@@ -53,11 +52,20 @@ def history_changes(trace: Sequence[dict[str, Any]]) -> list[Change]:
             entry["time_us"] * 1000,
             entry["addr"],
             signs[entry["action"]] * round_up(entry["size"], CUDA_BLOCK_BYTES),
-            next((frame["name"] for frame in entry.get("frames", ())), None),
+            *_asked_by([frame["name"] for frame in entry.get("frames", ())]),
         )
         for entry in trace
         if entry["action"] in signs
     ]
+
+
+def _asked_by(functions: Sequence[str]) -> tuple[str | None, bool]:
+    """The innermost Python function, or the one of attention around it; and whether a module's forward pass asked.
+
+    Autograd's own thread has no Python functions, save where checkpointing repeats a forward pass in it.
+    """
+    innermost = functions[0] if functions else None
+    return next((name for name in functions if "attention" in name), innermost), "forward" in functions
 
 
 def _tensors_read(inputs: Sequence[Any]) -> tuple[int | None, tuple[tuple[int, ...], ...]]:
@@ -68,9 +76,13 @@ def _tensors_read(inputs: Sequence[Any]) -> tuple[int | None, tuple[tuple[int, .
 
 @contextlib.contextmanager
 def memory_history(device: torch.device) -> Iterator[list[dict[str, Any]]]:
-    """Record what CUDA's allocator does in the enclosed work; the list is filled at its end."""
+    """Record what CUDA's allocator does in the enclosed work; the list is filled at its end.
+
+    Stacks of allocations only: with those of frees, the exception by which checkpointing ends a repeated forward pass
+    early is lost, and the backward pass fails (torch 2.11).
+    """
     trace: list[dict[str, Any]] = []
-    torch.cuda.memory._record_memory_history("all", stacks="python", max_entries=HISTORY_ENTRIES)
+    torch.cuda.memory._record_memory_history("all", context="alloc", stacks="python", max_entries=HISTORY_ENTRIES)
     try:
         yield trace
         torch.cuda.synchronize(device)

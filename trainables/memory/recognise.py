@@ -1,7 +1,12 @@
-"""Which component each block of a real step is, told by address, size and phase; the names are the prediction's."""
+"""Which component each block of a real step is, told by address, size and who made it; the names are the prediction's.
+
+A CPU's profile tells the operation and the shapes that it read. CUDA's history tells the Python function that asked,
+and nothing of a backward pass: there the size alone decides.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,24 +16,33 @@ from transformers import PreTrainedModel
 
 from data.batches import Batch
 from trainables.memory.probe import Block
+from trainables.memory.timeline import CUDA_BLOCK_BYTES, round_up
 from trainables.parallel import held
 from trainables.settings import TrialSettings
 
-ELEMENT_SIZES = (2, 4)  # bytes
 MASK_BYTES = 1
-PRODUCTS = ("bmm", "matmul")
+PRODUCTS = ("mm", "bmm", "matmul")
 
 
 @dataclass(kw_only=True)
 class Recogniser:
-    """What a step's blocks are recognised by. Sizes are in elements; `gradients` is filled while the step runs."""
+    """What a step's blocks are recognised by. Sizes are in elements, of `element_sizes` bytes.
+
+    `cast_weights` holds how many weights of a size autocast copies. A block is a multiple of `block_bytes`.
+    `gradients` is filled while the step runs.
+    """
 
     live: dict[str, list[Tensor]]
     logits: int
+    vocabulary: int
     scores: int
     rows: int
     length: int
-    cast_weights: frozenset[int]
+    width: int
+    is_eager: bool
+    element_sizes: tuple[int, ...]
+    cast_weights: Counter[int]
+    block_bytes: int = 1
     gradients: set[int] = field(default_factory=set)
 
     @property
@@ -40,6 +54,7 @@ class Recogniser:
         """The component of a block, by its address, what is known of it, and whether the optimizer still found it."""
         known = {address(t): name for name, tensors in self.live.items() for t in tensors}
         weights = {address(t) for t in self.live["weights"]}
+        casts = Counter({self._sizes(elements, (2,)).pop(): n for elements, n in self.cast_weights.items()})
 
         def name_of(place: int, block: Block, lives_until_the_optimizer: bool) -> str:
             if not block.phase:
@@ -48,11 +63,11 @@ class Recogniser:
                 return "gradients"
             if block.phase == "optimizer":
                 return "temporaries"
-            if block.size_bytes in _sizes(self.logits, ELEMENT_SIZES):
+            if self._is_loss(block):
                 return "loss"
             if self._is_attention(block):
                 return "attention_matrices"
-            if block.phase == "forward" and self._is_cast(block, weights):
+            if block.phase == "forward" and self._is_cast(block, weights, casts):
                 return "autocast_copies"
             return "activations" if block.phase == "forward" or block.is_forward else "temporaries"
 
@@ -67,24 +82,41 @@ class Recogniser:
 
         return optimizer.register_step_pre_hook(note).remove
 
+    def _is_loss(self, block: Block) -> bool:
+        """By size, and where it is known by what was read: rows of the vocabulary, or a product that makes some."""
+        if block.size_bytes not in self._sizes(self.logits, self.element_sizes) or "attention" in (
+            block.operation or ""
+        ):
+            return False
+        if self.block_bytes > 1:
+            return True
+        if block.operation in PRODUCTS:
+            return block.shapes[1][-1] == self.vocabulary
+        return any(shape and shape[-1] == self.vocabulary for shape in block.shapes)
+
     def _is_attention(self, block: Block) -> bool:
         """By size, and where the operation is known by what it read: a matrix [length, length] or the sides of one."""
         operation, length = block.operation or "", self.length
-        if "attention" in operation and block.size_bytes == 4 * self.rows:
+        if "attention" in operation and block.size_bytes in self._sizes(self.rows, (4,)):
             return True
-        if block.size_bytes not in _sizes(self.scores, (MASK_BYTES, *ELEMENT_SIZES)):
+        if block.size_bytes not in self._sizes(self.scores, (MASK_BYTES, *self.element_sizes)):
             return False
-        if not block.shapes:
-            return True
+        if self.block_bytes > 1:
+            return self.is_eager and (not operation or "attention" in operation)
         if operation in PRODUCTS:
-            return (block.shapes[0][-2], block.shapes[1][-1]) == (length, length)
-        return any(len(shape) > 2 and shape[-2:] == (length, length) for shape in block.shapes)
+            return len(block.shapes[0]) > 2 and (block.shapes[0][-2], block.shapes[1][-1]) == (length, length)
+        sides = 3 if length == self.width else 2
+        return any(len(shape) > sides and shape[-2:] == (length, length) for shape in block.shapes)
 
-    def _is_cast(self, block: Block, weights: set[int]) -> bool:
-        """By what was copied; CUDA's history does not tell, and there it is the size."""
-        if block.source is not None:
+    def _is_cast(self, block: Block, weights: set[int], left: Counter[int]) -> bool:
+        """By what was copied; CUDA's history does not tell, and there it is the size, as often as there are weights."""
+        if self.block_bytes == 1:
             return block.operation == "_to_copy" and block.source in weights
-        return block.operation is None and block.size_bytes in {2 * elements for elements in self.cast_weights}
+        left[block.size_bytes] -= 1
+        return left[block.size_bytes] >= 0
+
+    def _sizes(self, elements: int, element_sizes: Sequence[int]) -> set[int]:
+        return {round_up(elements * size, self.block_bytes) for size in element_sizes} if elements else set()
 
 
 def recogniser(
@@ -100,12 +132,17 @@ def recogniser(
             "inputs": [tensor for batch in batches for tensor in (batch.input_ids_BT, batch.labels_BT)],
         },
         logits=sequences * length * model.config.vocab_size,
+        vocabulary=model.config.vocab_size,
         scores=sequences * heads * length**2,
         rows=sequences * heads * length,
         length=length,
-        cast_weights=frozenset(p.numel() for p in model.parameters() if p.dim() == 2)
+        width=model.config.hidden_size,
+        is_eager=settings.attention == "eager",
+        element_sizes=(4,) if settings.precision == "fp32" else (2, 4),
+        cast_weights=Counter(p.numel() for p in model.parameters() if p.dim() == 2)
         if settings.precision.endswith("-amp")
-        else frozenset(),
+        else Counter(),
+        block_bytes=CUDA_BLOCK_BYTES if batches[0].input_ids_BT.is_cuda else 1,
     )
 
 
@@ -117,7 +154,3 @@ def address(tensor: Tensor) -> int:
 def _states(optimizer: Optimizer) -> Iterable[Tensor]:
     states = (value for state in optimizer.state.values() for value in state.values())
     return (held(value) for value in states if isinstance(value, Tensor))
-
-
-def _sizes(elements: int, element_sizes: Sequence[int]) -> set[int]:
-    return {elements * size for size in element_sizes} if elements else set()

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.memory.components import Shapes, component_of
 from trainables.memory.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
-from trainables.memory.timeline import Allocation, MemoryTrace
+from trainables.memory.timeline import CUDA_BLOCK_BYTES, Allocation, MemoryTrace
 
 Device = Literal["cpu", "cuda"]
 # cuBLAS's workspace of a thread on cards before Hopper.
@@ -30,7 +30,6 @@ Device = Literal["cpu", "cuda"]
 CUBLAS_WORKSPACE_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
 DEVICE_OF = torch.ops.prim.device.default
 MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
-CUDA_BLOCK_BYTES = 512  # Source: kMinBlockSize, c10/cuda/CUDACachingAllocator, torch 2.13
 
 
 def trace(
@@ -149,7 +148,8 @@ class Recorder(TorchDispatchMode):
                 for tensor in item if isinstance(item, (tuple, list)) else (item,):
                     if isinstance(tensor, Tensor):
                         self._see(tensor, name, component, position)
-        made = [self._allocate(size, name, "temporaries") for size in kernel_temporaries(self.device, name, args)]
+        inside = "attention_matrices" if "softmax" in name else "temporaries"
+        made = [self._allocate(size, name, inside) for size in kernel_temporaries(self.device, name, args)]
         self._events.extend(~index for index in made)
         return out
 
