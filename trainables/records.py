@@ -232,7 +232,8 @@ class TrialRecord:
     `memory_explanation` says why there was no room, where there was none. `failure` says what took a failed trial
     down, `interruptions` what was survived. `gpu_seconds` are those that its workers held GPUs, over all attempts;
     `price` is their cost in the currency of --price-per-gpu-hour. `left_over_bytes` is what lay on a device after the
-    trial, the most of any worker; a process with more than a little takes no other trial.
+    trial, the most of any worker; a process with more than a little takes no other trial. `automatic_micro_batch` says
+    that its micro-batch was not proposed, but chosen as the largest that was expected to fit.
     """
 
     trial_id: str
@@ -252,4 +253,5 @@ class TrialRecord:
     gpu_seconds: float = 0.0
     left_over_bytes: int | None = None
     price: float | None = None
+    automatic_micro_batch: bool = False
     schema_version: int = SCHEMA_VERSION

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.planning.plan import SweepPlan
+from trainables.checkpoint_store import checkpoints_path
+from trainables.job import report_path
 from trainables.record_json import from_document, from_json, to_json
 from trainables.records import TrialRecord
 from trainables.storage import Storage
@@ -64,6 +66,13 @@ def record_path(trial_id: str) -> str:
 def store_proposal(storage: Storage, trial_id: str, proposal: dict[str, Any]) -> None:
     """Write down that a trial was proposed, before anything of it starts: what is here and has no record is owed."""
     storage.write_text(f"trials/{trial_id}/proposal.json", json.dumps(proposal))
+
+
+def begun_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
+    """What was written down of a trial that has trained, as its checkpoints or its report show; None for another."""
+    if not (storage.exists(report_path(trial_id)) or storage.list_folders(checkpoints_path(trial_id))):
+        return None
+    return json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
 
 
 def store_record(storage: Storage, record: TrialRecord) -> None:

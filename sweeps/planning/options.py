@@ -30,8 +30,10 @@ class CommonOptions:
     """nano-0.3m, nano-1m, nano-4m, 125m, 1.3b, 6.7b, 30b, 120b, a hub name, a folder. [CPU: all nano; GPU: 125m]"""
     batch_sizes: tuple[int, ...] | None = None
     """Sequences per optimizer step. [8 16 32]"""
-    micro_batch_sizes: tuple[int, ...] | None = None
-    """Sequences on one device at once; a batch is tried with those that divide it. [2 4 8]"""
+    micro_batch_sizes: tuple[int | Literal["auto"], ...] | None = None
+    """Sequences on one device at once; a batch is tried with those that divide it. auto: the largest that is predicted
+    to fit the card or --memory-cap, without such a bound the whole batch.
+    [2 4 8; GPU, where neither memory nor speed is an objective: auto]"""
     learning_rates: tuple[float, ...] | None = None
     """Peak learning rates. [CPU: 1e-4 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4 3e-4]"""
     sequence_length: int | None = None
@@ -127,8 +129,9 @@ class SampleQualityOptions(CommonOptions):
     """nano-0.3m, nano-1m, nano-4m, 125m, 1.3b, … , a hub name, a folder. [CPU: nano-0.3m nano-1m; GPU: 125m]"""
     batch_sizes: tuple[int, ...] | None = None
     """Sequences per optimizer step. [16]"""
-    micro_batch_sizes: tuple[int, ...] | None = None
-    """Sequences on one device at once; a batch is tried with those that divide it. [8]"""
+    micro_batch_sizes: tuple[int | Literal["auto"], ...] | None = None
+    """Sequences on one device at once; a batch is tried with those that divide it. auto: the largest that is predicted
+    to fit the card or --memory-cap, without such a bound the whole batch. [CPU: 8; GPU: auto]"""
     learning_rates: tuple[float, ...] | None = None
     """Peak learning rates. [CPU: 3e-4 1e-3 3e-3; GPU: 1e-5 3e-5 1e-4]"""
     epochs: tuple[float, ...] | None = None

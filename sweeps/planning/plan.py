@@ -13,8 +13,8 @@ from analysis.sweep_table.front import FROM_SAMPLES
 from sweeps.planning.device import Device
 from sweeps.planning.levers import LEVERS, searched_levers
 from sweeps.planning.options import CommonOptions, OptionsError
-from sweeps.planning.plan_checks import checked_share, chosen_objectives, points_to_check
-from sweeps.planning.questions import BATCH_MEMORY, FLAGS, VALUES, Question
+from sweeps.planning.plan_checks import check_automatic, checked_share, chosen_objectives, points_to_check
+from sweeps.planning.questions import AUTO, BATCH_MEMORY, FLAGS, VALUES, MicroBatch, Question, usual_micro_batches
 from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
 from trainables.models import find_model
 from trainables.settings import TrialSettings
@@ -34,6 +34,7 @@ PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_c
 class SweepPlan:
     """Options with every choice made, checked against one another.
 
+    `micro_batch_sizes` is ("auto",) where each trial takes the largest that is predicted to fit.
     `token_budget` is None where it follows from epochs; `epoch_tokens` then holds the tokens of one epoch by model and
     replay ratio, as `with_epoch_tokens` counted them.
     """
@@ -42,7 +43,7 @@ class SweepPlan:
     trials: int
     models: tuple[str, ...]
     batch_sizes: tuple[int, ...]
-    micro_batch_sizes: tuple[int, ...]
+    micro_batch_sizes: tuple[MicroBatch, ...]
     learning_rates: tuple[float, ...]
     sequence_length: int
     token_budget: int | None
@@ -111,6 +112,16 @@ class SweepPlan:
         )
 
     @property
+    def has_automatic_micro_batch(self) -> bool:
+        """Whether the micro-batch is no part of the space, but chosen for each trial."""
+        return self.micro_batch_sizes == (AUTO,)
+
+    @property
+    def least_micro_batch_size(self) -> int:
+        """The smallest micro-batch that a trial may have."""
+        return min((size for size in self.micro_batch_sizes if isinstance(size, int)), default=1)
+
+    @property
     def search_levers(self) -> bool:
         """Whether levers are searched."""
         return bool(self.levers)
@@ -129,16 +140,17 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
     gpu = options.gpu or ("the cluster's GPU" if device.kinds and on_cuda else "this GPU" if on_cuda else "a10")
     card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
     total_bytes = device.gpu_bytes if on_cuda else card
+    capacity_bytes = min(filter(None, (total_bytes, cap_bytes)), default=None)
     batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial or 1)
-    dividing = tuple(
-        size for size in default.micro_batch_sizes if any(batch % (size * workers) == 0 for batch in batch_sizes)
-    )
+    objectives = chosen_objectives(options, question)
+    is_bounded = default is question.on_gpu and capacity_bytes is not None
+    micro_batches = usual_micro_batches(default, batch_sizes, workers, objectives, is_bounded=is_bounded)
     plan = SweepPlan(
         question=question.name,
         trials=_given(options.trials, default.trials),
         models=_given(options.model_sizes, default.models),
         batch_sizes=batch_sizes,
-        micro_batch_sizes=_given(options.micro_batch_sizes, dividing or default.micro_batch_sizes),
+        micro_batch_sizes=_given(options.micro_batch_sizes, micro_batches),
         learning_rates=_given(options.learning_rates, default.learning_rates),
         sequence_length=_given(options.sequence_length, default.sequence_length),
         token_budget=_given(getattr(options, "token_budget", None), default.token_budget),
@@ -155,12 +167,12 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         workers=_given(options.workers_per_trial, 1),
         parallel=options.parallel,
         gpu=gpu,
-        capacity_bytes=min(filter(None, (total_bytes, cap_bytes)), default=None),
+        capacity_bytes=capacity_bytes,
         memory_cap_bytes=cap_bytes,
         seed=_given(options.seed, 0),
         weights=options.weights,
         on_cuda=on_cuda,
-        objectives=chosen_objectives(options, question),
+        objectives=objectives,
         sampler=options.sampler,
         levers=searched_levers(options, on_cuda),
         warm_start=options.warm_start,
@@ -210,7 +222,12 @@ def _check(plan: SweepPlan, question: Question) -> None:
         raise OptionsError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes, or use adamw or sgd.")
     if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
         raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
-    for point in points_to_check({name: getattr(plan, VALUES[name]) for name in question.space}, plan.workers):
+    if AUTO in plan.micro_batch_sizes:
+        check_automatic(plan.micro_batch_sizes, plan.batch_sizes, plan.workers, plan.capacity_bytes)
+    values = {name: getattr(plan, VALUES[name]) for name in question.space}
+    if plan.has_automatic_micro_batch:
+        values["micro_batch_size"] = (1,)
+    for point in points_to_check(values, plan.workers):
         try:
             plan.settings(**point)
         except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.sweep_table.front import DIRECTIONS, FROM_SAMPLES
 from sweeps.planning.options import CommonOptions, OptionsError
-from sweeps.planning.questions import Question
+from sweeps.planning.questions import MicroBatch, Question
 
 
 def divides(batch_size: int, micro_batch_size: int, workers: int) -> bool:
@@ -26,6 +26,25 @@ def points_to_check(values: Mapping[str, Sequence[Any]], workers: int) -> list[d
     points = [first | {"batch_size": batch, "micro_batch_size": micro} for batch, micro in pairs]
     others = [name for name in values if name not in ("batch_size", "micro_batch_size")]
     return points + [points[0] | {name: value} for name in others for value in values[name]]
+
+
+def check_automatic(
+    micro_batch_sizes: Sequence[MicroBatch], batch_sizes: Sequence[int], workers: int, capacity_bytes: int | None
+) -> None:
+    """See that the largest micro-batch that fits can be told for every batch. Raises: OptionsError."""
+    if len(micro_batch_sizes) > 1:
+        sizes = " ".join(map(str, micro_batch_sizes))
+        raise OptionsError(f"--micro-batch-sizes {sizes}; auto stands alone: leave either it or the numbers away.")
+    if capacity_bytes is None:
+        raise OptionsError(
+            "--micro-batch-sizes auto needs to know a card's memory, and this cluster does not tell it; give"
+            " --memory-cap, or numbers."
+        )
+    uneven = [size for size in batch_sizes if workers > 0 and size % workers]
+    if uneven:
+        raise OptionsError(
+            f"--batch-sizes {uneven[0]} cannot be shared by {workers} workers; give a multiple of {workers}."
+        )
 
 
 def chosen_objectives(options: CommonOptions, question: Question) -> tuple[str, ...]:

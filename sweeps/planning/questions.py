@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sweeps.planning.options import CommonOptions, SampleQualityOptions, SweepOptions
 from trainables.models import NANO_SIZES
@@ -49,6 +51,25 @@ class Question:
     on_cpu: Defaults
     on_gpu: Defaults
     smoke: Defaults
+
+
+MicroBatch = int | Literal["auto"]
+AUTO: MicroBatch = "auto"  # the largest micro-batch that is predicted to fit
+ASKS_OF_MICRO_BATCH = ("peak_bytes", "tokens_per_second")  # the objectives that it moves
+
+
+def usual_micro_batches(
+    default: Defaults, batch_sizes: Sequence[int], workers: int, objectives: Sequence[str], *, is_bounded: bool
+) -> tuple[MicroBatch, ...]:
+    """The micro-batches of a sweep whose person does not say: automatic where a card bounds them and no objective asks.
+
+    Else those of `default` that divide a batch.
+    """
+    if is_bounded and not set(objectives) & set(ASKS_OF_MICRO_BATCH):
+        return (AUTO,)
+    sizes = default.micro_batch_sizes
+    dividing = tuple(size for size in sizes if any(batch % (size * workers) == 0 for batch in batch_sizes))
+    return dividing or sizes
 
 
 NANO_RATES = (1e-4, 3e-4, 1e-3, 3e-3)

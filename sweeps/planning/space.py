@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 STARTING_POINTS = 12  # trials that are laid out evenly before the sampler takes over
 CANDIDATES = 5_000  # of a larger space, the starting points are chosen among as many
 
+CHOSEN = "micro_batch_size"  # what a proposal holds beside its point where it is automatic
+
 Proposal = Mapping[str, Any]
 
 
 def space_values(plan: SweepPlan) -> dict[str, tuple[Any, ...]]:
     """The parameters of a sweep and the values that each may take."""
-    asked = {name: getattr(plan, VALUES[name]) for name in QUESTIONS[plan.question].space}
+    names = [name for name in QUESTIONS[plan.question].space if name != CHOSEN or not plan.has_automatic_micro_batch]
+    asked = {name: getattr(plan, VALUES[name]) for name in names}
     return asked | {name: tuple(values) for name, values in plan.levers.items()}
 
 
 def space_of(plan: SweepPlan) -> FiniteSpace:
     """The points of a sweep: a batch goes with the micro-batches that divide it among the workers."""
+    if plan.has_automatic_micro_batch:
+        return FiniteSpace(space_values(plan))
 
     def is_valid(point: Point) -> bool:
         return divides(point["batch_size"], point["micro_batch_size"], plan.workers)
@@ -41,9 +46,12 @@ def space_of(plan: SweepPlan) -> FiniteSpace:
 
 def space_size(plan: SweepPlan) -> int:
     """How many different trials the space holds."""
-    pairs = list(itertools.product(plan.batch_sizes, plan.micro_batch_sizes))
+    if plan.has_automatic_micro_batch:
+        return space_of(plan).combinations
+    values = space_values(plan)
+    pairs = list(itertools.product(values["batch_size"], values["micro_batch_size"]))
     valid = sum(divides(batch, micro, plan.workers) for batch, micro in pairs)
-    return FiniteSpace(space_values(plan)).combinations // len(pairs) * valid
+    return FiniteSpace(values).combinations // len(pairs) * valid
 
 
 def good_levers(plan: SweepPlan) -> dict[str, Any]:
@@ -60,16 +68,21 @@ def distributions(plan: SweepPlan) -> dict[str, BaseDistribution]:
 
 
 def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
-    """The settings that a proposal means.
+    """The settings that a proposal means: a point of the space, and the micro-batch where that is automatic.
 
     Raises: ValueError for a parameter that the space does not have, listing those it has.
     """
-    known = space_values(plan)
-    unknown = sorted(set(proposal) - set(known))
-    missing = sorted(set(known) - set(proposal))
+    known = {*space_values(plan), CHOSEN}
+    unknown = sorted(set(proposal) - known)
+    missing = sorted(known - set(proposal))
     if unknown or missing:
         raise ValueError(f"a proposal has unknown {unknown} and lacks {missing}; the space has {sorted(known)}.")
     return plan.settings(**proposal)
+
+
+def to_point(plan: SweepPlan, proposal: Proposal) -> dict[str, Any]:
+    """The part of a proposal that is searched, whatever was chosen beside it."""
+    return {name: proposal[name] for name in space_values(plan) if name in proposal}
 
 
 def starting_points(

@@ -145,29 +145,34 @@ def _resume_command(prepared: Prepared) -> str:
 def _print_dry_run(prepared: Prepared, device: Device) -> None:
     from analysis.sweep_table.table import memory_text, rate_text
     from sweeps.run.placement import describe_placements, place
-    from sweeps.run.prediction import predict_worker
+    from sweeps.run.trial_device import predicted, predicted_on_card, predicted_on_cpu
+    from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 
     plan = prepared.facts.plan
     kinds = device.kinds if device.on_cuda else ()
     if kinds:
         print("Nodes that would serve, by size:")
         print(*describe_placements(plan, prepared.shapes, kinds), sep="\n")
-    points = starting_points(plan)
+    guard = MemoryGuard(plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes)
+    fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
+    points = starting_points(plan, fits.as_predicted if guard.capacity_bytes else None)
     owed = min(plan.trials, space_size(plan))
     print(f"Would run {owed} trials into {prepared.storage.uri}; the first {len(points)}:")
     for number, point in enumerate(points):
-        settings = to_settings(plan, point)
+        settings = to_settings(plan, fits.proposal(point))
         shape, card = prepared.shapes[settings.model], plan.gpu
         if kinds:
             placed = place(settings, shape, kinds)
-            predicted, card = placed.prediction, placed.kind.name
+            expected, card = placed.prediction, placed.kind.name
+        elif plan.on_cuda or plan.memory_cap_bytes is None:
+            expected = predicted_on_card(settings, plan, shape)
         else:
-            predicted = predict_worker(settings, shape, gpu=card, capacity_bytes=plan.capacity_bytes, on_cuda=True)
-        needed = f"predicted {memory_text(predicted.device_bytes)} on {card}"
-        fits = "fits" if predicted.fits else "does not fit"
+            expected, card = predicted_on_cpu(settings, plan, shape), "the CPU"
+        needed = f"predicted {memory_text(expected.device_bytes)} on {card}"
+        verdict = "fits" if expected.fits else "does not fit"
         print(
             f"  {number:2d}  {settings.model}  batch {settings.batch_size}  micro-batch {settings.micro_batch_size}"
-            f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}  {needed}: {fits}"
+            f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}  {needed}: {verdict}"
         )
 
 

@@ -54,7 +54,7 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
         asked = plan.settings(
             model=model,
             batch_size=max(plan.batch_sizes),
-            micro_batch_size=min(plan.micro_batch_sizes),
+            micro_batch_size=plan.least_micro_batch_size,
             learning_rate=plan.learning_rates[0],
             epochs=min(plan.epochs, default=None),
         )

@@ -29,8 +29,8 @@ def predict_worker(
     made = dataclasses.replace(
         whole,
         allocated_bytes=allocated_bytes,
-        reserved_bytes=shard.reserved_bytes,
-        device_bytes=shard.device_bytes,
+        reserved_bytes=shard.reserved_bytes if on_cuda else allocated_bytes,
+        device_bytes=needed_bytes,
         fits=capacity_bytes is None or needed_bytes <= capacity_bytes,
         components=components,
         method="sharded_form",

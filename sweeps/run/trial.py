@@ -13,12 +13,12 @@ from sweeps.planning.layout import SweepFacts, load_record, store_record
 from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.space import to_settings
 from sweeps.run.attempts import Attempts
-from sweeps.run.placement import Placement, place
-from sweeps.run.prediction import predict_worker
+from sweeps.run.placement import Placement
+from sweeps.run.trial_device import placement_of, predicted_on_card, predicted_on_cpu
 from sweeps.run.workers import WorkerSpec, workers_for
 from sweeps.search.failures import FRUITLESS_ATTEMPTS, STORAGE_ERROR, classify, is_hopeless, one_line, wait_seconds
 from sweeps.search.limits import price_of
-from sweeps.search.memory_guard import is_refused
+from sweeps.search.memory_guard import CORRECTING_TRIALS, is_refused
 from sweeps.search.objectives import verdict
 from sweeps.search.progress_reports import ProgressReports
 from trainables.checkpoint_store import CheckpointStore
@@ -32,8 +32,6 @@ from trainables.record_json import report_from_json
 from trainables.records import FailureKind, MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
 from trainables.settings import TrialSettings
 from trainables.storage import Storage, open_storage
-
-CORRECTING_TRIALS = 64  # the latest: more would only cost reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +76,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     placement = None
     outcome = Outcome.PREDICTED_NOT_TO_FIT
     try:
-        placement = _placement(settings, context)
+        placement = placement_of(settings, plan, context.shapes, context.kinds)
         prediction, card_prediction = _predictions(settings, context, storage, placement)
         if is_refused(prediction, config["memory_factor"]):
             prediction = replace(prediction, fits=False)
@@ -86,7 +84,8 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
             report, failure = _train(settings, trial_id, context, storage, attempts, placement)
             outcome = report.outcome
             if plan.on_cuda and report.device == "cpu":  # GPUs that were declared, on machines that have none
-                prediction, card_prediction = _on_cpu(settings, context), prediction
+                on_cpu = predicted_on_cpu(settings, plan, context.shapes[settings.model])
+                prediction, card_prediction = on_cpu, prediction
         explanation = _explanation(outcome, report, settings, prediction, context)
     except StorageLostError:
         raise
@@ -114,14 +113,8 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
         gpu_seconds=gpu_seconds,
         left_over_bytes=attempts.left_over_bytes,
         price=price_of(gpu_seconds, context.price_per_gpu_hour),
+        automatic_micro_batch=plan.has_automatic_micro_batch,
     )
-
-
-def _placement(settings: TrialSettings, context: TrialContext) -> Placement | None:
-    """On which kind of a cluster's GPU nodes the trial runs; None where there are none to choose from."""
-    if not (context.facts.plan.on_cuda and context.kinds):
-        return None
-    return place(settings, context.shapes[settings.model], context.kinds)
 
 
 def _predictions(
@@ -133,27 +126,10 @@ def _predictions(
     correction = correction_of(record for record in latest if record is not None)
     if placement is not None:
         return corrected(placement.prediction, correction), None
-    on_card = predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+    on_card = predicted_on_card(settings, plan, shape)
     if plan.on_cuda:
         return corrected(on_card, correction), None
-    return corrected(_on_cpu(settings, context), correction), on_card
-
-
-def predicted(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
-    """What a trial is predicted to need of the device that trains it, before what was measured corrects it."""
-    plan, placement = context.facts.plan, _placement(settings, context)
-    if placement is not None:
-        return placement.prediction
-    if plan.on_cuda:
-        shape = context.shapes[settings.model]
-        return predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
-    return _on_cpu(settings, context)
-
-
-def _on_cpu(settings: TrialSettings, context: TrialContext) -> MemoryPrediction:
-    """What a worker without a GPU needs."""
-    cap_bytes = context.facts.plan.memory_cap_bytes
-    return predict_worker(settings, context.shapes[settings.model], gpu=None, capacity_bytes=cap_bytes, on_cuda=False)
+    return corrected(predicted_on_cpu(settings, plan, shape), correction), on_card
 
 
 def _explanation(

@@ -53,7 +53,8 @@ def tune_trials(
     import ray
     from ray import tune
 
-    from sweeps.run.trial import TrialContext, predicted, run_trial
+    from sweeps.run.trial import TrialContext, run_trial
+    from sweeps.run.trial_device import predicted
     from sweeps.search.early_stopping import StopWhatFallsBehind
     from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
     from sweeps.search.rung_history import refill_rungs
@@ -85,7 +86,7 @@ def tune_trials(
         guard = MemoryGuard(plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes)
         for record in records:
             guard.learn(record)
-        fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, context))
+        fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
         search = RecordSearch(
             prepared.facts,
             prepared.storage.uri,
@@ -103,6 +104,7 @@ def tune_trials(
             ),
             records,
             guard,
+            fits.proposal,
         )
         scheduler = StopWhatFallsBehind(prepared.facts, prepared.storage.uri) if plan.early_stopping else None
         if scheduler:

@@ -7,7 +7,7 @@ a crash the sampler knows what it knew, and what was under way is proposed again
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from sweeps.planning.layout import SweepFacts, load_figures, store_proposal
+from sweeps.planning.layout import SweepFacts, begun_proposal, load_figures, store_proposal
 from sweeps.planning.space import distributions
 from sweeps.search.failures import STORAGE_ERROR, one_line
 from sweeps.search.limits import NO_LIMITS, Limits
@@ -25,11 +25,14 @@ from sweeps.search.memory_guard import MemoryGuard
 from sweeps.search.objectives import objectives_of, verdict
 from sweeps.search.study import attributes
 from trainables.records import Outcome, TrialRecord
-from trainables.storage import open_storage
+from trainables.storage import Storage, open_storage
 
 
 class RecordSearch(OptunaSearch):
-    """Proposes trials from `study`, and tells it what their records say."""
+    """Proposes trials from `study`, and tells it what their records say.
+
+    `propose` adds the micro-batch to a point where it is automatic.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class RecordSearch(OptunaSearch):
         limits: Limits = NO_LIMITS,
         records: Sequence[TrialRecord] = (),
         guard: MemoryGuard | None = None,
+        propose: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
     ) -> None:
         self.objectives = objectives_of(facts.plan)
         # The base class builds a study of its own only when it is given a space; this one comes ready made.
@@ -53,7 +57,7 @@ class RecordSearch(OptunaSearch):
         self.limits, self._records, self._began = limits, list(records), time.monotonic()
         self.limit_reached: str | None = None
         self.storage_error: str | None = None  # once it is set nothing more is proposed
-        self.guard = guard or MemoryGuard(None)
+        self.guard, self._propose = guard or MemoryGuard(None), propose
 
     def suggest(self, trial_id: str) -> Any:
         """The next proposal, written down, with the trial's number and our id for it; the end once a limit is reached.
@@ -65,15 +69,22 @@ class RecordSearch(OptunaSearch):
         if self.limit_reached or self.storage_error:
             return Searcher.FINISHED
         try:
-            proposal = super().suggest(trial_id)
-            assert proposal is not None, "Optuna always proposes"
+            point = super().suggest(trial_id)
+            assert point is not None, "Optuna always proposes"
             number = self._ot_trials[trial_id].number
-            ours = self.facts.trial_id(number)
-            store_proposal(open_storage(self.storage_uri), ours, proposal)
+            ours, storage = self.facts.trial_id(number), open_storage(self.storage_uri)
+            proposal = self._whole(point, ours, storage)
+            store_proposal(storage, ours, proposal)
         except (OSError, StorageInternalError) as error:
             self.storage_error = _reason(error)
             return Searcher.FINISHED
         return {"number": number, "trial_id": ours, "proposal": proposal, "memory_factor": self.guard.factor}
+
+    def _whole(self, point: dict[str, Any], ours: str, storage: Storage) -> dict[str, Any]:
+        """The point with what is chosen beside it: as it was in a trial that has trained already."""
+        if not self.facts.plan.has_automatic_micro_batch:
+            return point
+        return begun_proposal(storage, ours) or self._propose(point)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: what a running trial reports is for early stopping; the study is told by records."""

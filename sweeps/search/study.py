@@ -17,7 +17,7 @@ from analysis.sweep_table.table import trial_row
 from sweeps.planning.layout import SweepFacts, load_history
 from sweeps.planning.options import OptionsError
 from sweeps.planning.plan import SweepPlan
-from sweeps.planning.space import STARTING_POINTS, distributions, space_of, starting_points
+from sweeps.planning.space import CHOSEN, STARTING_POINTS, distributions, space_of, starting_points, to_point
 from sweeps.search.memory_guard import PointsThatFit
 from sweeps.search.objectives import Verdict, objectives_of, verdict
 from sweeps.search.sampler import DistinctSampler, anything_fits
@@ -92,7 +92,7 @@ def build_study(
     for number in range(max(len(start), *(n + 1 for n in history), 0)):
         proposal, record = history.get(number, (start[number] if number < len(start) else {}, None))
         if record is None:
-            study.enqueue_trial(proposal)
+            study.enqueue_trial(to_point(plan, proposal))
         else:
             study.add_trial(_told_trial(facts, proposal, record))
         if number % READ_EVERY == 0:
@@ -107,10 +107,11 @@ def attributes(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
     a thousand characters: hence constraints and figures as attributes of their own.
     """
     figures = {name: value for name, value in dataclasses.asdict(trial_row(record)).items() if value is not None}
+    proposed = set(vars(record.settings)) - ({CHOSEN} if plan.has_automatic_micro_batch else set())
     return {
         "outcome": record.outcome.value,
         "constraints": verdict(record, plan).constraints,
-        "figures": {name: value for name, value in figures.items() if name not in vars(record.settings)},
+        "figures": {name: value for name, value in figures.items() if name not in proposed},
         "record": json.loads(to_json(record)),
     }
 
@@ -138,7 +139,7 @@ def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord
     return create_trial(
         state=TrialState.COMPLETE if told else TrialState.FAIL,
         values=list(told.values) if told else None,
-        params=proposal,
+        params=to_point(facts.plan, proposal),
         distributions=distributions(facts.plan),
         constraints=told.constraints if told else None,
         user_attrs=attributes(record, facts.plan),

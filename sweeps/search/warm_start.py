@@ -12,13 +12,14 @@ from analysis.sweep_table.load import RecordsError, load_sweep
 from sweeps.planning.finite_space import Told
 from sweeps.planning.options import OptionsError
 from sweeps.planning.plan import SweepPlan
-from sweeps.planning.space import space_of, space_values
+from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
+from sweeps.planning.space import CHOSEN, space_of, space_values
 from sweeps.search.objectives import verdict
 from trainables.records import Outcome, TrialRecord
 from trainables.storage import Storage
 
 WARM_START_FILE = "warm_start.json"
-MAY_DIFFER = ("seed", "memory_cap_bytes")  # what moves figures by chance, or only says what fits
+MAY_DIFFER = {"seed", "memory_cap_bytes"}  # what moves figures by chance, or only says what fits
 
 
 def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -> list[Told]:
@@ -69,9 +70,16 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
         return f"its {outside[0]} is not among this sweep's"
     if space_of(plan).key(point) is None:
         return "its micro-batch does not divide its batch among this sweep's workers"
-    ours = dataclasses.asdict(plan.settings(**point))
+    whole, may_differ = dict(point), MAY_DIFFER
+    if plan.has_automatic_micro_batch:
+        whole[CHOSEN], may_differ = 1, MAY_DIFFER | {CHOSEN}
+        if set(plan.objectives) & set(ASKS_OF_MICRO_BATCH):  # then a figure is of use where the choice was the same
+            may_differ = may_differ - {"memory_cap_bytes"}
+            if not record.automatic_micro_batch:
+                return "its micro-batch was given, this sweep's is automatic"
+    ours = dataclasses.asdict(plan.settings(**whole))
     theirs = dataclasses.asdict(record.settings)
-    other = [name for name in ours if name not in MAY_DIFFER and ours[name] != theirs[name]]
+    other = [name for name in ours if name not in may_differ and ours[name] != theirs[name]]
     if other:
         return f"its {other[0]} is {theirs[other[0]]!r}, this sweep's {ours[other[0]]!r}"
     if record.provenance.data_fingerprint != data_fingerprint:
