@@ -33,11 +33,17 @@ class Split:
 def normalise(text: str) -> str:
     """The words of `text` alone: case folded, NFKC, letters and digits only, single spaces.
 
-    Apostrophes vanish (`don't` and `dont` are one word); anything else that is no letter or digit parts two words.
+    Apostrophes vanish (`don't` and `dont` are one word), and so do signs that do not show, such as zero-width spaces
+    and soft hyphens, which would else hide a copy; anything else that is no letter or digit parts two words.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    joined = folded.replace("'", "").replace("’", "")
+    kept = (character for character in folded if character not in "'’" and not _is_invisible(character))
+    joined = unicodedata.normalize("NFKC", "".join(kept))  # what stood on either side of one may now be one letter
     return " ".join("".join(character if _in_word(character) else " " for character in joined).split())
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) == "Cf"  # format characters
 
 
 def _in_word(character: str) -> bool:

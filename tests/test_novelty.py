@@ -24,22 +24,31 @@ def test_a_span_does_not_reach_over_the_end_of_a_line() -> None:
     assert index.covered_shares([EIGHT[:4], EIGHT[4:]]).tolist() == [0.0, 0.0]
 
 
-def test_overlap_is_the_share_of_word_triples_that_one_line_has() -> None:
-    index = TrainingIndex([EIGHT, ["x"], ["five", "six", "seven", "nine"], [], ["y"], ["z"], ["v"], ["w"], ["u"]])
-    changed = [*EIGHT[:5], "other", *EIGHT[6:]]  # of its six triples the first three are left
-    assert index.overlap_shares([EIGHT, changed]).tolist() == [1.0, 0.5]
-    # Its three triples stand in two lines, two in the one and two in the other: no line has more than two.
-    assert index.overlap_shares([["four", "five", "six", "seven", "nine"]]).tolist() == [pytest.approx(2 / 3)]
-    assert index.overlap_shares([["x"], [], ["one", "two"]]).tolist() == [0.0, 0.0, 0.0]
+def test_overlap_is_the_share_of_word_pairs_that_one_line_has() -> None:
+    index = TrainingIndex([EIGHT, ["six", "seven", "x"]])
+    # Eight words have 7 + 6 + 5 pairs up to three words apart. The sixth is in 2 + 2 + 1 of them.
+    changed = [*EIGHT[:5], "other", *EIGHT[6:]]
+    assert index.overlap_shares([EIGHT, changed]).tolist() == [1.0, pytest.approx(13 / 18)]
+    # With one put in after the fourth, three pairs across it are too far apart now, and it has 3 + 3 of its own.
+    put_in = [*EIGHT[:4], "other", *EIGHT[4:]]
+    assert index.overlap_shares([put_in]).tolist() == [pytest.approx(15 / 21)]
+    # Of "five six seven x"'s six pairs each line has three: no line has more.
+    assert index.overlap_shares([["five", "six", "seven", "x"]]).tolist() == [0.5]
+    assert index.overlap_shares([["x"], [], ["two", "one"]]).tolist() == [0.0, 0.0, 0.0]
     assert index.overlap_shares([]).tolist() == []
 
 
-def test_new_ngrams_are_those_that_no_line_has() -> None:
+def test_pair_that_stands_in_very_many_lines_points_out_none() -> None:
+    many = [["of", "the", f"word{number}"] for number in range(33)]
+    index = TrainingIndex([*many, ["one", "two"]])
+    assert index.overlap_shares([["of", "the"], ["of", "the", "word3"]]).tolist() == [0.0, 1.0]
+    assert index.overlap_shares([["one", "two", "of", "the"]]).tolist() == [pytest.approx(1 / 5)]
+
+
+def test_words_in_short_spans_are_counted() -> None:
     index = TrainingIndex([["a", "b", "c"], ["c", "d"]])
-    new, all_ = index.ngram_counts([["a", "b", "c", "d"], ["c", "a"], ["b"]], 2)
-    assert (new.tolist(), all_.tolist()) == ([0, 1, 0], [3, 1, 0])
-    new, all_ = index.ngram_counts([["a", "b", "c", "d"]], 3)  # b c d runs over the end of a line
-    assert (new.tolist(), all_.tolist()) == ([1], [2])
+    assert index.covered_words([["a", "b", "c", "d"], ["c", "a", "b"], ["b"], []], 2).tolist() == [4, 2, 0, 0]
+    assert index.covered_words([["a", "b", "c", "d"]], 3).tolist() == [3]  # b c d runs over the end of a line
 
 
 TRAIN = [

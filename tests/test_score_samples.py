@@ -40,7 +40,7 @@ def test_json_has_the_whole_the_parts_the_error_and_the_version(
     assert result["samples"] == 480
     assert 0 < result["sample_quality"] < 1
     assert 0 < result["standard_error"] < 0.05
-    assert result["version"].startswith("quality-2-")
+    assert result["version"].startswith("quality-3-")
     assert result["not_measured"] == ["retention"]
     for part in ("adherence", "fluency", "diversity", "novelty", "spill_over", "style_seen", "style_unseen"):
         assert 0 <= result[part] <= 1

@@ -31,6 +31,7 @@ def random_quotes(count: int, seed: int = 0) -> list[Quote]:
         ("snake_case", "snake case"),
         ("…", ""),
         ("हिन्दी", "हिन्दी"),
+        ("ho\u200bpe, spring\u00ads e\u2060ternal\ufeff", "hope springs eternal"),  # signs that do not show
     ],
 )
 def test_normalise_keeps_letters_and_digits(text: str, normal: str) -> None:

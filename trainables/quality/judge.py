@@ -19,13 +19,13 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from trainables.quality.fluency import FluencyModel
+from trainables.quality.fluency import FluencyModel, WordClasses
 from trainables.quality.form import LineForm, fit_form
-from trainables.quality.novelty import COPIED_SHARE, NGRAM_WORDS, OVERLAP_SHARE, TrainingIndex
+from trainables.quality.novelty import COPIED_SHARE, OVERLAP_SHARE, SHORT_SPANS, TrainingIndex
 from trainables.quality.style import StyleJudge, fit_style_judge
 from trainables.quality.words import words_of
 
-MEASURE = 2  # the formulas' own version: raised whenever the same samples would get another score
+MEASURE = 3  # the formulas' own version: raised whenever the same samples would get another score
 STYLE_LINES = 4_000  # of each kind; assumed: more move the held-out separation little
 FLUENCY_LINES = 20_000
 CHUNK_LINES = 4_096
@@ -39,7 +39,7 @@ class LineScores:
     """One number in [0, 1] a text: `adherence` is style times form, `fluency` order times known words.
 
     `covered` is the share of its words in verbatim spans of the training set, `copied` 1 for a copy or a near copy.
-    `new_ngrams` counts, for each of `NGRAM_WORDS`, the n-grams that the training set has not; `ngrams` counts all.
+    `own_words` counts, for each of `SHORT_SPANS`, the words in no such span of the training set; `words` counts all.
     """
 
     style: Scores
@@ -50,8 +50,8 @@ class LineScores:
     fluency: Scores
     covered: Scores
     copied: Scores
-    new_ngrams: Scores
-    ngrams: Scores
+    own_words: Scores
+    words: Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +59,16 @@ class Thresholds:
     """Where the scores begin and are full, and the means that held-out human lines reach.
 
     `style_full`: lower quartile of their style. `order_none`, `order_full`: nine of ten shuffled lines lie below, half
-    of the human ones above. `copied_share`, `overlap_share`: a text covered, or taken from one line, to more than this
-    is a copy. `human_new_ngrams`: the share of their n-grams that the training set has not, for each of `NGRAM_WORDS`.
+    of the human ones above. `weakest_none`, `weakest_full`: the same of the weakest words, three in four above.
+    `copied_share`, `overlap_share`: a text covered, or taken from one line, to more than this is a copy.
+    `human_own_words`: the share of their words in no span that the training set has, for each of `SHORT_SPANS`.
     """
 
     style_full: float
     order_none: float
     order_full: float
+    weakest_none: float
+    weakest_full: float
     copied_share: float
     overlap_share: float
     human_style: float = 1.0
@@ -76,7 +79,7 @@ class Thresholds:
     human_fluency: float = 1.0
     human_covered: float = 0.0
     human_copied: float = 0.0
-    human_new_ngrams: tuple[float, ...] = (0.0,) * len(NGRAM_WORDS)
+    human_own_words: tuple[float, ...] = (0.0,) * len(SHORT_SPANS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +123,16 @@ class QualityJudge:
         rows = zip(texts, lines, ended, strict=True)
         style = numpy.clip(self.style.scores(texts) / limits.style_full, 0, 1)
         form = numpy.array([self.form.score(text, len(line), end) for text, line, end in rows], dtype=numpy.float64)
-        gains = self._fluency.order_scores(lines) - limits.order_none
-        order = numpy.clip(gains / (limits.order_full - limits.order_none), 0, 1)
+        order = numpy.minimum(
+            _between(self._fluency.order_scores(lines), limits.order_none, limits.order_full),
+            _between(self._weakest_scores(lines), limits.weakest_none, limits.weakest_full),
+        )
         order = numpy.where([len(line) > 0 for line in lines], order, 0.0)
         known = self._fluency.known_shares(lines)
         covered = self._index.covered_shares(lines)
         copied = (covered > limits.copied_share) | (self._index.overlap_shares(lines) > limits.overlap_share)
-        counts = [self._index.ngram_counts(lines, words) for words in NGRAM_WORDS]
-        new_ngrams, ngrams = (numpy.stack(kind, axis=1).astype(numpy.float64) for kind in zip(*counts, strict=True))
+        words = numpy.array([len(line) for line in lines], dtype=numpy.float64)
+        own_words = numpy.stack([words - self._index.covered_words(lines, span) for span in SHORT_SPANS], axis=1)
         return LineScores(
             style=style,
             form=form,
@@ -137,13 +142,25 @@ class QualityJudge:
             fluency=order * known,
             covered=covered,
             copied=copied.astype(numpy.float64),
-            new_ngrams=new_ngrams,
-            ngrams=ngrams,
+            own_words=own_words,
+            words=words,
         )
 
     @cached_property
     def _fluency(self) -> FluencyModel:
-        return FluencyModel([*self.train_lines[:FLUENCY_LINES], *self.base_lines[:FLUENCY_LINES]])
+        lines = [*self.train_lines[:FLUENCY_LINES], *self.base_lines[:FLUENCY_LINES]]
+        return FluencyModel(line.split() for line in lines)
+
+    @cached_property
+    def _classes(self) -> WordClasses:
+        return WordClasses(line.split() for line in self.train_lines[:FLUENCY_LINES])
+
+    @cached_property
+    def _class_fluency(self) -> FluencyModel:
+        return FluencyModel(self._classes.of(line.split()) for line in self.train_lines[:FLUENCY_LINES])
+
+    def _weakest_scores(self, lines: Sequence[Sequence[str]]) -> Scores:
+        return self._class_fluency.weakest_scores([self._classes.of(line) for line in lines])
 
     @cached_property
     def _index(self) -> TrainingIndex:
@@ -167,7 +184,7 @@ class QualityJudge:
         document = json.loads(text)
         if document.get("measure") != MEASURE:
             raise ValueError(f"the judge is for measure {document.get('measure')}; this program has {MEASURE}.")
-        limits = document["thresholds"] | {"human_new_ngrams": tuple(document["thresholds"]["human_new_ngrams"])}
+        limits = document["thresholds"] | {"human_own_words": tuple(document["thresholds"]["human_own_words"])}
         form = document["form"] | {name: tuple(document["form"][name]) for name in ("openings", "endings")}
         return QualityJudge(
             style=StyleJudge(weights=numpy.array(document["style_weights"], dtype=numpy.int64)),
@@ -188,7 +205,15 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
             raise ValueError(f"there are no words in the {name} texts; give one line or more.")
     reference = [text for text in reference if words_of(text)]
     words = [words_of(text) for text in reference]
-    unset = Thresholds(style_full=1.0, order_none=0.0, order_full=1.0, copied_share=1.0, overlap_share=1.0)
+    unset = Thresholds(
+        style_full=1.0,
+        order_none=0.0,
+        order_full=1.0,
+        weakest_none=0.0,
+        weakest_full=1.0,
+        copied_share=1.0,
+        overlap_share=1.0,
+    )
     judge = QualityJudge(
         style=fit_style_judge(train[:STYLE_LINES], base_texts[:STYLE_LINES]),
         form=fit_form(reference, [len(line) for line in words]),
@@ -196,12 +221,16 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
         train_lines=tuple(" ".join(words_of(text)) for text in train),
         base_lines=tuple(" ".join(words_of(text)) for text in base_texts[:FLUENCY_LINES]),
     )
-    order_none = _quantile(judge._fluency.order_scores(_shuffled(words)), 0.9)
+    shuffled = _shuffled(words)
+    order_none = _quantile(judge._fluency.order_scores(shuffled), 0.9)
+    weakest_none = _quantile(judge._weakest_scores(shuffled), 0.9)
     limits = dataclasses.replace(
         unset,
         style_full=max(SMALLEST, _quantile(judge.style.scores(reference), 0.25)),
         order_none=order_none,
         order_full=max(order_none + SMALLEST, _quantile(judge._fluency.order_scores(words), 0.5)),
+        weakest_none=weakest_none,
+        weakest_full=max(weakest_none + SMALLEST, _quantile(judge._weakest_scores(words), 0.25)),
         copied_share=max(COPIED_SHARE, _quantile(judge._index.covered_shares(words), 0.99)),
         overlap_share=max(OVERLAP_SHARE, _quantile(judge._index.overlap_shares(words), 0.95)),
     )
@@ -213,10 +242,15 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
     means["human_covered"] = float(human.covered.mean())
     means["human_copied"] = float(human.copied.mean())
     limits = dataclasses.replace(limits, **means)
-    shares = human.new_ngrams.sum(axis=0) / numpy.maximum(1, human.ngrams.sum(axis=0))
+    shares = human.own_words.sum(axis=0) / max(1, human.words.sum())
     rounded = {name: round(value, 9) for name, value in dataclasses.asdict(limits).items() if isinstance(value, float)}
-    fitted = Thresholds(**rounded, human_new_ngrams=tuple(round(share, 9) for share in shares.tolist()))
+    fitted = Thresholds(**rounded, human_own_words=tuple(round(share, 9) for share in shares.tolist()))
     return dataclasses.replace(judge, thresholds=fitted)
+
+
+def _between(values: Scores, none: float, full: float) -> Scores:
+    """0 up to `none`, 1 from `full` on."""
+    return numpy.clip((values - none) / (full - none), 0, 1)
 
 
 def _shuffled(lines: Sequence[Sequence[str]]) -> list[list[str]]:

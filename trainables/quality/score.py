@@ -117,9 +117,9 @@ class TextScores:
         return [self._texts[place] for place in chosen]
 
     def _freshness(self, wanted: Mask) -> float:
-        """1 where at least half as many n-grams are new as in human lines, 0 where the training set has them all."""
-        new, all_ = self._lines.new_ngrams[wanted].sum(axis=0), self._lines.ngrams[wanted].sum(axis=0)
-        shares = zip((new / numpy.maximum(1, all_)).tolist(), self._judge.thresholds.human_new_ngrams, strict=True)
+        """1 where at least half as many words as in human lines stand in no known span, 0 where all do; the worst."""
+        own, words = self._lines.own_words[wanted].sum(axis=0), self._lines.words[wanted].sum()
+        shares = zip((own / max(1, words)).tolist(), self._judge.thresholds.human_own_words, strict=True)
         return min((min(1.0, 2 * share / human) for share, human in shares if human > 0), default=1.0)
 
     def _diversity(self, wanted: Mask) -> float:
