@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from trainables.memory.cards import CARD_BYTES
 from trainables.settings import TrialSettings
 
 VARIED = (
@@ -19,6 +20,7 @@ VARIED = (
     "loss",
     "gradient_checkpointing",
     "lora_rank",
+    "memory_cap_bytes",
 )
 CPU_RUNS = [
     *(
@@ -39,8 +41,18 @@ CPU_LEVERS: list[dict[str, Any]] = [
 ]
 
 
+# fp32, near a cap on both sides, run under it: who fits is not plain there. The first two are the story of a 24 GB A10.
+GB = 10**9
+CAPPED = (
+    *((CARD_BYTES["a10"], "125m", batch, 2048) for batch in (8, 7)),
+    *((24 * GB, *run) for run in (("125m", 32, 512), ("125m", 30, 512), ("1.3b", 4, 512))),
+    *((40 * GB, *run) for run in (("125m", 13, 2048), ("125m", 14, 2048), ("1.3b", 4, 1024), ("1.3b", 8, 1024))),
+    *((80 * GB, *run) for run in (("125m", 26, 2048), ("125m", 28, 2048), ("1.3b", 16, 1024))),
+)
+
+
 def grid(on_cuda: bool) -> Iterator[TrialSettings]:
-    """On a GPU about 240 runs, on a CPU 50."""
+    """On a GPU about 250 runs, on a CPU 50."""
     if not on_cuda:
         for (model, batch, length), attention in itertools.product(CPU_RUNS, ("sdpa", "eager")):
             yield _settings(model, batch, length, attention=attention)
@@ -60,6 +72,8 @@ def grid(on_cuda: bool) -> Iterator[TrialSettings]:
             {"lora_rank": 8},
         ):
             yield _settings(model, batch, length, precision=precision, **fields)
+    for cap_bytes, model, batch, length in CAPPED:
+        yield _settings(model, batch, length, memory_cap_bytes=cap_bytes)
     for batch in (1, 4):
         yield _settings("6.7b", batch, 2048, precision="bf16", gradient_checkpointing=True, loss="fused", lora_rank=8)
 

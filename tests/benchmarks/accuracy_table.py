@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median, quantiles
 from typing import Any
 
+from trainables.memory.cards import CARD_BYTES
+
 COUNTERS = ("allocated_bytes", "reserved_bytes")
 CAPS_GB = (24, 40, 80)
 
@@ -26,14 +28,18 @@ def table(rows: Sequence[Row], slices: Sequence[str]) -> str:
 def confusion(rows: Sequence[Row], cap_gb: int) -> str | None:
     """How often fit and not-fit under a cap were told right; None where no row can say.
 
-    Reserved bytes stand against the cap, the allocator's peak on the whole card. A run that exhausted a card at least
-    as large as the cap does not fit it.
+    A run under this very cap fitted or ran out of memory. Of one without a cap, reserved bytes stand against it, the
+    allocator's peak on the whole card; one that exhausted a card at least as large as the cap does not fit it.
     """
     cap_bytes = cap_gb * 10**9
     pairs = []
     for row in rows:
         measured, predicted = row["measured"], row["predicted"].get("reserved_bytes")
         if predicted is None:
+            continue
+        if own_bytes := row["settings"].get("memory_cap_bytes"):
+            if own_bytes == cap_bytes or (own_bytes == CARD_BYTES["a10"] and cap_gb == 24):
+                pairs.append((row["predicted"]["fits"], not measured["out_of_memory"]))
             continue
         if measured.get("reserved_bytes"):
             pairs.append((predicted <= cap_bytes, measured["reserved_bytes"] <= cap_bytes))
@@ -51,7 +57,7 @@ def _errors(rows: Sequence[Row], counter: str, slices: Sequence[str]) -> list[st
         return []
     lines = [_line(counter, [error for _, error in errors])]
     for name in slices:
-        values = sorted({settings[name] for settings, _ in errors})
+        values = sorted({settings[name] for settings, _ in errors}, key=lambda value: (isinstance(value, int), value))
         if len(values) > 1:
             lines += [_line(f"  {name} {v}", [error for s, error in errors if s[name] == v]) for v in values]
     return lines

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import fcntl
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from trainables.settings import TrialSettings
@@ -9,25 +14,32 @@ from trainables.settings import TrialSettings
 STEPS = {"cpu": 2, "cuda": 4}  # the first makes the optimizer's states, the last is probed
 
 
-def measure(settings: TrialSettings) -> dict[str, Any]:
-    """Peaks of real steps in this process: bytes, or out_of_memory."""
+@contextlib.contextmanager
+def turn_on_the_device(lock: Path) -> Iterator[Callable[[], None]]:
+    """What waits until no other process that shares `lock` is on the device; this one is until the block ends."""
+    with lock.open("a") as file:
+        yield lambda: fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def measure(settings: TrialSettings, wait_for_turn: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Peaks of real steps in this process, in bytes; or out_of_memory, with the moment.
+
+    `wait_for_turn` is called once the weights are drawn, before the device is touched.
+    """
     import torch
 
     from data.batches import Batch
     from trainables.memory.meter import MemoryMeter
+    from trainables.memory.oom_moment import cuda_moment, is_out_of_memory
     from trainables.memory.recognise import recogniser
     from trainables.models import apply_levers, find_model, load_model, weight_type
     from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source, dtype = find_model(settings.model), weight_type(settings)
+    model = load_model(source, weights=settings.weights, dtype=dtype, attention=settings.attention, seed=0)
+    wait_for_turn()
     meter = MemoryMeter(device, settings.memory_cap_bytes)
-    model = load_model(
-        find_model(settings.model),
-        weights=settings.weights,
-        dtype=weight_type(settings),
-        attention=settings.attention,
-        seed=0,
-    )
     try:
         with meter.phase("load"):
             model.to(device)  # pyright: ignore[reportArgumentType]
@@ -59,8 +71,11 @@ def measure(settings: TrialSettings) -> dict[str, Any]:
         with meter.probe(seen.live_tensors, seen):
             step()
         end_watch()
-    except torch.OutOfMemoryError:
-        return {"out_of_memory": True, "capacity_bytes": torch.cuda.get_device_properties(device).total_memory}
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        moment = dataclasses.asdict(cuda_moment(error, meter.last_phase))
+        return {"out_of_memory": True, "capacity_bytes": meter.report().capacity_bytes, "moment": moment}
     report = meter.report()
     return {
         "out_of_memory": False,
@@ -68,4 +83,5 @@ def measure(settings: TrialSettings) -> dict[str, Any]:
         "reserved_bytes": report.peak_cuda_reserved_bytes,
         "capacity_bytes": report.capacity_bytes,
         "components": report.components,
+        "phases": {phase.phase: phase.peak_allocated_bytes for phase in report.phases},
     }

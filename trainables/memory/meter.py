@@ -41,7 +41,8 @@ class MemoryMeter:
     """
 
     def __init__(self, device: torch.device, cap_bytes: int | None = None) -> None:
-        self.device = device
+        is_current = device.type == "cuda" and device.index is None  # some of torch's functions ask for a number
+        self.device = torch.device("cuda", torch.cuda.current_device()) if is_current else device
         self.cap_bytes = cap_bytes
         self.last_phase = "load"
         self._phases: dict[str, PhaseMemory] = {}
@@ -50,14 +51,14 @@ class MemoryMeter:
         self._free_at_start_bytes: int | None = None
         self._capacity_bytes = cap_bytes
         if device.type == "cuda":
-            free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+            free_bytes, total_bytes = torch.cuda.mem_get_info(self.device)
             self._free_at_start_bytes = free_bytes
             self._capacity_bytes = min(total_bytes, cap_bytes or total_bytes)
             if cap_bytes is not None and cap_bytes < total_bytes:
                 # On a card of that size the context would take its part, which the allocator's limit does not count.
-                outside_bytes = constants_for(torch.cuda.get_device_name(device)).context_bytes
+                outside_bytes = constants_for(torch.cuda.get_device_name(self.device)).context_bytes
                 allowed_bytes = max(0, cap_bytes - outside_bytes)
-                torch.cuda.set_per_process_memory_fraction(allowed_bytes / total_bytes, device)
+                torch.cuda.set_per_process_memory_fraction(allowed_bytes / total_bytes, self.device)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
