@@ -22,7 +22,7 @@ from sweeps.planning.plan import SweepPlan, changed_by, make_plan, with_epoch_to
 from sweeps.planning.questions import SAMPLE_QUALITY
 from sweeps.planning.space import space_size, space_values, starting_points, to_settings
 from sweeps.run.launch import main
-from sweeps.run.prepare import count_epoch_tokens
+from sweeps.run.prepare import count_epoch_tokens, find_row_lengths
 from sweeps.search.objectives import COMPLETED, verdict
 from sweeps.search.objectives import objectives_of as strived_for
 from trainables.records import Outcome, TrialRecord
@@ -84,6 +84,15 @@ def test_an_epoch_is_the_tokens_of_the_rows_that_a_trial_reads() -> None:
     # </s> hope : a </s> at least, twice, and with replay two scientific lines of 40 characters or more besides.
     assert 10 <= counts["0.0"] <= 16
     assert counts["1.0"] > counts["0.0"] + 20
+    longest = find_row_lengths(made, split)["nano-1m"]
+    assert 5 <= longest["0.0"] <= 8  # the two rows are as long as one another
+    assert longest["1.0"] > longest["0.0"] + 10
+    told = to_settings(dataclasses.replace(made, row_lengths={"nano-1m": longest}), starting_points(made)[0])
+    assert told.sequence_length == 128  # what a row may have; memory is decided by what it has
+    assert dataclasses.replace(made, row_lengths={"nano-1m": longest}).as_laid_out(told).sequence_length in (
+        longest["0.0"],
+        longest["1.0"],
+    )
 
 
 def test_plan_comes_back_from_its_file(tmp_path: Path) -> None:

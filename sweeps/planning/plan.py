@@ -36,7 +36,8 @@ class SweepPlan:
 
     `micro_batch_sizes` is ("auto",) where each trial takes the largest that is predicted to fit.
     `token_budget` is None where it follows from epochs; `epoch_tokens` then holds the tokens of one epoch by model and
-    replay ratio, as `with_epoch_tokens` counted them.
+    replay ratio, as `with_epoch_tokens` counted them. Where rows are padded `row_lengths` holds, in the same way, the
+    tokens of the longest.
     """
 
     question: str
@@ -73,6 +74,7 @@ class SweepPlan:
     min_retention: float | None = None
     max_copied_share: float | None = None
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
+    row_lengths: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def settings(
         self,
@@ -110,6 +112,13 @@ class SweepPlan:
             epochs=epochs,
             **{lever: getattr(self, lever) for lever in LEVERS} | levers,
         )
+
+    def as_laid_out(self, settings: TrialSettings) -> TrialSettings:
+        """The settings with the length that the trial's rows have: padded ones end where the longest document does."""
+        if not self.row_lengths:
+            return settings
+        length = self.row_lengths[settings.model][ratio_key(settings.replay_ratio)]
+        return dataclasses.replace(settings, sequence_length=length)
 
     @property
     def has_automatic_micro_batch(self) -> bool:

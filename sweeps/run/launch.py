@@ -161,13 +161,14 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
     for number, point in enumerate(points):
         settings = to_settings(plan, fits.proposal(point))
         shape, card = prepared.shapes[settings.model], plan.gpu
+        rows = plan.as_laid_out(settings)
         if kinds:
-            placed = place(settings, shape, kinds)
+            placed = place(rows, shape, kinds)
             expected, card = placed.prediction, placed.kind.name
         elif plan.on_cuda or plan.memory_cap_bytes is None:
-            expected = predicted_on_card(settings, plan, shape)
+            expected = predicted_on_card(rows, plan, shape)
         else:
-            expected, card = predicted_on_cpu(settings, plan, shape), "the CPU"
+            expected, card = predicted_on_cpu(rows, plan, shape), "the CPU"
         needed = f"predicted {memory_text(expected.device_bytes)} on {card}"
         verdict = "fits" if expected.fits else "does not fit"
         print(

@@ -51,12 +51,15 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
     """
     lines = []
     for model in plan.models:
-        asked = plan.settings(
-            model=model,
-            batch_size=max(plan.batch_sizes),
-            micro_batch_size=plan.least_micro_batch_size,
-            learning_rate=plan.learning_rates[0],
-            epochs=min(plan.epochs, default=None),
+        asked = plan.as_laid_out(
+            plan.settings(
+                model=model,
+                batch_size=max(plan.batch_sizes),
+                micro_batch_size=plan.least_micro_batch_size,
+                learning_rate=plan.learning_rates[0],
+                epochs=min(plan.epochs, default=None),
+                replay_ratio=min(plan.replay_ratios, default=0.0),
+            )
         )
         head = f"  {model:>10s}  micro-batch {asked.micro_batch_size}  "
         placed = place(asked, shapes[model], kinds)

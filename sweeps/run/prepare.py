@@ -8,10 +8,11 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.quotes import load_science
 from data.splits import Split, is_validation
@@ -27,6 +28,9 @@ from trainables.models import find_model, load_config, model_shape, tokenizer_lo
 from trainables.records import Provenance
 from trainables.storage import Storage, check_reachable, check_writable, open_storage
 from trainables.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
+
+if TYPE_CHECKING:
+    from data.batches import Rows
 
 PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
 COMMIT_VARIABLE = "SWEEPS_COMMIT"  # by which sweeps/submit.py tells a job the commit of what it uploads
@@ -63,6 +67,8 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
         check_study(options.study)
     if plan.token_budget is None:
         plan = with_epoch_tokens(plan, count_epoch_tokens(plan, split))
+    if plan.layout == "padded":
+        plan = dataclasses.replace(plan, row_lengths=find_row_lengths(plan, split))
     earlier = earlier_trials(plan.warm_start, plan, fingerprint)
     facts = SweepFacts(
         name=name,
@@ -152,14 +158,24 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
 
 def count_epoch_tokens(plan: SweepPlan, split: Split) -> dict[str, dict[str, int]]:
     """The tokens of one epoch by model and replay ratio: those of the very rows that a trial will read."""
+    return _of_rows(plan, split, lambda rows: int(rows.lengths.sum()))
+
+
+def find_row_lengths(plan: SweepPlan, split: Split) -> dict[str, dict[str, int]]:
+    """The tokens of the longest row that a trial will read, by model and replay ratio: its rehearsal runs on it."""
+    return _of_rows(plan, split, lambda rows: int(rows.lengths.max()))
+
+
+def _of_rows(plan: SweepPlan, split: Split, figure: Callable[[Rows], int]) -> dict[str, dict[str, int]]:
+    """A figure of the rows that a trial will read, by model and replay ratio."""
     from data.batches import encode_documents, make_rows
     from data.tokenizer import load_tokenizer
 
-    data, counts = trial_data(split), {}
+    data, figures = trial_data(split), {}
     for model in plan.models:
         loaded = load_tokenizer(tokenizer_location(find_model(model), plan.weights))
-        counts[model] = {}
-        for ratio in plan.replay_ratios:
+        figures[model] = {}
+        for ratio in plan.replay_ratios or (0.0,):
             rows = make_rows(
                 encode_documents(loaded, data.training_lines(ratio, plan.seed)),
                 layout=plan.layout,
@@ -167,8 +183,8 @@ def count_epoch_tokens(plan: SweepPlan, split: Split) -> dict[str, dict[str, int
                 pad_id=loaded.pad_id,
                 seed=plan.seed,
             )
-            counts[model][ratio_key(ratio)] = int(rows.lengths.sum())
-    return counts
+            figures[model][ratio_key(ratio)] = figure(rows)
+    return figures
 
 
 def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:

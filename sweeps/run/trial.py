@@ -71,22 +71,23 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     started, clock = datetime.now(UTC), time.monotonic()
     plan, trial_id = context.facts.plan, config["trial_id"]
     settings = to_settings(plan, config["proposal"])
+    rows = plan.as_laid_out(settings)  # what decides memory
     attempts = Attempts(storage, trial_id)
     prediction = card_prediction = report = explanation = failure = None
     placement = None
     outcome = Outcome.PREDICTED_NOT_TO_FIT
     try:
-        placement = placement_of(settings, plan, context.shapes, context.kinds)
-        prediction, card_prediction = _predictions(settings, context, storage, placement)
+        placement = placement_of(rows, plan, context.shapes, context.kinds)
+        prediction, card_prediction = _predictions(rows, context, storage, placement)
         if is_refused(prediction, config["memory_factor"]):
             prediction = replace(prediction, fits=False)
         if prediction.fits:
             report, failure = _train(settings, trial_id, context, storage, attempts, placement)
             outcome = report.outcome
             if plan.on_cuda and report.device == "cpu":  # GPUs that were declared, on machines that have none
-                on_cpu = predicted_on_cpu(settings, plan, context.shapes[settings.model])
+                on_cpu = predicted_on_cpu(rows, plan, context.shapes[settings.model])
                 prediction, card_prediction = on_cpu, prediction
-        explanation = _explanation(outcome, report, settings, prediction, context)
+        explanation = _explanation(outcome, report, rows, prediction, context)
     except StorageLostError:
         raise
     except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record

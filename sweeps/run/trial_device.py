@@ -31,7 +31,7 @@ def predicted(
 
     Where micro-batches are automatic they are looked for on the node that a micro-batch of one would get.
     """
-    shape = shapes[settings.model]
+    shape, settings = shapes[settings.model], plan.as_laid_out(settings)
     if plan.has_automatic_micro_batch:
         least = dataclasses.replace(settings, micro_batch_size=1)
         placement = placement_of(least, plan, shapes, kinds)

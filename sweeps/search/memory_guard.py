@@ -117,7 +117,8 @@ class PointsThatFit:
     def _prediction(self, proposal: dict[str, Any]) -> MemoryPrediction:
         settings = to_settings(self.plan, proposal)
         same_step = {"batch_size": min(settings.accumulation_steps, 2), "learning_rate": None, "epochs": None}
-        kind = tuple(sorted((proposal | same_step | {"replay_ratio": None}).items(), key=lambda item: item[0]))
+        same_step["replay_ratio"] = self.plan.as_laid_out(settings).sequence_length
+        kind = tuple(sorted((proposal | same_step).items(), key=lambda item: item[0]))
         if kind not in self._known:
             self._known[kind] = self._predict(settings)
         return self._known[kind]
