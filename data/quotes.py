@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from data.errors import UserError
 
@@ -82,7 +82,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
     with file:
         number = 0
-        while raw := file.readline(LONGEST_LINE_BYTES + 1):
+        while raw := _line(file, path):
             number += 1
             where = f"{path}:{number}"
             if b"\0" in raw:
@@ -97,6 +97,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             if "\r" in text:
                 raise DataError(f"{where}: a carriage return inside the line; save it with Unix or Windows line ends.")
             yield number, text
+
+
+def _line(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return file.readline(LONGEST_LINE_BYTES + 1)
+    except OSError as error:  # a file that can be opened and not read, as on a broken disk
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def _read_txt(path: Path) -> Iterator[Quote]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.quotes import DataError, Quote, load_quotes, load_science
+from data.quotes import DataError, Quote, load_quotes, load_science, read_lines
 
 HOPE = Quote(keyword="hope", text="Hope is the thing with feathers.")
 LOVE = Quote(keyword="love", text="When love is not madness, it is not love.", source="Calderón")
@@ -70,6 +70,13 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     assert refusal(str(tmp_path / "quotes.txt")) == f"{tmp_path}/quotes.txt: no such file; check the path."
     assert "no such file" in refusal(f"{tmp_path}/quotes")
     assert "no such file" in refusal("quotes")
+
+
+@pytest.mark.parametrize(("path", "why"), [("/", "Is a directory"), ("/proc/self/mem", "Input/output error")])
+def test_what_is_there_and_cannot_be_read_is_one_line(path: str, why: str) -> None:
+    with pytest.raises(DataError) as caught:  # address 0 of a process's memory opens, and then cannot be read
+        list(read_lines(Path(path)))
+    assert str(caught.value) == f"{path}: cannot be read ({why})."
 
 
 @pytest.mark.parametrize("name", ["quotes.txt", "quotes.csv", "quotes.jsonl"])
