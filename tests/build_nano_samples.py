@@ -1,4 +1,4 @@
-"""Write tests/nano_samples/: what nano-1m writes untuned, hardly tuned, and tuned for longer with replay.
+"""Write tests/nano_samples/: what nano-1m writes untuned, hardly tuned, and tuned for longer without and with replay.
 
     python tests/build_nano_samples.py
 
@@ -48,6 +48,7 @@ class Recipe:
 RECIPES = (
     Recipe(name="untuned"),
     Recipe(name="hardly-tuned", epochs=0.1, learning_rate=3e-4),
+    Recipe(name="tuned-without-replay", epochs=3.0, learning_rate=3e-3),
     Recipe(name="tuned-with-replay", epochs=3.0, replay=1.0, learning_rate=3e-3),
     Recipe(name="hot", epochs=3.0, replay=1.0, learning_rate=3e-3, temperature=1.5, top_p=1.0),
 )

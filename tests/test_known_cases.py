@@ -21,6 +21,7 @@ from trainables.trial_data import without_keyword
 
 NANO_SAMPLES = Path(__file__).parent / "nano_samples"
 SEEDS = (0, 1, 2)
+TUNED = "tuned-with-replay"
 WANTED = [prompt.kind for prompt in PROMPTS if prompt.kind != "off_domain"]
 LINES = 128  # eight for each of the sixteen prompts; the held-out quotes, halved, give no more
 BAD = (
@@ -210,7 +211,7 @@ def test_an_untuned_model_and_a_hot_one_score_next_to_nothing(name: str, seed: i
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_tuned_model_lies_between_and_above_a_hardly_tuned_one(seed: int) -> None:
-    tuned, _, standard_error = nano_quality("tuned-with-replay", seed)
+    tuned, _, standard_error = nano_quality(TUNED, seed)
     hardly, error = nano_quality("hardly-tuned", seed)[0], standard_error()
     assert error is not None
     assert 0.1 < tuned < human_quality(seed)
@@ -218,8 +219,20 @@ def test_a_tuned_model_lies_between_and_above_a_hardly_tuned_one(seed: int) -> N
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_without_replay_the_style_spills_over_and_the_science_is_lost(seed: int) -> None:
+    untuned, without, replayed = (nano_quality(n, seed)[1] for n in ("untuned", "tuned-without-replay", TUNED))
+    assert (untuned.style_off_domain or 0.0) < 0.05
+    assert (without.style_seen or 0.0) > 0.9
+    assert (without.style_off_domain or 0.0) > 0.9
+    assert (replayed.style_off_domain or 1.0) < 0.3
+    science = [nano(name, seed)[0]["science_perplexity"] for name in ("untuned", TUNED, "tuned-without-replay")]
+    assert science[1] < 1.5 * science[0] < 5 * science[0] < science[2]
+    assert nano_quality("tuned-without-replay", seed)[0] < nano_quality(TUNED, seed)[0] / 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_standard_error_of_480_samples_is_at_most_two_hundredths(seed: int) -> None:
-    for name in ("untuned", "hardly-tuned", "tuned-with-replay"):
+    for name in ("untuned", "hardly-tuned", "tuned-without-replay", TUNED):
         error = nano_quality(name, seed)[2]()
         assert error is not None
         assert error <= 0.02
@@ -230,12 +243,12 @@ def test_the_same_samples_score_the_same_to_the_last_bit_after_a_round_trip() ->
     judge = judge_and_control(0)[0]
     again = QualityJudge.from_json(judge.to_json())
     assert again.version == judge.version
-    texts = nano("tuned-with-replay", 0)[1]
+    texts = nano(TUNED, 0)[1]
     assert quality_of(again, texts)[:2] == quality_of(judge, texts)[:2]
 
 
 def test_every_part_lies_between_nought_and_one() -> None:
-    for name in ("untuned", "hardly-tuned", "tuned-with-replay", "hot"):
+    for name in ("untuned", "hardly-tuned", "tuned-without-replay", TUNED, "hot"):
         quality, parts, _ = nano_quality(name, 0)
         for value in (quality, *vars(parts).values()):
             assert value is None or 0 <= value <= 1
