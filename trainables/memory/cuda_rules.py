@@ -59,6 +59,7 @@ FP32_OPERATIONS = [
 FP32_RESULT_OPERATIONS = ("softmax.int", "log_softmax.int", "sum", "sum.dim_IntList", "cumsum", "prod")
 ARITHMETIC = ("add", "sub", "mul", "div")
 _LOW = (torch.float16, torch.bfloat16)
+PASSES = 2  # of the fused loss over its chunks: each takes and gives back the same blocks, so that two stand for all
 
 
 @contextlib.contextmanager
@@ -208,7 +209,7 @@ def fused_loss_on_cuda(
     grad_bias = input.new_zeros(vocabulary if compute_linear_bias_grad else 0)
     cast_weight = linear_weight.to(logits_dtype) if compute_input_grad and logits_dtype == input.dtype else None
     per_token_N = (~(target == ignore_index)).to(acc_dtype)
-    for _ in range(0, tokens, batch_chunk_size):
+    for _ in range(min(PASSES, -(-tokens // batch_chunk_size))):
         downcast_CV = logits_CV.to(linear_weight.dtype) if logits_dtype != input.dtype else None
         if compute_input_grad:
             selected_CD = input.new_empty((batch_chunk_size, width))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from trainables.memory.closed_form import ModelShape, step_memory
 from trainables.memory.predict import prediction_of
+from trainables.memory.step_sizes import chunk_tokens
 from trainables.memory.timeline import MemoryTrace
 from trainables.memory.trial_trace import Device, interpolate, trial_trace, with_micro_batch
 from trainables.settings import TrialSettings
@@ -20,12 +21,12 @@ def largest_micro_batch_size(
 ) -> int | None:
     """Sequences that fit the card at once, 0 where not even one does, None without a bound.
 
-    Two traces give all others where the step does not depend on the micro-batch. Torch's fused loss makes it do so, as
-    it cuts its chunks by tokens: then each size that is tried is traced, and the closed form says which to try.
+    Two traces give all others where the step does not depend on the micro-batch. On a CPU, and in fp16, the fused loss
+    makes it do so: then each size that is tried is traced, and the closed form says which to try.
     """
     if capacity_bytes is None:
         return None
-    trace_at = _traces(settings, "cuda" if on_cuda else "cpu", gpu)
+    trace_at = _traces(settings, shape, "cuda" if on_cuda else "cpu", gpu)
 
     def needed(size: int) -> tuple[bool, int]:
         made = prediction_of(trace_at(size), gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda)
@@ -66,19 +67,28 @@ def largest_that_fits(
 def other_size(settings: TrialSettings) -> int | None:
     """The second micro-batch that the search traces first; None where no two traces give all others."""
     given = settings.micro_batch_size
-    return None if settings.loss == "fused" else 2 if given == 1 else given // 2
+    return None if _depends_on_size(settings, "cuda") else 2 if given == 1 else given // 2
 
 
-def _traces(settings: TrialSettings, device: Device, gpu: str | None) -> Callable[[int], MemoryTrace]:
+def _depends_on_size(settings: TrialSettings, device: Device) -> bool:
+    return settings.loss == "fused" and (device == "cpu" or settings.precision == "fp16-amp")
+
+
+def _traces(
+    settings: TrialSettings, shape: ModelShape, device: Device, gpu: str | None
+) -> Callable[[int], MemoryTrace]:
     @functools.cache
     def traced(size: int) -> MemoryTrace:
         return trial_trace(with_micro_batch(settings, size), device=device, gpu=gpu)
 
-    pair = None if settings.loss == "fused" else _pair_of_one_step(traced, settings.micro_batch_size)
+    def chunk(size: int) -> int:
+        return chunk_tokens(size * settings.sequence_length, shape)
+
+    pair = None if _depends_on_size(settings, device) else _pair_of_one_step(traced, settings.micro_batch_size)
     if pair is None:
         return traced
     small, large = pair
-    return lambda size: traced(1) if size == 1 else interpolate(traced(small), traced(large), small, large, size)
+    return lambda size: traced(1) if size == 1 else interpolate(traced(small), traced(large), small, large, size, chunk)
 
 
 def _pair_of_one_step(traced: Callable[[int], MemoryTrace], given: int) -> tuple[int, int] | None:

@@ -72,13 +72,18 @@ class StepSizes:
         }
 
     def chunk_of_logits(self) -> int:
-        """What the fused loss holds of the logits at once, with its downcast in half precision.
-
-        Source: chunking "aspect_ratio:2", torch/nn/modules/linear_cross_entropy_options.py, torch 2.13.
-        """
-        ratio = -(-self.shape.vocabulary // self.shape.width)
-        chunk = min(self.tokens, (1 << (-(-self.tokens // ratio) - 1).bit_length()) // 2)
+        """What the fused loss holds of the logits at once, with its downcast in half precision."""
+        chunk = chunk_tokens(self.tokens, self.shape)
         return chunk * self.shape.vocabulary * (4 if self.settings.precision == "fp32" else 6)
+
+
+def chunk_tokens(tokens: int, shape: ModelShape) -> int:
+    """Tokens of a chunk of torch's fused loss, which works through all `tokens` of a micro-batch.
+
+    Source: chunking "aspect_ratio:2", torch/nn/modules/linear_cross_entropy_options.py, torch 2.13.
+    """
+    ratio = -(-shape.vocabulary // shape.width)
+    return min(tokens, (1 << (-(-tokens // ratio) - 1).bit_length()) // 2)
 
 
 def _round_up(value: int, multiple: int) -> int:

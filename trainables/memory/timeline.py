@@ -22,6 +22,10 @@ COMPONENTS = (
 )
 
 
+# The operation of a block that grows with the chunk of the fused loss, and with nothing else.
+CHUNKED = "linear_cross_entropy (a chunk)"
+
+
 class Allocation(NamedTuple):
     """One block of device memory: bytes as asked for, and who asked."""
 

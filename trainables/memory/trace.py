@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.memory.components import Shapes, component_of
 from trainables.memory.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
-from trainables.memory.timeline import CUDA_BLOCK_BYTES, Allocation, MemoryTrace
+from trainables.memory.timeline import CHUNKED, CUDA_BLOCK_BYTES, Allocation, MemoryTrace
 
 Device = Literal["cpu", "cuda"]
 # cuBLAS's workspace of a thread on cards before Hopper.
@@ -61,6 +62,7 @@ class Recorder(TorchDispatchMode):
         self._workspace_phases: set[str] = set()
         self._lone = holders_of_a_lone_gradient()
         self._phase = "load"
+        self._chunk_tokens = 0  # of the fused loss, while it is at work
         self._allocations: list[Allocation] = []
         self._events: list[int] = []
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
@@ -102,13 +104,13 @@ class Recorder(TorchDispatchMode):
                 self._labels[entry[0]] = component
 
     def finish(self) -> MemoryTrace:
-        """The trace so far."""
+        """The trace so far. Frees with nothing between them are put in order: autocast's come by address."""
         labelled = (
             a._replace(component=self._labels[i]) if i in self._labels else a for i, a in enumerate(self._allocations)
         )
         return MemoryTrace(
             allocations=tuple(labelled),
-            events=tuple(self._events),
+            events=tuple(_frees_in_order(self._events)),
             block_bytes=CUDA_BLOCK_BYTES if self.device == "cuda" else 1,
         )
 
@@ -123,7 +125,7 @@ class Recorder(TorchDispatchMode):
             return 1  # a fake tensor has no value; optimizers ask for their step number
         name = func._schema.name.removeprefix("aten::")
         if name == "torch_nn::_linear_cross_entropy_batch_chunked":
-            with self:
+            with self, mock.patch.object(self, "_chunk_tokens", args[8] if self.device == "cuda" else 0):
                 return _fused_loss(self.device, args)
         if self._workspace_bytes and name in MATRIX_PRODUCTS and self._phase not in self._workspace_phases:
             self._workspace_phases.add(self._phase)
@@ -165,6 +167,8 @@ class Recorder(TorchDispatchMode):
             recomputed = self._phase == "backward" and torch.is_grad_enabled()
             phase = "forward" if recomputed else self._phase
             component = component_of(self._shapes, phase, operation, tensor, position)
+        if self._chunk_tokens and tensor.dim() and tensor.shape[0] == self._chunk_tokens:
+            operation = CHUNKED
         index = self._allocate(size_bytes, operation, component)
         self._watch(storage, index)
 
@@ -201,6 +205,12 @@ class Recorder(TorchDispatchMode):
             self._shared[index] -= 1
         else:
             self._events.append(~index)
+
+
+def _frees_in_order(events: list[int]) -> Iterator[int]:
+    for is_made, run in itertools.groupby(events, key=lambda event: event >= 0):
+        together = list(run)
+        yield from together if is_made else sorted(together, reverse=True)
 
 
 def _holders(tensor: Tensor) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from trainables.memory.timeline import MemoryTrace
+from trainables.memory.timeline import CHUNKED, MemoryTrace
 from trainables.memory.trace_cache import cache_key, load_trace, store_trace
 from trainables.models import find_model
 from trainables.settings import TrialSettings
@@ -57,17 +58,31 @@ def with_micro_batch(settings: TrialSettings, micro_batch_size: int) -> TrialSet
     return dataclasses.replace(settings, micro_batch_size=micro_batch_size, batch_size=batch_size)
 
 
-def interpolate(small: MemoryTrace, large: MemoryTrace, small_size: int, large_size: int, size: int) -> MemoryTrace:
-    """The trace at micro-batch `size`, from those at two others.
+def interpolate(
+    small: MemoryTrace,
+    large: MemoryTrace,
+    small_size: int,
+    large_size: int,
+    size: int,
+    chunk: Callable[[int], int] = lambda size: size,
+) -> MemoryTrace:
+    """The trace at micro-batch `size`, from those at two others; `chunk` gives the fused loss's chunk at a size.
 
-    The same operations run at every micro-batch and a tensor's bytes are a constant plus so many a sequence, so this is
-    exact wherever both traces have the same events. Raises: ValueError where they have not.
+    The same operations run at every micro-batch and a tensor's bytes are a constant plus so many a sequence, or so many
+    a token of a chunk, so this is exact wherever both traces have the same events. Raises: ValueError where they have
+    not.
     """
     if small.events != large.events:
         raise ValueError("the traces differ in their events; the step depends on the micro-batch.")
     span = large_size - small_size
+
+    def size_bytes(at_small: int, at_large: int, operation: str) -> int:
+        if operation == CHUNKED:
+            return at_small * chunk(size) // chunk(small_size)
+        return at_small + (at_large - at_small) * (size - small_size) // span
+
     allocations = tuple(
-        a._replace(size_bytes=a.size_bytes + (b.size_bytes - a.size_bytes) * (size - small_size) // span)
+        a._replace(size_bytes=size_bytes(a.size_bytes, b.size_bytes, a.operation))
         for a, b in zip(small.allocations, large.allocations, strict=True)
     )
     return dataclasses.replace(small, allocations=allocations)
