@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 BAR_WIDTH = 40
+METHODS = {
+    "trace_and_replay": "the step traced and replayed through the allocator's rules",
+    "trace": "the step traced",
+    "closed_form": "by a formula",
+    "sharded_form": "by a formula for shards",
+}
 HOST_BYTES = 2**50  # a CPU is not bounded here: its probe counts tensors, and swap comes before an error
 
 
@@ -30,10 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Explain one training step. Returns: the exit code, 2 for a person's mistake, told in one line."""
     options = _parser().parse_args(arguments)
     try:
+        _check(options)
         settings = _settings(options)
         gpu_bytes = card_bytes(options.gpu)
-        if options.gpus < 1:
-            raise UserError(f"gpus={options.gpus}; it must be at least 1.")
         from trainables.memory.explanation import explain
 
         on_cuda = options.device == "cuda"
@@ -50,8 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as all else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="explain_memory.py", description=(__doc__ or "").splitlines()[0])
+    parser = _Parser(prog="explain_memory.py", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--model-size", default="125m", help="a Galactica or nano size, a hub name or a model folder [125m]")
     add("--micro-batch-size", type=int, default=8, help="sequences on the card at once [8]")
@@ -63,12 +76,28 @@ def _parser() -> argparse.ArgumentParser:
     add("--loss", choices=("hf", "fused"), default="hf", help="hf is transformers' own loss [hf]")
     add("--optimizer", choices=("adamw", "adamw-8bit", "sgd"), default="adamw")
     add("--lora-rank", type=int, default=0, help="0 trains every weight [0]")
-    add("--gpus", type=int, default=1, help="cards to shard over (FSDP, full shard) [1]")
+    add("--gpus", type=int, default=1, help="cards to shard over (FSDP, full shard): figures are each card's [1]")
     add("--gpu", default="a10", help=f"card: {', '.join(CARD_BYTES)} [a10]")
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--json", action="store_true", help="one JSON document instead of text")
     add("--plot", metavar="FILE.html", help="draw the memory timeline of the step")
     return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises: UserError for what the settings of a trial would tell by another name, or could not tell."""
+    for name in ("micro_batch_size", "accumulation", "gpus"):
+        if getattr(options, name) < 1:
+            raise UserError(f"{name}={getattr(options, name)}; it must be at least 1.")
+    plot = options.plot
+    if plot is None:
+        return
+    if options.gpus > 1:
+        raise UserError(f"plot={plot}: a traced step is drawn, a shard is a formula; leave --gpus away.")
+    if not plot.endswith(".html"):
+        raise UserError(f"plot={plot}: only .html can be written; name it FILE.html.")
+    if not os.access(os.path.dirname(plot) or ".", os.W_OK):
+        raise UserError(f"plot={plot}: its folder is not there or cannot be written to; give one that can.")
 
 
 def _settings(options: argparse.Namespace) -> TrialSettings:
@@ -91,11 +120,13 @@ def _settings(options: argparse.Namespace) -> TrialSettings:
 
 def _text(document: dict[str, Any]) -> str:
     settings, on_cuda = document["settings"], document["device"] == "cuda"
+    gpus = document["sharded"]["gpus"]
     lines = [
         f"{settings['model']}, micro-batch {settings['micro_batch_size']} x {settings['sequence_length']} tokens,"
         f" {settings['precision']}, {settings['attention']} attention, {settings['loss']} loss,"
         f" {'checkpointing' if settings['gradient_checkpointing'] else 'no checkpointing'}, {settings['optimizer']}"
-        + (f", LoRA of rank {settings['lora_rank']}" if settings["lora_rank"] else ""),
+        + (f", LoRA of rank {settings['lora_rank']}" if settings["lora_rank"] else "")
+        + (f", on each of {gpus} GPUs that share the model (FSDP)" if gpus > 1 else ""),
         "",
     ]
     parts = dict(document["components"])
@@ -107,7 +138,7 @@ def _text(document: dict[str, Any]) -> str:
         lines.append(f"  {name.replace('_', ' '):20s} {_gib(size):>11s}  {bar}")
     lines += ["", f"Predicted peak: {_gib(document['allocated_bytes'])} allocated" + _reserved(document, on_cuda)]
     moment = f" at {document['peak_operation']}" if document["peak_operation"] else ""
-    lines.append(f"Moment of the peak: {document['peak_phase']}{moment} ({document['method']}).")
+    lines.append(f"Moment of the peak: {document['peak_phase']}{moment} ({METHODS[document['method']]}).")
     if on_cuda:
         lines += [_verdict(document), _micro_batch(document)]
     lines += _remedies(document)
@@ -150,14 +181,9 @@ def _remedies(document: dict[str, Any]) -> list[str]:
 
 
 def _cards(document: dict[str, Any]) -> list[str]:
-    sharded, needed = document["sharded"], document["cards_needed"]
-    lines = [""]
-    if sharded["gpus"] > 1:
-        fits = "fits" if sharded["fits"] else "does not fit"
-        lines.append(f"Sharded over {sharded['gpus']} GPUs: {_gib(sharded['device_bytes'])} on each, {fits}.")
+    needed = document["cards_needed"]
     counts = ", ".join(f"{count} x {name}" for name, count in needed.items() if count is not None)
-    lines.append(f"Cards that hold it, sharded where more than one: {counts or 'none of those known'}.")
-    return lines
+    return ["", f"Cards that hold it, sharded where more than one: {counts or 'none of those known'}."]
 
 
 def _gib(size_bytes: int) -> str:

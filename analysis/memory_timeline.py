@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import uuid
+
 from data.errors import UserError
 from trainables.memory.timeline import COMPONENTS, MemoryTrace
 from trainables.memory.trial_trace import trial_trace
@@ -42,7 +46,14 @@ def write_timeline(
         f"{settings.model}, {settings.micro_batch_size} x {settings.sequence_length}, {settings.precision} (predicted)"
     )
     figure.update_layout(title=title, xaxis_title="allocations and frees, in order", yaxis_title="allocated, GiB")
-    figure.write_html(path, include_plotlyjs=True)
+    beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(figure.to_html(include_plotlyjs=True))
+        os.replace(beside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
 
 
 def stacked_levels(trace: MemoryTrace, most_points: int = MOST_POINTS) -> dict[str, list[int]]:

@@ -93,7 +93,9 @@ def test_text_names_the_verdict_and_the_moment(capsys: pytest.CaptureFixture[str
     [
         (("--gpu", "b9000"), "unknown card 'b9000'; known: t4, a10"),
         (("--sequence-length", "4096"), "longer than the 512 positions of nano-1m"),
-        (("--micro-batch-size", "0"), "batch_size=0; it must be at least 1."),
+        (("--micro-batch-size", "0"), "error: micro_batch_size=0; it must be at least 1."),
+        (("--accumulation", "-1"), "accumulation=-1; it must be at least 1."),
+        (("--plot", "/nowhere/step.html"), "its folder is not there"),
         (("--lora-rank", "500"), "lora_rank=500 is above the width 128"),
         (("--model-size", "9t"), "unknown model size '9t'"),
         (("--gpus", "0"), "gpus=0; it must be at least 1."),
@@ -108,6 +110,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in printed.err
     assert printed.err.count("\n") == 1
     assert printed.out == ""
+
+
+def test_a_flag_that_is_no_number_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*NANO, "--sequence-length", "nan"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: argument --sequence-length: invalid int value: 'nan'\n"
+
+
+def test_several_gpus_are_answered_for_each_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--model-size", "30b", "--micro-batch-size", "1", "--precision", "bf16", "--gpu", "a100-80")
+    document = explained(capsys, *flags, "--gpus", "8")
+    assert document["fits"] is True
+    assert (document["method"], document["peak_phase"]) == ("sharded_form", "backward")
+    components = document["components"]
+    assert isinstance(components, dict)
+    # An eighth of the 29,968,103,424 weights of two bytes, and of AdamW's two states, to a byte.
+    assert abs(components["weights"] - 29_968_103_424 * 2 / 8) <= 1
+    assert abs(components["optimizer_states"] - 29_968_103_424 * 4 / 8) <= 1
+    largest = document["largest_micro_batch_size"]
+    assert isinstance(largest, int)
+    assert explained(capsys, *flags, "--gpus", "8", "--micro-batch-size", str(largest))["fits"] is True
+    assert explained(capsys, *flags, "--gpus", "8", "--micro-batch-size", str(largest + 1))["fits"] is False
+    changes = {remedy["change"]: remedy for remedy in document["remedies"]}  # pyright: ignore[reportGeneralTypeIssues]
+    sixteen = explained(capsys, *flags, "--gpus", "16")
+    assert changes["shared by 16 GPUs (FSDP)"]["allocated_bytes"] == sixteen["allocated_bytes"]
 
 
 def test_a_plot_is_one_page_that_needs_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

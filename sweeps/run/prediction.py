@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from trainables.memory.closed_form import ModelShape
-from trainables.memory.predict import CONTEXT_BYTES, predict, predict_by_formula
-from trainables.memory.sharding import sharded_memory
+from trainables.memory.predict import CONTEXT_BYTES, predict
+from trainables.memory.sharding import predict_shard
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
@@ -21,20 +21,7 @@ def predict_worker(
     target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
     if settings.parallel == "ddp":
         return _with_buckets(predict(settings, shape, **target), settings, shape, on_cuda=on_cuda)
-    whole = predict_by_formula(settings, shape, **target)
-    shard = sharded_memory(settings, shape, settings.workers, gpu)
-    components = {name: size for name, size in shard.components.items() if on_cuda or name != "workspaces"}
-    allocated_bytes = sum(components.values())
-    needed_bytes = shard.device_bytes if on_cuda else allocated_bytes
-    made = dataclasses.replace(
-        whole,
-        allocated_bytes=allocated_bytes,
-        reserved_bytes=shard.reserved_bytes if on_cuda else allocated_bytes,
-        device_bytes=needed_bytes,
-        fits=capacity_bytes is None or needed_bytes <= capacity_bytes,
-        components=components,
-        method="sharded_form",
-    )
+    made = predict_shard(settings, shape, settings.workers, **target)
     gathered_bytes = gathered_weights_bytes(settings, shape)
     if not made.fits or not on_cuda or capacity_bytes is None or gathered_bytes + CONTEXT_BYTES <= capacity_bytes:
         return made

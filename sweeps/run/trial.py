@@ -145,8 +145,9 @@ def _explanation(
         return None
     shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
     moment = report.out_of_memory if report else None
-    # What a change saves of a shard is not known.
-    found = remedies(settings, shape, prediction, on_cuda=on_cuda) if settings.parallel == "ddp" else []
+    gpus = settings.workers if settings.parallel == "fsdp" else 1
+    is_step = prediction.peak_phase != "evaluation"  # gathering a shard's weights whole no change of the step avoids
+    found = remedies(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus) if is_step else []
     return oom_card(prediction, moment, found, report.memory if report else None)
 
 

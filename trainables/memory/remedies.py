@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.memory.closed_form import ModelShape, step_memory
+from trainables.memory.closed_form import ModelShape
 from trainables.memory.constants import constants_for
+from trainables.memory.sharding import sharded_memory
 from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
@@ -26,12 +27,14 @@ class Remedy:
 
 
 def remedies(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, *, on_cuda: bool
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, *, on_cuda: bool, gpus: int = 1
 ) -> list[Remedy]:
-    """Every change that lowers the peak, the largest saving first."""
+    """Every change that lowers the peak of each of `gpus` that share the model, the largest saving first."""
+    own_bytes = sharded_memory(settings, shape, gpus).allocated_bytes
     found = [
-        _remedy(change, dataclasses.replace(settings, **fields), settings, shape, prediction, on_cuda)
+        _remedy(change, sharded_memory(changed, shape, gpus).allocated_bytes - own_bytes, prediction, on_cuda)
         for change, fields in _changes(settings)
+        for changed in (dataclasses.replace(settings, **fields),)
     ]
     useful = [remedy for remedy in found if remedy.allocated_bytes < 0.99 * prediction.allocated_bytes]
     return sorted(useful, key=lambda remedy: remedy.allocated_bytes)
@@ -64,10 +67,9 @@ def _changes(settings: TrialSettings) -> Iterator[tuple[str, dict[str, Any]]]:
         )
     if settings.lora_rank == 0:
         yield f"LoRA of rank {SUGGESTED_RANK}", {"lora_rank": SUGGESTED_RANK}
-        yield (
-            " + ".join([*_names(together), f"LoRA of rank {SUGGESTED_RANK}"]),
-            together | {"lora_rank": SUGGESTED_RANK},
-        )
+        if together:
+            names = [*_names(together), f"LoRA of rank {SUGGESTED_RANK}"]
+            yield " + ".join(names), together | {"lora_rank": SUGGESTED_RANK}
     if settings.optimizer == "adamw":
         yield "8-bit AdamW", {"optimizer": "adamw-8bit"}
 
@@ -82,16 +84,16 @@ def _names(fields: dict[str, Any]) -> list[str]:
     return [known[name] for name in fields]
 
 
-def _remedy(
-    change: str,
-    changed: TrialSettings,
-    settings: TrialSettings,
-    shape: ModelShape,
-    prediction: MemoryPrediction,
-    on_cuda: bool,
+def more_gpus(
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, *, on_cuda: bool, gpus: int
 ) -> Remedy:
-    difference = step_memory(changed, shape).allocated_bytes - step_memory(settings, shape).allocated_bytes
-    allocated_bytes = max(0, prediction.allocated_bytes + difference)
+    """The model shared by twice as many GPUs, each with a micro-batch of its own."""
+    own_bytes, halved_bytes = (sharded_memory(settings, shape, n).allocated_bytes for n in (gpus, 2 * gpus))
+    return _remedy(f"shared by {2 * gpus} GPUs (FSDP)", halved_bytes - own_bytes, prediction, on_cuda)
+
+
+def _remedy(change: str, difference_bytes: int, prediction: MemoryPrediction, on_cuda: bool) -> Remedy:
+    allocated_bytes = max(0, prediction.allocated_bytes + difference_bytes)
     reserved_bytes = round(allocated_bytes * prediction.reserved_bytes / prediction.allocated_bytes)
     needed_bytes = reserved_bytes + constants_for(prediction.gpu).context_bytes if on_cuda else allocated_bytes
     fits = prediction.capacity_bytes is None or needed_bytes <= prediction.capacity_bytes

@@ -9,13 +9,15 @@ Source: torch.distributed.fsdp.fully_shard, one unit a layer and one for the res
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainables.memory.closed_form import ModelShape, step_moments
 from trainables.memory.constants import constants_for
-from trainables.memory.predict import SLACK_FRACTION
+from trainables.memory.predict import SLACK_FRACTION, predict_by_formula
 from trainables.memory.step_sizes import Moment
+from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
 MOST_CARDS = 4096
@@ -24,9 +26,10 @@ DIVIDED = ("weights", "optimizer_states")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardedMemory:
-    """Bytes on each of `gpus` cards at the peak; `components` sums to `allocated_bytes`."""
+    """Bytes on each of `gpus` cards at the peak, in `phase`; `components` sums to `allocated_bytes`."""
 
     gpus: int
+    phase: str
     allocated_bytes: int
     reserved_bytes: int
     device_bytes: int
@@ -36,37 +39,56 @@ class ShardedMemory:
 def sharded_memory(settings: TrialSettings, shape: ModelShape, gpus: int, gpu: str | None = None) -> ShardedMemory:
     """Peak memory of each of `gpus` cards, each with a micro-batch of its own; `gpu` names the card."""
     moments = step_moments(settings, shape)
-    if gpus == 1:
-        candidates = [moment.components for moment in moments]
-    else:
-        candidates = list(_sharded_moments(settings, shape, gpus, moments))
-    components = max(candidates, key=lambda components: sum(components.values()))
-    allocated_bytes = sum(components.values())
+    candidates = moments if gpus == 1 else list(_sharded_moments(settings, shape, gpus, moments))
+    highest = max(candidates, key=lambda moment: moment.allocated_bytes)
+    allocated_bytes = highest.allocated_bytes
     reserved_bytes = round(allocated_bytes * (1 + SLACK_FRACTION))
     return ShardedMemory(
         gpus=gpus,
+        phase=highest.phase,
         allocated_bytes=allocated_bytes,
         reserved_bytes=reserved_bytes,
         device_bytes=reserved_bytes + constants_for(gpu).context_bytes,
-        components={name: size for name, size in components.items() if size},
+        components={name: size for name, size in highest.components.items() if size},
     )
 
 
-def _sharded_moments(
-    settings: TrialSettings, shape: ModelShape, gpus: int, moments: list[Moment]
-) -> Iterator[dict[str, int]]:
-    """Components on each GPU at every moment that may be the highest."""
+def predict_shard(
+    settings: TrialSettings, shape: ModelShape, gpus: int, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> MemoryPrediction:
+    """The same as a prediction for each of `gpus` devices of `capacity_bytes` (None: no bound).
+
+    On a CPU the tensors alone count, and there are no workspaces.
+    """
+    shard = sharded_memory(settings, shape, gpus, gpu)
+    components = {name: size for name, size in shard.components.items() if on_cuda or name != "workspaces"}
+    allocated_bytes = sum(components.values())
+    needed_bytes = shard.device_bytes if on_cuda else allocated_bytes
+    return dataclasses.replace(
+        predict_by_formula(settings, shape, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda),
+        allocated_bytes=allocated_bytes,
+        reserved_bytes=shard.reserved_bytes if on_cuda else allocated_bytes,
+        device_bytes=needed_bytes,
+        fits=capacity_bytes is None or needed_bytes <= capacity_bytes,
+        peak_phase=shard.phase,
+        components=components,
+        method="sharded_form",
+    )
+
+
+def _sharded_moments(settings: TrialSettings, shape: ModelShape, gpus: int, moments: list[Moment]) -> Iterator[Moment]:
+    """Each GPU's every moment that may be the highest."""
     weight = 2 if settings.precision == "bf16" else 4
     layer = (4 * shape.width**2 + 2 * shape.width * shape.ffn_width) * weight
     rest = shape.parameters * weight - shape.layers * layer
     scattered = 0 if settings.lora_rank else layer  # adapters' gradients are tiny
     accumulates = settings.accumulation_steps > 1
 
-    def sharded(moment: Moment, gathered: int) -> dict[str, int]:
+    def sharded(moment: Moment, gathered: int) -> Moment:
         divided = {name: -(-moment.components[name] // gpus) for name in DIVIDED}
         whole, gradients = moment.whole_gradients, moment.components["gradients"]
         divided["gradients"] = whole + -(-(gradients if accumulates else gradients - whole) // gpus)
-        return moment.components | divided | {"gathered": rest + gathered}
+        return Moment(phase=moment.phase, components=moment.components | divided | {"gathered": rest + gathered})
 
     gathered = {"loss": layer, "last_layer": 2 * layer, "first_layer": layer + scattered, "embedding": scattered}
     for moment in moments:

@@ -12,11 +12,12 @@ from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.constants import constants_for
-from trainables.memory.micro_batch import largest_micro_batch_size, other_size
+from trainables.memory.micro_batch import largest_micro_batch_size, largest_that_fits, other_size
 from trainables.memory.predict import predict, predict_by_formula
-from trainables.memory.remedies import remedies
-from trainables.memory.sharding import cards_needed, sharded_memory
+from trainables.memory.remedies import Remedy, more_gpus, remedies
+from trainables.memory.sharding import cards_needed, predict_shard, sharded_memory
 from trainables.memory.trial_trace import trial_trace, with_micro_batch
+from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
 HOPELESS = 2  # a step whose formula needs this many times the card is not traced: the answer is clear
@@ -34,12 +35,15 @@ def explain_step(
     shape = model_shape(config)
     target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
     prediction = predict_by_formula(settings, shape, **target)
-    if prediction.allocated_bytes > HOPELESS * capacity_bytes:
+    if gpus > 1:
+        prediction = predict_shard(settings, shape, gpus, **target)
+        largest = _largest_of_a_shard(settings, shape, gpus, prediction) if on_cuda else None
+    elif prediction.allocated_bytes > HOPELESS * capacity_bytes:
         largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
     else:
         with _other_size_traced(settings) if may_fork and on_cuda else contextlib.nullcontext():
             prediction, largest = predict(settings, **target), None
-    if largest is None and on_cuda:
+    if largest is None and on_cuda and gpus == 1:
         largest = largest_micro_batch_size(settings, shape, **target)
     sharded = sharded_memory(settings, shape, gpus, gpu)
     return {
@@ -58,12 +62,34 @@ def explain_step(
         "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
         "context_bytes": constants_for(gpu).context_bytes if on_cuda else 0,
         "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
-        "remedies": [dataclasses.asdict(remedy) for remedy in remedies(settings, shape, prediction, on_cuda=on_cuda)],
+        "remedies": [dataclasses.asdict(remedy) for remedy in _remedies(settings, shape, prediction, on_cuda, gpus)],
         "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},
-        "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method != "closed_form"),
+        "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method.startswith("trace")),
         "method": prediction.method,
         "version": prediction.version,
     }
+
+
+def _largest_of_a_shard(settings: TrialSettings, shape: ModelShape, gpus: int, prediction: MemoryPrediction) -> int:
+    """Sequences that each of the GPUs holds at once, by the formula: 0 where not even one fits."""
+    capacity_bytes = prediction.capacity_bytes
+    assert capacity_bytes is not None
+
+    def needed(size: int) -> tuple[bool, int]:
+        shard = sharded_memory(with_micro_batch(settings, size), shape, gpus, prediction.gpu)
+        return shard.device_bytes <= capacity_bytes, shard.device_bytes
+
+    return largest_that_fits(needed, capacity_bytes, start=settings.micro_batch_size, sequence_bytes=2**20)
+
+
+def _remedies(
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, on_cuda: bool, gpus: int
+) -> list[Remedy]:
+    found = remedies(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus)
+    shared = more_gpus(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus)
+    if shared.allocated_bytes < prediction.allocated_bytes:
+        found.append(shared)
+    return sorted(found, key=lambda remedy: remedy.allocated_bytes)
 
 
 @contextlib.contextmanager
