@@ -91,6 +91,12 @@ def test_the_forest_finds_the_setting_that_a_result_hangs_on() -> None:
         assert 0.5 < item.explained <= 1
 
 
+def test_a_micro_batch_that_follows_from_the_other_settings_is_none_that_matters() -> None:
+    records = [dataclasses.replace(record, automatic_micro_batch=True) for record in grid()]
+    found = {item.result: set(item.shares) for item in importances(records)}
+    assert "micro-batch" not in found["sample quality"]
+
+
 def test_few_trials_get_no_forest() -> None:
     assert importances(grid()[:7]) == []
 

@@ -51,7 +51,8 @@ def importances(records: Sequence[TrialRecord]) -> list[Importance]:
     Source: Breiman 2001, "Random forests", section 10: importance by permutation.
     """
     rows = [trial_row(record) for record in records if record.outcome is Outcome.FINISHED]
-    varied = {name: value for name, value in SETTINGS.items() if len({value(row) for row in rows}) > 1}
+    chosen = {"micro-batch"} if any(record.automatic_micro_batch for record in records) else set()  # by the others
+    varied = {n: value for n, value in SETTINGS.items() if n not in chosen and len({value(row) for row in rows}) > 1}
     found = []
     for result, value in RESULTS.items():
         measured = [row for row in rows if value(row) is not None]
