@@ -163,12 +163,17 @@ def test_mistake_is_one_line_and_exit_code_two(
     assert [part for part in said if part not in err] == [], err
 
 
-def test_dry_run_says_how_much_each_trial_reads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    given = ["--storage", str(tmp_path), "--dry-run", "--model-sizes", "nano-0.3m", "--trials", "3"]
+def test_dry_run_says_what_each_trial_is_how_much_it_reads_and_the_micro_batch_that_it_gets(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--storage", str(tmp_path), "--dry-run", "--model-sizes", "nano-0.3m", "--trials", "1"]
+    given += ["--search-levers", "--optimizer", "sgd", "--micro-batch-sizes", "auto"]
     assert main("sample_quality", "How?", given) == 0
     out = capfd.readouterr().out
-    assert out.count("epochs ") == 3
-    assert out.count(" tokens") == 3
+    assert out.count("batch 16  micro-batch 16  ") == 1  # nothing bounds it on a CPU without a cap
+    assert (out.count("  loss "), out.count("  optimizer ")) == (1, 0)
+    assert out.count("epochs ") == 1
+    assert out.count(" tokens") == 1
     assert list(tmp_path.iterdir()) == []
 
 

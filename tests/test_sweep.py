@@ -168,6 +168,7 @@ def test_a_micro_batch_that_nobody_gave_is_the_largest_that_fits_also_after_resu
     # with 4. Under 45 MiB they get 4 and 2.
     flags = ("--model-sizes", "nano-0.3m", "nano-1m", "--batch-sizes", "8", "--micro-batch-sizes", "auto")
     flags = (*flags, "--learning-rates", "1e-3", "--token-budget", "4000", "--memory-cap", "45MiB")
+    flags = (*flags, "--weights", "random", "--wandb", "disabled")  # memory and speed are all that is asked
     for more in (("--trials", "1"), ("--resume", "--trials", "2")):
         done = run_sweep(tmp_path, "--name", "auto", *flags, *more)
         assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from data.errors import UserError
 from sweeps.planning.device import Device, find_device
 from sweeps.planning.layout import load_history
 from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
+from sweeps.planning.plan import SweepPlan
 from sweeps.planning.questions import QUESTIONS
 from sweeps.planning.space import space_size, starting_points, to_settings
 from sweeps.run.dashboard import Board
@@ -173,8 +174,13 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
         verdict = "fits" if expected.fits else "does not fit"
         print(
             f"  {number:2d}  {settings.model}  batch {settings.batch_size}  micro-batch {settings.micro_batch_size}"
-            f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}  {needed}: {verdict}"
+            f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}{_levers(settings, plan)}  {needed}: {verdict}"
         )
+
+
+def _levers(settings: TrialSettings, plan: SweepPlan) -> str:
+    """What the trial has of the levers that are searched."""
+    return "".join(f"  {name.replace('_', ' ')} {getattr(settings, name)}" for name in plan.levers)
 
 
 def _dose(settings: TrialSettings) -> str:
