@@ -189,3 +189,18 @@ def test_a_card_tells_the_measured_need_where_the_prediction_was_too_low() -> No
     measured = dataclasses.replace(make_memory(800 * 2**20), components={"loss": 500 * 2**20, "weights": 300 * 2**20})
     card = oom_card(predicted, OutOfMemory(phase="forward"), [], measured)
     assert "Needs 0.8 GiB, the device has 0.7 GiB; 0.5 GiB of it is loss and 0.3 GiB of it is weights." in card
+
+
+def test_a_card_tells_bytes_where_the_need_is_hardly_above_the_device() -> None:
+    predicted = make_record(predicted_mib=100, capacity_mib=700).prediction
+    assert predicted is not None
+    measured = dataclasses.replace(make_memory(700 * 2**20 + 9_044), components={"loss": 500 * 2**20})
+    card = oom_card(predicted, OutOfMemory(phase="backward"), [], measured)
+    assert "Needs 734,012,244 bytes, the device has 734,003,200; 0.5 GiB of it is loss." in card
+
+
+def test_a_card_never_says_that_what_was_refused_would_fit() -> None:
+    predicted = make_record(predicted_mib=100, capacity_mib=700).prediction
+    assert predicted is not None
+    moment = OutOfMemory(phase="forward", requested_bytes=300 * 2**20, reserved_bytes=600 * 2**20)
+    assert "Needs at least 0.9 GiB, the device has 0.7 GiB;" in oom_card(predicted, moment, [])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import distributed
@@ -101,6 +104,34 @@ def test_the_formula_is_within_3_percent_of_what_fsdp_allocates(
     # 1% is the formula's own margin on one device; the rest is for a layer's scattered gradients, a copy of which is
     # there for a moment: 3.1 MB / 8 of the 25 MB of the smallest case here would be 1.6%.
     settings = settings_of(size_BT, loss, precision, checkpointing=checkpointing)
+    formed, measured = sharded_memory(settings, model_shape(CONFIG), gpus), measured_step(settings, gpus)
+    assert formed.allocated_bytes - WORKSPACE_BYTES == pytest.approx(measured.peak_bytes, rel=0.03)
+    assert formed.phase == measured.peak_phase
+
+
+@pytest.fixture
+def byte_masks() -> Iterator[None]:
+    """Adapters' dropout keeps a byte for each element, as on CUDA; a CPU's own keeps a number of the input's type."""
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("dropout", lambda x, p, train: torch.native_dropout(x, p, train)[0], "AutogradCPU")
+    yield
+    library._destroy()
+
+
+@pytest.mark.usefixtures("byte_masks")
+@pytest.mark.parametrize(
+    ("size_BT", "precision", "lora_rank", "gpus"),
+    [
+        ((1, 32), "fp32", 8, 8),  # the forward pass, with three layers' weights at once
+        ((2, 128), "bf16-amp", 8, 2),
+        ((2, 128), "bf16-amp", 0, 8),
+    ],
+)
+def test_the_formula_holds_for_adapters_and_under_autocast(
+    size_BT: tuple[int, int], precision: str, lora_rank: int, gpus: int
+) -> None:
+    settings = settings_of(size_BT, "hf", precision, checkpointing=False)
+    settings = dataclasses.replace(settings, lora_rank=lora_rank)
     formed, measured = sharded_memory(settings, model_shape(CONFIG), gpus), measured_step(settings, gpus)
     assert formed.allocated_bytes - WORKSPACE_BYTES == pytest.approx(measured.peak_bytes, rel=0.03)
     assert formed.phase == measured.peak_phase

@@ -86,7 +86,7 @@ class _Step(StepSizes):
             "loss": self.chunk_of_logits(),
             "gradients": self.accumulated + self.head * self.activation,
             "temporaries": self.Nd * self.activation + hidden,
-            "autocast_copies": self.casts() + (2 * self.head if self.is_amp else 0),
+            "autocast_copies": self.casts_in_forward() + (2 * self.head if self.is_amp else 0),
         }
         return Moment(phase="forward", components=components, whole_gradients=self.head * self.activation)
 
@@ -97,7 +97,7 @@ class _Step(StepSizes):
             "activations": activations + self.Nd * (3 * self.weight - self.activation),
             "attention_matrices": attention + (self.causal_mask if self.settings.attention == "eager" else 0),
             "gradients": self.accumulated,
-            "autocast_copies": self.casts(),
+            "autocast_copies": self.casts_in_forward(),
         }
         return Moment(phase="forward", components=components)
 
@@ -200,6 +200,9 @@ class _Step(StepSizes):
         if not self.is_amp:
             return 0
         head = 2 * self.head if self.settings.loss == "hf" else 0
-        if self.settings.gradient_checkpointing:
-            return head
-        return head + 2 * self.shape.layers * self.layer_weights
+        return head if self.settings.gradient_checkpointing else head + 2 * self.shape.layers * self.layer_weights
+
+    def casts_in_forward(self) -> int:
+        """Those that are there while autocast remembers them, to the end of the forward pass, checkpointing or not."""
+        again = self.settings.gradient_checkpointing and self.is_amp
+        return self.casts() + (2 * self.shape.layers * self.layer_weights if again else 0)

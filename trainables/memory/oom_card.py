@@ -18,14 +18,22 @@ def oom_card(
 ) -> str:
     """The explanation of an out-of-memory error, or of a trial that was predicted not to fit (`moment` None).
 
-    A peak that was measured above the prediction, as a CPU's whole step is, stands in its place.
+    A peak that was measured above the prediction, as a CPU's whole step is, stands in its place; so does, as the least,
+    what CUDA's allocator held when it was refused and what it asked for.
     """
     capacity, needed, components = prediction.capacity_bytes, prediction.device_bytes, prediction.components
     if measured is not None and measured.peak_bytes > needed:
         needed, components = measured.peak_bytes, measured.components or components
-    needs = f"Needs {_gib(needed)}"
+    needs = "Needs"
+    if moment is not None and moment.reserved_bytes is not None:
+        held = moment.reserved_bytes + (moment.requested_bytes or 0)
+        needs, needed = ("Needs at least", held) if held > needed else (needs, needed)
     if capacity is not None:
-        needs += f", {prediction.gpu or 'the device'} has {_gib(capacity)}"
+        is_close = _gib(needed) == _gib(capacity)
+        sizes = (f"{needed:,} bytes", f"{capacity:,}") if is_close else (_gib(needed), _gib(capacity))
+        needs += f" {sizes[0]}, {prediction.gpu or 'the device'} has {sizes[1]}"
+    else:
+        needs += f" {_gib(needed)}"
     largest = sorted(components.items(), key=lambda part: -part[1])[:2]
     parts = " and ".join(f"{_gib(size)} of it is {name.replace('_', ' ')}" for name, size in largest)
     sentences = [f"{needs}; {parts}."]

@@ -95,10 +95,23 @@ def _sharded_moments(settings: TrialSettings, shape: ModelShape, gpus: int, mome
         yield sharded(moment, gathered.get(moment.place, 0))
     if shape.layers < 3:
         return
+    yield sharded(_forward(moments, settings, shape), 3 * layer)
     lasts, firsts = ([m for m in moments if m.place == place] for place in ("last_layer", "first_layer"))
     for last, first in zip(lasts, firsts, strict=False):  # adapters have no first layer's moments
         for done in (1, shape.layers - 2):  # layers between, of which the outermost are the highest
             yield sharded(_between(last, first, done, shape.layers - 1), 2 * layer + scattered)
+
+
+def _forward(moments: list[Moment], settings: TrialSettings, shape: ModelShape) -> Moment:
+    """The last layers' forward pass: one is whole twice, as it came and as its weights, and the next is gathered."""
+    last = next(moment for moment in moments if moment.place == "last_layer")
+    copies = last.components["autocast_copies"]
+    if settings.precision.endswith("-amp") and settings.gradient_checkpointing and not settings.lora_rank:
+        copies += 2 * shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.ffn_width)
+    there = {"temporaries": 0, "autocast_copies": copies}
+    if settings.accumulation_steps == 1:
+        there["gradients"] = 0
+    return Moment(phase="forward", components=last.components | there)
 
 
 def _between(last: Moment, first: Moment, done: int, layers: int) -> Moment:
