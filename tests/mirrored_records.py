@@ -7,10 +7,10 @@ from pathlib import Path
 from record_factory import make_record, make_samples
 from wandb_files import StoredRun, read_run
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession
 from trainables.records import Outcome, TrialRecord

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from record_factory import MIB, make_memory, make_record
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import SweepPlan, make_plan
+from sweeps.planning.plan import SweepPlan
 from sweeps.run.trial_device import predicted
 from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from tests.test_memory_trace import measured_peak

@@ -11,11 +11,12 @@ import pytest
 from record_factory import make_record, write_sweep
 
 from data.errors import UserError
+from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, load_facts, load_history, store_facts, store_record
 from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.options import CommonOptions, SampleQualityOptions, SweepOptions, parse_options
-from sweeps.planning.plan import SweepPlan, changed_by, make_plan
+from sweeps.planning.plan import SweepPlan
 from sweeps.planning.questions import BATCH_MEMORY, SAMPLE_QUALITY
 from sweeps.planning.space import distributions, space_of, space_size, space_values, starting_points, to_settings
 from sweeps.search.searcher import RecordSearch

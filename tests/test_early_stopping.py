@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from analysis.sweep_table.load import load_sweep
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, store_record
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.search.early_stopping import LOSS, TOKENS, StopWhatFallsBehind
 from sweeps.search.progress_reports import recent_loss
 from sweeps.search.rung_history import refill_rungs

@@ -12,10 +12,10 @@ import pytest
 from record_factory import make_curve, make_record
 
 import sweeps.watch.follow
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, store_proposal, store_record
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.watch.follow import Follower
 from trainables.job import progress_path
 from trainables.records import CurvePoint, Outcome, TrialRecord

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from record_factory import MIB, make_memory, make_record
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.planning.space import space_of, starting_points
 from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from trainables.records import MemoryPrediction, Outcome

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, store_facts
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.run.launch import main
 from trainables.storage import open_storage
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from optuna.trial import create_trial
 from record_factory import MIB, make_memory, make_quality, make_record
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import SweepPlan, make_plan
+from sweeps.planning.plan import SweepPlan
 from sweeps.search.objectives import COMPLETED, FITS, MEMORISATION, RETENTION, objectives_of, verdict
 from trainables.records import MemoryReport, Outcome, TrialRecord, WorkerReport
 

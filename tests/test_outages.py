@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from ray.tune.search import Searcher
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, load_history
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.planning.space import starting_points
 from sweeps.search.failures import STORAGE_ERROR, classify, is_hopeless
 from sweeps.search.searcher import RecordSearch

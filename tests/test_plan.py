@@ -10,9 +10,10 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from data.errors import UserError
+from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device, detect_device
 from sweeps.planning.options import SweepOptions, parse_options
-from sweeps.planning.plan import SweepPlan, changed_by, make_plan
+from sweeps.planning.plan import SweepPlan
 from sweeps.planning.space import space_of, space_values, to_settings
 
 GIB = 2**30

@@ -15,10 +15,11 @@ from analysis.sweep_table.front import pareto_front
 from analysis.sweep_table.load import load_sweep, objectives_of
 from data.quotes import Quote
 from data.splits import Split
+from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, load_facts, store_facts
 from sweeps.planning.options import SampleQualityOptions
-from sweeps.planning.plan import SweepPlan, changed_by, make_plan, with_epoch_tokens
+from sweeps.planning.plan import SweepPlan
 from sweeps.planning.questions import SAMPLE_QUALITY
 from sweeps.planning.space import space_size, space_values, starting_points, to_settings
 from sweeps.run.launch import main

@@ -12,10 +12,10 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from record_factory import MIB, make_record
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, load_history, store_record
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.planning.space import space_values, starting_points
 from sweeps.search.objectives import COMPLETED, FITS
 from sweeps.search.searcher import RecordSearch

@@ -11,10 +11,10 @@ import pytest
 from record_factory import MIB, make_record, write_sweep
 
 from data.errors import UserError
+from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, load_facts, store_facts
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import changed_by, make_plan
 from sweeps.planning.space import space_of, space_size, space_values, starting_points, to_settings
 from sweeps.search.warm_start import earlier_trials, load_earlier, store_earlier
 from trainables.records import Outcome, TrialRecord

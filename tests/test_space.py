@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import SweepPlan, make_plan
+from sweeps.planning.plan import SweepPlan
 from sweeps.planning.space import distributions, space_size, space_values, starting_points, to_settings
 
 DEFAULT = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))  # 3 models x 3 x 3 batches x 4 rates

@@ -15,10 +15,10 @@ from optuna.storages import get_storage
 from optuna.trial import TrialState
 from record_factory import MIB, make_record
 
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, store_facts, store_proposal, store_record
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.planning.space import starting_points
 from sweeps.rebuild_study import main
 from sweeps.search.study import check_study

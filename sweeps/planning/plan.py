@@ -1,33 +1,14 @@
-"""A sweep's options with every choice made, by what the machine offers, and checked against one another."""
+"""The plan of a sweep: its options with every choice made, and the settings that a point of its space means."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from analysis.sweep_table.front import FROM_SAMPLES
-from sweeps.planning.device import Device
-from sweeps.planning.levers import LEVERS, searched_levers
-from sweeps.planning.options import CommonOptions, OptionsError
-from sweeps.planning.plan_checks import check_automatic, checked_share, chosen_objectives, points_to_check
-from sweeps.planning.questions import AUTO, BATCH_MEMORY, FLAGS, VALUES, MicroBatch, Question, usual_micro_batches
-from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
-from trainables.models import find_model
+from sweeps.planning.levers import LEVERS
+from sweeps.planning.questions import AUTO, MicroBatch
 from trainables.settings import TrialSettings
-
-TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
-
-LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
-
-T = TypeVar("T")
-
-
-# Options that the plan holds under another name.
-PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,142 +120,3 @@ class SweepPlan:
 def ratio_key(replay_ratio: float) -> str:
     """The name of a replay ratio in `SweepPlan.epoch_tokens`, as JSON has no numbers for names."""
     return repr(float(replay_ratio))
-
-
-def make_plan(options: CommonOptions, device: Device, question: Question = BATCH_MEMORY) -> SweepPlan:
-    """Make every choice that the options left open. Raises: OptionsError; trainables.models.ModelError."""
-    on_cuda = device.on_cuda
-    default = question.smoke if options.smoke else question.on_gpu if on_cuda else question.on_cpu
-    cap_bytes = _cap_bytes(options.memory_cap)
-    gpu = options.gpu or ("the cluster's GPU" if device.kinds and on_cuda else "this GPU" if on_cuda else "a10")
-    card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
-    total_bytes = device.gpu_bytes if on_cuda else card
-    capacity_bytes = min(filter(None, (total_bytes, cap_bytes)), default=None)
-    batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial or 1)
-    objectives = chosen_objectives(options, question)
-    is_bounded = default is question.on_gpu and capacity_bytes is not None
-    micro_batches = usual_micro_batches(default, batch_sizes, workers, objectives, is_bounded=is_bounded)
-    plan = SweepPlan(
-        question=question.name,
-        trials=_given(options.trials, default.trials),
-        models=_given(options.model_sizes, default.models),
-        batch_sizes=batch_sizes,
-        micro_batch_sizes=_given(options.micro_batch_sizes, micro_batches),
-        learning_rates=_given(options.learning_rates, default.learning_rates),
-        sequence_length=_given(options.sequence_length, default.sequence_length),
-        token_budget=_given(getattr(options, "token_budget", None), default.token_budget),
-        epochs=_given(getattr(options, "epochs", None), default.epochs),
-        replay_ratios=_given(getattr(options, "replay_ratios", None), default.replay_ratios),
-        data=options.data,
-        layout=options.layout,
-        precision=_given(options.precision, "bf16-amp" if on_cuda else "fp32"),
-        attention=options.attention,
-        loss=options.loss,
-        gradient_checkpointing=options.gradient_checkpointing,
-        optimizer=options.optimizer,
-        lora_rank=options.lora_rank,
-        workers=_given(options.workers_per_trial, 1),
-        parallel=options.parallel,
-        gpu=gpu,
-        capacity_bytes=capacity_bytes,
-        memory_cap_bytes=cap_bytes,
-        seed=_given(options.seed, 0),
-        weights=options.weights,
-        on_cuda=on_cuda,
-        objectives=objectives,
-        sampler=options.sampler,
-        levers=searched_levers(options, on_cuda),
-        warm_start=options.warm_start,
-        early_stopping=options.early_stopping,
-        min_retention=checked_share("--min-retention", options.min_retention),
-        max_copied_share=checked_share("--max-copied-share", options.max_copied_share),
-    )
-    _check(plan, question)
-    units = device.gpus if on_cuda else device.cpus
-    if plan.workers > units:
-        place = "the cluster" if device.kinds else "this machine"
-        raise OptionsError(f"--workers-per-trial={plan.workers}; {place} has {units} {'GPU' if on_cuda else 'cores'}.")
-    return plan
-
-
-def _cap_bytes(memory_cap: str | None) -> int | None:
-    return None if memory_cap is None else _option("--memory-cap", parse_bytes, memory_cap)
-
-
-def _given(value: T | None, default: T) -> T:
-    return default if value is None else value
-
-
-def _option(flag: str, parse: Callable[[str], int], text: str) -> int:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise OptionsError(f"{flag}: {error}") from None
-
-
-def _check(plan: SweepPlan, question: Question) -> None:
-    for name in question.space:
-        flag, values = f"--{FLAGS[name]}", getattr(plan, VALUES[name])
-        if not values:
-            raise OptionsError(f"{flag} was given no value; give one or more.")
-        if len(set(values)) != len(values):
-            raise OptionsError(f"{flag} names a value twice: {values}; name each once.")
-    if plan.trials < 1:
-        raise OptionsError(f"--trials={plan.trials}; it must be at least 1.")
-    if not 0 <= plan.seed <= LARGEST_SEED:
-        raise OptionsError(f"--seed={plan.seed}; it must be from 0 to {LARGEST_SEED}.")
-    if plan.sequence_length < 8:
-        raise OptionsError(f"--sequence-length={plan.sequence_length}; it must be at least 8.")
-    for model in plan.models:
-        find_model(model)
-    if plan.optimizer == "adamw-8bit" and importlib.util.find_spec("bitsandbytes") is None:
-        raise OptionsError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes, or use adamw or sgd.")
-    if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
-        raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
-    if AUTO in plan.micro_batch_sizes:
-        check_automatic(plan.micro_batch_sizes, plan.batch_sizes, plan.workers, plan.capacity_bytes)
-    values = {name: getattr(plan, VALUES[name]) for name in question.space}
-    if plan.has_automatic_micro_batch:
-        values["micro_batch_size"] = (1,)
-    for point in points_to_check(values, plan.workers):
-        try:
-            plan.settings(**point)
-        except ValueError as error:
-            raise OptionsError(str(error)) from None
-    if plan.token_budget is None:
-        return
-    least = TIMED_STEPS * max(plan.batch_sizes) * plan.sequence_length
-    if plan.token_budget < least:
-        raise OptionsError(
-            f"--token-budget={plan.token_budget} gives a batch of {max(plan.batch_sizes)} x {plan.sequence_length}"
-            f" tokens fewer than {TIMED_STEPS} steps; give at least {least}, or smaller batches."
-        )
-
-
-def with_epoch_tokens(plan: SweepPlan, epoch_tokens: dict[str, dict[str, int]]) -> SweepPlan:
-    """The plan with the tokens of one epoch, by model and replay ratio.
-
-    Raises: OptionsError where the shortest trial would take too few steps.
-    """
-    tokens = min(count for counts in epoch_tokens.values() for count in counts.values())
-    batch = max(plan.batch_sizes) * plan.sequence_length
-    if min(plan.epochs) * tokens < TIMED_STEPS * batch:
-        raise OptionsError(
-            f"--epochs={min(plan.epochs):g} of {tokens} tokens gives a batch of {max(plan.batch_sizes)} x"
-            f" {plan.sequence_length} tokens fewer than {TIMED_STEPS} steps; give at least"
-            f" {math.ceil(100 * TIMED_STEPS * batch / tokens) / 100:g}, or smaller batches."
-        )
-    return dataclasses.replace(plan, epoch_tokens=epoch_tokens)
-
-
-def changed_by(options: CommonOptions, stored: SweepPlan) -> str | None:
-    """The flag with which `options` contradict the sweep that is to be resumed, or None. Raises: OptionsError."""
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    defaults = type(options)()
-    for name, value in given.items():
-        field = PLAN_NAMES.get(name, name)
-        if name == "trials" or value == getattr(defaults, name) or not hasattr(stored, field):
-            continue
-        if (_cap_bytes(value) if name == "memory_cap" else value) != getattr(stored, field):
-            return f"--{name.replace('_', '-')}"
-    return None

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from data.quotes import load_science
 from data.splits import Split, is_validation
+from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
 from sweeps.planning.options import CommonOptions, OptionsError
-from sweeps.planning.plan import SweepPlan, changed_by, make_plan, ratio_key, with_epoch_tokens
+from sweeps.planning.plan import SweepPlan, ratio_key
 from sweeps.planning.questions import Question
 from sweeps.search.objectives import objectives_of
 from sweeps.search.warm_start import earlier_trials, store_earlier

@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 from analysis.sweep_table.load import load_sweep
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.layout import SweepFacts, store_facts, store_proposal, store_record
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.plan import make_plan
 from sweeps.planning.space import space_of
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study, default_study
