@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,6 +29,9 @@ MEASURE = 3  # the formulas' own version: raised whenever the same samples would
 STYLE_LINES = 4_000  # of each kind; assumed: more move the held-out separation little
 FLUENCY_LINES = 20_000
 CHUNK_LINES = 4_096
+CHUNK_CHARACTERS = 2**20
+"""Of the texts that are scored at once, whichever comes first: memory stays bounded however long they are."""
+
 SMALLEST = 0.05  # a threshold or a human mean lies at least so far above nothing; assumed
 
 Scores = NDArray[numpy.float64]
@@ -110,11 +113,10 @@ class QualityJudge:
     ) -> LineScores:
         """The scores of `texts`, some thousands at a time; `progress` is told how many are done."""
         parts = []
-        for start in range(0, len(texts), CHUNK_LINES):
-            chunk = slice(start, start + CHUNK_LINES)
+        for chunk in _chunks(texts):
             parts.append(self._score_chunk(texts[chunk], ended[chunk]))
             if progress is not None:
-                progress(min(start + CHUNK_LINES, len(texts)))
+                progress(chunk.stop)
         names = [field.name for field in dataclasses.fields(LineScores)]
         return LineScores(**{name: numpy.concatenate([getattr(p, name) for p in parts] or [[]]) for name in names})
 
@@ -246,6 +248,18 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
     rounded = {name: round(value, 9) for name, value in dataclasses.asdict(limits).items() if isinstance(value, float)}
     fitted = Thresholds(**rounded, human_own_words=tuple(round(share, 9) for share in shares.tolist()))
     return dataclasses.replace(judge, thresholds=fitted)
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[slice]:
+    """Stretches of `texts`, end to end: at most `CHUNK_LINES` of them and `CHUNK_CHARACTERS`, or one longer text."""
+    start = characters = 0
+    for place, text in enumerate(texts):
+        if place - start == CHUNK_LINES or (place > start and characters + len(text) > CHUNK_CHARACTERS):
+            yield slice(start, place)
+            start, characters = place, 0
+        characters += len(text)
+    if texts:
+        yield slice(start, len(texts))
 
 
 def _between(values: Scores, none: float, full: float) -> Scores:
