@@ -71,6 +71,7 @@ def test_hostile_text_is_shown_as_text_and_no_request_leaves_the_machine(
         assert f"{place} {ATTACK}" in text
     assert browser.execute_script("return window.harmed") is None
     assert browser.find_elements("css selector", "img[src=x]") == []
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert requested_hosts(browser) == ({""} if page == "report" else {"127.0.0.1"})
 
 

@@ -66,7 +66,7 @@ def near_and_far(records: Iterable[TrialRecord]) -> str:
     ]
     kept = [MISSING if is_base else cell_text(quality.retention, "decimal") for _, quality, is_base in named]
     cells.append(["Science kept (retention)", *kept])
-    caption = "Near and far prompts: the probability that a completion is in the style of the quotes."
+    caption = "Near and far prompts: how far completions are in the style of the quotes, over that of human lines."
     return plain_table(["Prompts", *(name for name, _, _ in named)], cells, caption, "near")
 
 
