@@ -64,10 +64,10 @@ def largest_that_fits(
     return fitting
 
 
-def other_size(settings: TrialSettings) -> int | None:
-    """The second micro-batch that the search traces first; None where no two traces give all others."""
+def other_sizes(settings: TrialSettings) -> tuple[int, ...]:
+    """The micro-batches that the search on CUDA traces beside the given one; none where traces do not give others."""
     given = settings.micro_batch_size
-    return None if _depends_on_size(settings, "cuda") else 2 if given == 1 else given // 2
+    return () if _depends_on_size(settings, "cuda") else tuple(size for size in _pair(given) if size != given)
 
 
 def _depends_on_size(settings: TrialSettings, device: Device) -> bool:
@@ -84,17 +84,12 @@ def _traces(
     def chunk(size: int) -> int:
         return chunk_tokens(size * settings.sequence_length, shape)
 
-    pair = None if _depends_on_size(settings, device) else _pair_of_one_step(traced, settings.micro_batch_size)
-    if pair is None:
+    small, large = _pair(settings.micro_batch_size)
+    if _depends_on_size(settings, device) or traced(small).events != traced(large).events:
         return traced
-    small, large = pair
     return lambda size: traced(1) if size == 1 else interpolate(traced(small), traced(large), small, large, size, chunk)
 
 
-def _pair_of_one_step(traced: Callable[[int], MemoryTrace], given: int) -> tuple[int, int] | None:
-    """Two sizes whose traces have the same events; a single sequence may have others than two have."""
-    pairs = [(1, 2), (2, 3)] if given == 1 else [(given // 2, given)] + ([(2, 3)] if given < 4 else [])
-    for small, large in pairs:
-        if traced(small).events == traced(large).events:
-            return small, large
-    return None
+def _pair(given: int) -> tuple[int, int]:
+    """Two sizes whose traces give all others from 2 on; a single sequence is spared copies that two need."""
+    return (2, 3) if given < 4 else (given // 2, given)

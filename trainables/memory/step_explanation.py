@@ -12,7 +12,7 @@ from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
 from trainables.memory.closed_form import ModelShape
 from trainables.memory.constants import constants_for
-from trainables.memory.micro_batch import largest_micro_batch_size, largest_that_fits, other_size
+from trainables.memory.micro_batch import largest_micro_batch_size, largest_that_fits, other_sizes
 from trainables.memory.predict import predict, predict_by_formula
 from trainables.memory.remedies import Remedy, more_gpus, remedies
 from trainables.memory.sharding import cards_needed, predict_shard, sharded_memory
@@ -21,7 +21,7 @@ from trainables.records import MemoryPrediction
 from trainables.settings import TrialSettings
 
 HOPELESS = 2  # a step whose formula needs this many times the card is not traced: the answer is clear
-PATIENCE_SECONDS = 20  # for the other process, which begins at the same time with as much to do
+PATIENCE_SECONDS = 20  # for the other processes, which begin at the same time, each with as much to do
 
 
 def explain_step(
@@ -41,7 +41,7 @@ def explain_step(
     elif prediction.allocated_bytes > HOPELESS * capacity_bytes:
         largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
     else:
-        with _other_size_traced(settings) if may_fork and on_cuda else contextlib.nullcontext():
+        with _other_sizes_traced(settings) if may_fork and on_cuda else contextlib.nullcontext():
             prediction, largest = predict(settings, **target), None
     if largest is None and on_cuda and gpus == 1:
         largest = largest_micro_batch_size(settings, shape, **target)
@@ -93,26 +93,25 @@ def _remedies(
 
 
 @contextlib.contextmanager
-def _other_size_traced(settings: TrialSettings) -> Iterator[None]:
-    """Have a forked process trace, meanwhile, the size that the search for the largest will ask for.
+def _other_sizes_traced(settings: TrialSettings) -> Iterator[None]:
+    """Have forked processes trace, meanwhile, the sizes that the search for the largest will ask for.
 
-    It leaves the trace in the cache; where it fails or there is no cache, whoever asks traces for themselves.
+    They leave the traces in the cache; where one fails or there is no cache, whoever asks traces for themselves.
     """
 
     def work(size: int) -> None:
         with contextlib.suppress(Exception):
             trial_trace(with_micro_batch(settings, size), device="cuda")
 
-    size = other_size(settings)
-    if size is None:
-        yield
-        return
-    process = multiprocessing.get_context("fork").Process(target=work, args=(size,), daemon=True)
-    process.start()
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=work, args=(size,), daemon=True) for size in other_sizes(settings)]
+    for process in processes:
+        process.start()
     try:
         yield
     finally:
-        process.join(PATIENCE_SECONDS)
+        for process in processes:
+            process.join(PATIENCE_SECONDS)
 
 
 def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
