@@ -12,8 +12,10 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoModelForCausalLM, OPTConfig
 
 from data.batches import Batch
+from trainables.memory.predict import predict_by_formula
 from trainables.memory.probe import ProbedStep, probed_step
 from trainables.memory.profiled import PHASE, profiled_changes
+from trainables.memory.remedies import remedies
 from trainables.memory.sharding import cards_needed, sharded_memory
 from trainables.memory.step_sizes import WORKSPACE_BYTES
 from trainables.models import apply_levers, galactica_config, model_shape
@@ -149,3 +151,13 @@ def test_what_belongs_to_a_weight_is_divided_and_what_is_at_work_is_whole() -> N
     assert cards_needed(settings, shape, 80 * 2**30) == min(
         gpus for gpus in range(1, 65) if sharded_memory(settings, shape, gpus).device_bytes <= 80 * 2**30
     )
+
+
+def test_a_sharded_trial_is_offered_remedies_that_can_be_sharded() -> None:
+    settings = settings_of((8, 128), "hf", "fp32", checkpointing=False)
+    settings = dataclasses.replace(settings, batch_size=16, workers=2, parallel="fsdp")
+    shape = model_shape(CONFIG)
+    prediction = predict_by_formula(settings, shape, gpu=None, capacity_bytes=None, on_cuda=True)
+    changes = [found.change for found in remedies(settings, shape, prediction, on_cuda=True, gpus=2)]
+    assert "gradient checkpointing" in changes
+    assert "8-bit AdamW" not in changes  # TrialSettings refuses it beside fsdp

@@ -33,14 +33,14 @@ def remedies(
     own_bytes = sharded_memory(settings, shape, gpus).allocated_bytes
     found = [
         _remedy(change, sharded_memory(changed, shape, gpus).allocated_bytes - own_bytes, prediction, on_cuda)
-        for change, fields in _changes(settings)
+        for change, fields in _changes(settings, gpus)
         for changed in (dataclasses.replace(settings, **fields),)
     ]
     useful = [remedy for remedy in found if remedy.allocated_bytes < 0.99 * prediction.allocated_bytes]
     return sorted(useful, key=lambda remedy: remedy.allocated_bytes)
 
 
-def _changes(settings: TrialSettings) -> Iterator[tuple[str, dict[str, Any]]]:
+def _changes(settings: TrialSettings, gpus: int) -> Iterator[tuple[str, dict[str, Any]]]:
     together: dict[str, Any] = {}
     if settings.loss == "hf":
         together["loss"] = "fused"
@@ -70,7 +70,7 @@ def _changes(settings: TrialSettings) -> Iterator[tuple[str, dict[str, Any]]]:
         if together:
             names = [*_names(together), f"LoRA of rank {SUGGESTED_RANK}"]
             yield " + ".join(names), together | {"lora_rank": SUGGESTED_RANK}
-    if settings.optimizer == "adamw":
+    if settings.optimizer == "adamw" and gpus == 1 and settings.parallel == "ddp":  # its states cannot be sharded
         yield "8-bit AdamW", {"optimizer": "adamw-8bit"}
 
 
