@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.explain_memory import main
-from analysis.memory_timeline import stacked_levels
+from analysis.memory_timeline import phase_starts, stacked_levels
 from tests.record_factory import make_memory, make_record
 from trainables.memory.oom_card import oom_card
 from trainables.memory.remedies import Remedy
@@ -136,6 +136,16 @@ def test_several_gpus_are_answered_for_each_of_them(capsys: pytest.CaptureFixtur
     changes = {remedy["change"]: remedy for remedy in document["remedies"]}  # pyright: ignore[reportGeneralTypeIssues]
     sixteen = explained(capsys, *flags, "--gpus", "16")
     assert changes["shared by 16 GPUs (FSDP)"]["allocated_bytes"] == sixteen["allocated_bytes"]
+
+
+def test_phases_are_marked_where_their_first_block_is_made() -> None:
+    made = [("load", 4), ("input", 1), ("forward", 8), ("forward", 8), ("backward", 2), ("input", 1), ("forward", 8)]
+    trace = MemoryTrace(
+        allocations=tuple(Allocation(size, phase, "empty", "weights") for phase, size in made),
+        events=(0, 1, 2, ~2, 3, 4, ~3, 5, 6),
+        block_bytes=1,
+    )
+    assert list(phase_starts(trace)) == [(2, "forward"), (5, "backward"), (8, "forward")]
 
 
 def test_a_plot_is_one_page_that_needs_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
