@@ -96,6 +96,14 @@ def test_on_a_cpu_the_trace_equals_the_profiler_to_a_thousandth(fields: dict[str
     assert traced == pytest.approx(measured_peak(settings, TINY), rel=1e-3, abs=3 * RANDOM_STATE_BYTES)
 
 
+def test_weights_that_tying_drops_never_come_to_the_device() -> None:
+    # The head's own 1,000 x 96 weights are made with the model, on the CPU, and dropped for the embedding's.
+    traced = cuda_trace()
+    loaded = [a.size_bytes for a in traced.allocations if a.phase == "load"]
+    assert loaded.count(4 * 1000 * 96) == 1
+    assert traced.events[: len(loaded)] == tuple(range(len(loaded)))
+
+
 def cuda_trace(**fields: object) -> MemoryTrace:
     return trace_trial(make_settings(**fields), TINY)
 

@@ -53,6 +53,7 @@ def _train(recorder: Recorder, settings: TrialSettings, config: PretrainedConfig
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model = fake_model(config, dtype=dtype, attention=settings.attention)
     model.config.use_cache = False
+    recorder.forget()  # the head's own weights among it, which tying dropped
     with recorder.phase("load"):
         apply_levers(model, settings)
         recorder.place(model)

@@ -86,13 +86,18 @@ class Recorder(TorchDispatchMode):
                 self._labels.update((index, "optimizer_states") for index in alive if index not in self._labels)
             self._phase = before
 
+    def forget(self) -> None:
+        """What was made so far was made elsewhere, as a model is on the CPU before `place` takes it to the device."""
+        for kept in (self._allocations, self._events, self._live, self._shared, self._labels):
+            kept.clear()
+
     def place(self, module: nn.Module) -> None:
         """Count a module's weights and buffers as moved to the device, in the order of `module.to(device)`."""
         for child in module.children():
             self.place(child)
         own = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         for tensor in own:
-            self._see(tensor.detach() if tensor.requires_grad else tensor, "to", component="weights")
+            self._see(tensor, "to", component="weights")
         self._parameters.extend(p for p in module._parameters.values() if p is not None)
         self._parameter_storages.update(t.untyped_storage()._cdata for t in own)
 
