@@ -69,7 +69,7 @@ def _figure(settings: TrialSettings, trace: MemoryTrace, title: str) -> go.Figur
     from analysis.reporting import anatomy
     from analysis.reporting.figure_style import NEUTRAL, finish, label
 
-    colours = dict(zip(anatomy.COMPONENTS, anatomy.COLOURS, strict=True))
+    colours: dict[str, str] = dict(zip(anatomy.COMPONENTS, anatomy.COLOURS, strict=True))
     figure = go.Figure()
     for name, sizes in stacked_levels(trace).items():
         figure.add_scatter(

@@ -6,6 +6,7 @@ Cerebras were compared with what others measured; of the rest none was at hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,13 @@ def _codegen(layers: int, width: int, heads: int) -> PretrainedConfig:
 
 
 def _grouped(
-    kind: type[PretrainedConfig], layers: int, width: int, heads: int, key_heads: int, ffn_width: int, **others: Any
+    kind: Callable[..., PretrainedConfig],
+    layers: int,
+    width: int,
+    heads: int,
+    key_heads: int,
+    ffn_width: int,
+    **others: Any,
 ) -> PretrainedConfig:
     """A model of Llama's kind, whose key heads serve several query heads each."""
     return kind(
