@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def machine() -> dict[str, Any]:
     device: dict[str, Any] = {"device": platform.machine() + " CPU"}
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
+        half = torch.empty(1, 1, 128, 64, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        kernel = torch._fused_sdp_choice(half, half, half, is_causal=True)  # pyright: ignore[reportAttributeAccessIssue]
         device = {
             "device": card.name,
             "capability": f"{card.major}.{card.minor}",
@@ -48,6 +51,8 @@ def machine() -> dict[str, Any]:
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
             "allocator": torch.cuda.get_allocator_backend(),
+            "allocator_settings": os.environ.get("PYTORCH_ALLOC_CONF", os.environ.get("PYTORCH_CUDA_ALLOC_CONF")),
+            "half_precision_attention": {1: "flash", 2: "efficient", 3: "cudnn"}.get(kernel, "math"),
         }
     return device | {
         "torch": torch.__version__,
