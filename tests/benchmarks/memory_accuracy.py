@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         half = torch.empty(1, 1, 128, 64, device="cuda", dtype=torch.bfloat16, requires_grad=True)
-        kernel = torch._fused_sdp_choice(half, half, half, is_causal=True)  # pyright: ignore[reportAttributeAccessIssue]
+        kernel = torch._fused_sdp_choice(half, half, half, is_causal=True)  # pyright: ignore[reportPrivateImportUsage]
         device = {
             "device": card.name,
             "capability": f"{card.major}.{card.minor}",
