@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainables.memory.oom_moment import cuda_moment
+from trainables.memory.oom_moment import cuda_moment, is_out_of_memory
 from trainables.memory.probe import Change, Span, probed_step
 from trainables.memory.profiled import history_changes
 from trainables.memory.timeline import Allocation, MemoryTrace
@@ -106,3 +106,17 @@ def test_a_cuda_error_tells_what_was_asked_for_allocated_and_reserved(text: str,
         moment = cuda_moment(error, "backward")
     assert (moment.requested_bytes, moment.allocated_bytes, moment.reserved_bytes) == sizes
     assert (moment.phase, moment.operation) == ("backward", "raise RuntimeError(text)")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_full"),
+    [
+        (CUDA_TEXTS["plain"][0], True),
+        ("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`", False),
+    ],
+)
+def test_a_full_device_is_known_by_whoever_reports_it(text: str, is_full: bool) -> None:
+    assert is_out_of_memory(RuntimeError(text)) is is_full
