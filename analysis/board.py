@@ -20,10 +20,10 @@ from aiohttp import web
 
 from analysis.serve.board_server import make_app
 from analysis.serve.board_sweeps import FollowedSweeps
-from analysis.serve.local_page import HOST
-from analysis.serve.ray_token import ray_token
-from analysis.sweep_table.load import RecordsError, one_line
-from trainables.storage import StorageError, open_storage
+from analysis.serve.local_page import HOST, ray_token
+from analysis.sweep_table.load import RecordsError
+from data.errors import one_line
+from trainables.records.storage import StorageError, open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

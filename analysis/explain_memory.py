@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from data.errors import UserError
 from trainables.memory.cards import CARD_BYTES, card_bytes
-from trainables.models import GALACTICA_SHAPES
-from trainables.settings import TrialSettings
+from trainables.model.models import GALACTICA_SHAPES
+from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(options)
         settings = _settings(options)
         gpu_bytes = card_bytes(options.gpu)
-        from trainables.memory.explanation import explain
+        from trainables.memory.explaining.explanation import explain
 
         on_cuda = options.device == "cuda"
         capacity_bytes = gpu_bytes if on_cuda else HOST_BYTES

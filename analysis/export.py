@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from analysis.sweep_table.load import Sweep
-    from trainables.records import TrialRecord
+    from trainables.records.record import TrialRecord
 
 IDS_SHOWN = 8
 BEST = "best"
@@ -72,7 +72,7 @@ def export_trial(uri: str, trial: str, out: str) -> Path:
 def choose_trial(sweep: Sweep, trial: str) -> TrialRecord:
     """The record that `trial` names, of a trial that has a tuned model. Raises: ExportError."""
     from analysis.sweep_table.front import best_record
-    from trainables.records import Outcome
+    from trainables.records.record import Outcome
 
     finished = [record for record in sweep.records if record.outcome is Outcome.FINISHED]
     if not finished:
@@ -125,9 +125,9 @@ def _write(uri: str, sweep: Sweep, record: TrialRecord, folder: Path) -> None:
     from analysis.model_card import model_card
     from data.quotes import CORPORA
     from data.tokenizer import check_embedding, load_tokenizer
-    from trainables.models import NANO_SIZES, find_model, tokenizer_location
-    from trainables.storage import open_storage
-    from trainables.tuned_model import load_tuned, save_generation, save_tuned
+    from trainables.model.models import NANO_SIZES, find_model, tokenizer_location
+    from trainables.records.storage import open_storage
+    from trainables.training.tuned_model import load_tuned, save_generation, save_tuned
 
     assert record.report is not None
     logging.disable_progress_bar()

@@ -20,8 +20,9 @@ from aiohttp import web
 from analysis.judging.judgements import DECK_SIZE, JudgementStore, PairKind, make_deck
 from analysis.serve.judge_server import Judging, make_app
 from analysis.serve.local_page import HOST
-from analysis.sweep_table.load import RecordsError, load_sweep, one_line
-from trainables.storage import StorageError, open_storage
+from analysis.sweep_table.load import RecordsError, load_sweep
+from data.errors import one_line
+from trainables.records.storage import StorageError, open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
-from trainables.memory.timeline import COMPONENTS, MemoryTrace
-from trainables.memory.trial_trace import trial_trace
-from trainables.settings import TrialSettings
+from trainables.memory.tracing.timeline import COMPONENTS, MemoryTrace
+from trainables.memory.tracing.trial_trace import trial_trace
+from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

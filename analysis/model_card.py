@@ -11,8 +11,8 @@ from pathlib import Path
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import COUNTERS, cell_text, memory_text, rate_text
 from data.tokenizer import LoadedTokenizer
-from trainables.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
-from trainables.records import MemoryPrediction, QualityReport, Sample, TrialRecord
+from trainables.model.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
+from trainables.records.record import MemoryPrediction, QualityReport, Sample, TrialRecord
 
 PROMPTS_OF_A_KIND = 3
 NANO_LICENCE = (

@@ -29,9 +29,8 @@ def write_report(uri: str, out: str | None = None) -> str:
     Raises: RecordsError when there is no sweep at `uri`; OSError or StorageError when the file cannot be written.
     """
     from analysis.sweep_table.load import load_sweep
-    from analysis.sweep_table.table import trial_row
-    from analysis.sweep_table.table_files import csv_text, parquet_bytes
-    from trainables.storage import open_storage
+    from analysis.sweep_table.table import csv_text, parquet_bytes, trial_row
+    from trainables.records.storage import open_storage
 
     sweep = load_sweep(uri)
     page, rows = render(sweep), [trial_row(record) for record in sweep.records]
@@ -47,12 +46,10 @@ def write_report(uri: str, out: str | None = None) -> str:
 def render(sweep: Sweep) -> str:
     """The report of `sweep` as one HTML document."""
     from analysis.reporting.anatomy import anatomy
-    from analysis.reporting.cost import cost
-    from analysis.reporting.html_parts import figure_block
+    from analysis.reporting.html_parts import Section, figure_block, whole_page
     from analysis.reporting.report_figures import FIGURES, STYLE, Shown
-    from analysis.reporting.report_page import Section, whole_page
     from analysis.reporting.report_samples import samples
-    from analysis.reporting.report_sections import answer, failures, front_table, provenance, trials_table
+    from analysis.reporting.report_sections import answer, cost, failures, front_table, provenance, trials_table
     from analysis.reporting.spill_over import style_tables
 
     def section(identity: str, word: str, heading: str, content: str) -> Section:
@@ -81,9 +78,9 @@ def write_comparison(first: str, second: str, out: str | None = None) -> str:
 
     Raises: RecordsError when one of them is no sweep, has no trial or is the other; OSError or StorageError.
     """
-    from analysis.reporting.compare_page import render_comparison
+    from analysis.reporting.comparison import render_comparison
     from analysis.sweep_table.load import RecordsError, load_sweep
-    from trainables.storage import open_storage
+    from trainables.records.storage import open_storage
 
     if open_storage(first).uri == open_storage(second).uri:
         raise RecordsError(f"--compare was given {first} twice; give two sweeps.")
@@ -106,8 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("give one sweep, or --compare and two; --help says more.", file=sys.stderr)
         return 2
 
-    from analysis.sweep_table.load import RecordsError, one_line
-    from trainables.storage import StorageError
+    from analysis.sweep_table.load import RecordsError
+    from data.errors import one_line
+    from trainables.records.storage import StorageError
 
     try:
         if options.compare:

@@ -57,7 +57,7 @@ def score(file: str, train: str, reference: str | None) -> dict[str, Any]:
     from data.splits import is_validation, remove_duplicates, split_quotes
     from trainables.quality.judge import fit_judge
     from trainables.quality.score import Parts, TextScores, sample_quality
-    from trainables.trial_data import without_keyword
+    from trainables.records.trial_data import without_keyword
 
     quotes = remove_duplicates(load_quotes(train))
     if reference is None:

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 
 from data.errors import UserError
-from sweeps.planning.layout import load_facts
 from sweeps.planning.options import OptionsError, exit_with
-from trainables.storage import check_reachable, open_storage
+from trainables.records.layout import load_facts
+from trainables.records.storage import check_reachable, open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

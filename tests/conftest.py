@@ -13,7 +13,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from real_browser import browser, chromium
+
+from tests.support.real_browser import browser, chromium
 
 __all__ = ["browser", "chromium"]
 # A shell that runs the tests in the background has interrupts ignored, which all that they start would inherit.

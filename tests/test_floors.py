@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.house_rules import (
+from tests.support.house_rules import (
     FLOORS,
+    TRAINABLES_ROOMS,
     WITHOUT_RAY,
     House,
     arrows_up,
     circles,
+    heavy_in_contract,
     more_than_standard,
     path_edits,
     ray_in_light_modules,
     read_house,
+    room_arrows_up,
     room_circles,
     search_below_sweeps,
     shadows,
@@ -36,7 +39,7 @@ def our_house() -> House:
 def test_every_floor_is_read() -> None:
     assert {name.split(".")[0] for name in our_house()} == set(FLOORS)
     assert "sweeps.run.launch" in our_house()
-    assert "trainables.memory.predict" in our_house()["sweeps.run.prediction"].imports
+    assert "trainables.memory.predict" in our_house()["sweeps.run.placement"].imports
     assert "ray.tune" in our_house()["sweeps.run.tuning"].imports  # it stands inside a function
 
 
@@ -76,9 +79,18 @@ def test_memory_and_step_load_without_ray() -> None:
     assert ray_in_light_modules(our_house()) == []
 
 
-def test_records_need_only_the_standard_library() -> None:
-    records = ("trainables.settings", "trainables.records", "trainables.record_json")
+def test_settings_and_record_need_only_the_standard_library() -> None:
+    records = ("trainables.records.settings", "trainables.records.record")
     assert [found for name in records for found in more_than_standard(our_house(), name, beside=records)] == []
+
+
+def test_the_contract_loads_neither_torch_nor_ray_nor_transformers() -> None:
+    assert heavy_in_contract(our_house()) == []
+
+
+def test_rooms_of_trainables_import_only_those_below() -> None:
+    assert set(TRAINABLES_ROOMS) == {name.split(".")[1] for name in our_house() if name.startswith("trainables.")}
+    assert room_arrows_up(our_house()) == []
 
 
 def test_no_script_folder_hides_another_module() -> None:
@@ -140,6 +152,21 @@ def test_checker_sees_a_circle_of_three_with_one_arrow_inside_a_function(made) -
 def test_checker_sees_search_below_sweeps(made, line: str) -> None:
     assert len(search_below_sweeps(made(analysis__a=line, sweeps__a=line))) >= 1
     assert search_below_sweeps(made(analysis__a="from ray import train", sweeps__a=line)) == []
+
+
+def test_checker_sees_an_arrow_up_between_rooms(made) -> None:
+    files = {"trainables__records__plan": "from trainables.memory.predict import x", "trainables__memory__predict": ""}
+    assert room_arrows_up(made(**files)) == ["trainables.records.plan imports trainables.memory.predict, a room above"]
+    assert (
+        room_arrows_up(made(trainables__model__a="from trainables.records import plan", trainables__records__plan=""))
+        == []
+    )
+
+
+def test_checker_sees_a_heavy_contract(made) -> None:
+    files = {"trainables__records__plan": "from data.heavy import x", "data__heavy": "import torch"}
+    assert heavy_in_contract(made(**files)) == ["trainables.records.plan loads data.heavy, which imports torch"]
+    assert heavy_in_contract(made(**files | {"data__heavy": "def f():\n    import torch"})) == []
 
 
 def test_checker_sees_ray_through_another_module(made) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from analysis.judging.judgements import Judgement
-from trainables.records import TrialRecord
+from trainables.records.record import TrialRecord
 
 CONFIDENCE_Z = 1.959964  # the normal quantile of a two-sided interval of 95%
 

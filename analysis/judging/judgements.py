@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from trainables.records import Sample, TrialRecord
-from trainables.storage import Storage
+from trainables.records.record import Sample, TrialRecord
+from trainables.records.storage import Storage
 
 Choice = Literal["left", "right", "tie"]
 PairKind = Literal["both", "base", "trials"]

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as style
 from analysis.sweep_table.table import TrialRow, memory_unit, trial_row
-from trainables.records import MemoryPrediction, TrialRecord
+from trainables.records.record import MemoryPrediction, TrialRecord
 
 BARS_SHOWN = 16  # the largest; more are no longer read
 # In the order in which they are stacked, so that a colour means one component in every report.

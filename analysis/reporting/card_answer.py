@@ -9,7 +9,7 @@ from analysis.reporting.html_parts import plain_table
 from analysis.sweep_table.front import best_record
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
 from trainables.memory.cards import CARD_BYTES
-from trainables.records import MemoryPrediction, Outcome, TrialRecord
+from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)

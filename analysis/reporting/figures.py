@@ -14,9 +14,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.reporting import figure_style as style
-from analysis.sweep_table.front import nondominated, objective_values, pareto_front
+from analysis.sweep_table.front import nondominated, pareto_front
 from analysis.sweep_table.table import COUNTERS, MemoryUnit, TrialRow, memory_text, memory_unit, rate_text, trial_row
-from trainables.records import TrialRecord
+from trainables.records.objectives import objective_values
+from trainables.records.record import TrialRecord
 
 CURVES_SHOWN = 60  # more lines than this are a smear
 PANELS_A_ROW = 3

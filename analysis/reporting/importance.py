@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as style
 from analysis.sweep_table.table import TrialRow, trial_row
-from trainables.records import Outcome, TrialRecord
+from trainables.records.record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
     import numpy as np

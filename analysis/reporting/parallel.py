@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as style
 from analysis.sweep_table.table import TrialRow, cell_text, memory_text, rate_text, trial_row
-from trainables.records import Outcome, TrialRecord
+from trainables.records.record import Outcome, TrialRecord
 
 NAMED = 5  # the best, each in its own colour
 OTHERS = 300  # more lines than this are a smear

@@ -12,7 +12,7 @@ from analysis.reporting.anatomy import anatomy
 from analysis.reporting.importance import FEWEST_TRIALS, importance_figure
 from analysis.reporting.parallel import parallel_coordinates
 from analysis.reporting.spill_over import style_against_spill_over
-from trainables.records import TrialRecord
+from trainables.records.record import TrialRecord
 
 Draw = Callable[[Sequence[TrialRecord]], go.Figure | None]
 

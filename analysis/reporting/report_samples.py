@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.reporting.html_parts import script_json, text
-from analysis.sweep_table.front import best_record, objective_values
+from analysis.sweep_table.front import best_record
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, cell_text, rate_text, trial_row
-from trainables.records import Sample, TrialRecord
+from trainables.records.objectives import objective_values
+from trainables.records.record import Sample, TrialRecord
 
 SHOWN_PROMPTS = ("hope", "solitude", "virus", "phosphorylation")
 SAMPLES_A_PROMPT = 3

@@ -12,7 +12,7 @@ from analysis.reporting import figure_style as look
 from analysis.reporting.html_parts import plain_table
 from analysis.sweep_table.front import nondominated_rows
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, trial_row
-from trainables.records import QualityReport, TrialRecord
+from trainables.records.record import QualityReport, TrialRecord
 
 
 def style_tables(records: Sequence[TrialRecord]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from analysis.serve.board_rows import board_row, detail, running_row
 from analysis.serve.local_page import visible
-from analysis.sweep_table.load import READERS, RecordsError, one_line
-from trainables.record_json import from_document
-from trainables.records import TrialRecord
-from trainables.storage import Storage
+from analysis.sweep_table.load import READERS, RecordsError
+from data.errors import one_line
+from trainables.records.record import TrialRecord, from_document
+from trainables.records.storage import Storage
 
 AT_ONCE = 64  # records read before the page may ask again
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.serve.local_page import visible
 from analysis.sweep_table.table import trial_row
-from trainables.records import MemoryPrediction, TrialRecord
+from trainables.records.record import MemoryPrediction, TrialRecord
 
 SHORT = (
     "number",

@@ -11,8 +11,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from analysis.serve.board_sweeps import FollowedSweeps
-from analysis.serve.local_page import HEADERS, check_own_name
-from analysis.serve.ray_token import is_allowed, is_token, remember
+from analysis.serve.local_page import HEADERS, check_own_name, is_allowed, is_token, remember
 
 LOCAL_SECONDS, REMOTE_SECONDS = 1.0, 5.0
 POLICY = (

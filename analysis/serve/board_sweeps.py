@@ -6,7 +6,7 @@ import json
 
 from analysis.serve.board_data import FollowedSweep
 from analysis.sweep_table.load import RecordsError
-from trainables.storage import Storage
+from trainables.records.storage import Storage
 
 _NOTHING = {"cursor": "0:", "sweep": None, "sweeps": [], "folder": "", "waiting": 0, "whole": True, "rows": []}
 

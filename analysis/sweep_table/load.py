@@ -6,16 +6,16 @@ import dataclasses
 import functools
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
-from analysis.sweep_table.front import DIRECTIONS, OBJECTIVES, keeps_budgets, pareto_front
-from analysis.sweep_table.stored_samples import StoredSamples
-from trainables.record_json import from_document, samples_from_json
-from trainables.records import Sample, TrialRecord
-from trainables.storage import Storage, StorageError, open_storage
+from analysis.sweep_table.front import pareto_front
+from data.errors import one_line
+from trainables.records.objectives import DIRECTIONS, OBJECTIVES, keeps_budgets
+from trainables.records.record import Sample, TrialRecord, from_document, samples_from_json
+from trainables.records.storage import Storage, StorageError, open_storage
 
 READERS = 16  # assumed: enough to hide an object store's latency, few enough not to be throttled
 NAMES_SHOWN = 8
@@ -75,11 +75,6 @@ def front_of(sweep: Sweep) -> list[TrialRecord]:
     options = asked if isinstance(asked, dict) else {}
     budgets = (options.get("min_retention"), options.get("max_copied_share"))
     return pareto_front([r for r in sweep.records if keeps_budgets(r, *budgets)], objectives_of(sweep))
-
-
-def one_line(value: object) -> str:
-    """The text of `value`, such as an error, on one line."""
-    return " ".join(str(value).split())
 
 
 def _read_facts(storage: Storage) -> dict[str, Any]:
@@ -154,3 +149,30 @@ def _sweep_names(place: Storage) -> list[str]:
         return [name for name in place.list_folders("") if place.exists(f"{name}/sweep.json")]
     except OSError:
         return []
+
+
+class StoredSamples(Sequence[Sample]):
+    """`count` samples, all of which `read` reads anew each time that one of them is looked at."""
+
+    def __init__(self, count: int, read: Callable[[], Sequence[Sample]]) -> None:
+        self._count, self._read = count, read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._read())
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
+        return self._read()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and tuple(self) == tuple(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # as of a list: equal to a tuple, whose hash it has not

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import dataclasses
+import io
+import typing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainables.records import Outcome, QualityReport, TrialRecord
+import pyarrow as pa
+from pyarrow import parquet
+
+from trainables.records.record import Outcome, TrialRecord, style
 
 COUNTERS = {
     "cuda_reserved": "CUDA reserved",
@@ -179,11 +186,6 @@ def trial_row(record: TrialRecord) -> TrialRow:
     )
 
 
-def style(quality: QualityReport) -> float:
-    """How much of the style is taken on where it is wanted: seen and unseen keywords weigh the same."""
-    return (quality.style_seen + quality.style_unseen) / 2
-
-
 def why(record: TrialRecord) -> str | None:
     """In one line, why the trial did not finish: the worker's words, or the prediction's figures; None if unknown."""
     if record.report and record.report.error:
@@ -232,3 +234,34 @@ def count_text(count: int) -> str:
     """A number of parameters as people say it: 0.30M, 125M, 1.3B."""
     value, letter = (count / 1e9, "B") if count >= 1e9 else (count / 1e6, "M")
     return f"{value:,.0f}{letter}" if value >= 10 else f"{value:.1f}{letter}" if value >= 1 else f"{value:.2f}{letter}"
+
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(rows: Sequence[TrialRow]) -> str:
+    """The rows under their field names. A text that a spreadsheet would run as a formula gets an apostrophe before."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(field.name for field in dataclasses.fields(TrialRow))
+    for row in rows:
+        writer.writerow("" if value is None else _plain(value) for value in dataclasses.astuple(row))
+    return file.getvalue()
+
+
+def parquet_bytes(rows: Sequence[TrialRow]) -> bytes:
+    """The rows as a Parquet file; a column keeps its type where no trial has a value."""
+    kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+    hints = typing.get_type_hints(TrialRow)
+    fields = []
+    for field in dataclasses.fields(TrialRow):
+        kind = next(k for k in (typing.get_args(hints[field.name]) or (hints[field.name],)) if k is not type(None))
+        fields.append(pa.field(field.name, kinds[kind]))
+    table = pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=pa.schema(fields))
+    sink = io.BytesIO()
+    parquet.write_table(table, sink)
+    return sink.getvalue()
+
+
+def _plain(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) else value

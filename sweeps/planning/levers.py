@@ -7,8 +7,6 @@ from typing import Any
 
 from sweeps.planning.options import CommonOptions
 
-LEVERS = ("precision", "attention", "loss", "gradient_checkpointing", "optimizer", "lora_rank")
-
 # Known to be good: half the activations, no copies of the logits, all weights trained, nothing computed twice.
 GOOD_ON_GPU = {
     "precision": "bf16-amp",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from sweeps.planning.options import CommonOptions, SampleQualityOptions, SweepOptions
-from trainables.models import NANO_SIZES
+from trainables.model.models import NANO_SIZES
+from trainables.records.plan import AUTO, MicroBatch
 
 # What a proposal may hold, and under which name a plan holds the values of it.
 VALUES = {
@@ -53,8 +53,6 @@ class Question:
     smoke: Defaults
 
 
-MicroBatch = int | Literal["auto"]
-AUTO: MicroBatch = "auto"  # the largest micro-batch that is predicted to fit
 ASKS_OF_MICRO_BATCH = ("peak_bytes", "tokens_per_second")  # the objectives that it moves
 
 

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweeps.planning.choices import divides
 from sweeps.planning.finite_space import FiniteSpace, Point
 from sweeps.planning.levers import GOOD_ON_CPU, GOOD_ON_GPU
-from sweeps.planning.plan import SweepPlan
-from sweeps.planning.plan_checks import divides
 from sweeps.planning.questions import QUESTIONS, VALUES
-from trainables.settings import TrialSettings
+from trainables.records.plan import SweepPlan
+from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

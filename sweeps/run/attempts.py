@@ -6,9 +6,9 @@ import json
 import time
 from typing import Any
 
-from trainables.job import attempts_path, progress_path
-from trainables.records import FailureKind, Interruption
-from trainables.storage import Storage
+from trainables.records.layout import attempts_path, progress_path
+from trainables.records.record import FailureKind, Interruption
+from trainables.records.storage import Storage
 
 
 class Attempts:

@@ -11,9 +11,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from sweeps.planning.device import Device, find_device
-from sweeps.planning.layout import load_history
 from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
-from sweeps.planning.plan import SweepPlan
 from sweeps.planning.questions import QUESTIONS
 from sweeps.planning.space import space_size, starting_points, to_settings
 from sweeps.run.dashboard import Board
@@ -26,11 +24,12 @@ from sweeps.watch.gauges import Gauges
 from sweeps.watch.live_table import LiveTable, print_end
 from sweeps.watch.report_run import publish_sweep
 from sweeps.watch.tracking import WandbTracker
-from sweeps.watch.wandb_mode import choose_mode
-from sweeps.watch.wandb_session import WandbSession
-from trainables.records import Outcome, TrialRecord
-from trainables.settings import TrialSettings
-from trainables.storage import StorageError
+from sweeps.watch.wandb_session import WandbSession, choose_mode
+from trainables.records.layout import load_history
+from trainables.records.plan import SweepPlan
+from trainables.records.record import Outcome, TrialRecord
+from trainables.records.settings import TrialSettings
+from trainables.records.storage import StorageError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 
@@ -145,8 +144,7 @@ def _resume_command(prepared: Prepared) -> str:
 
 def _print_dry_run(prepared: Prepared, device: Device) -> None:
     from analysis.sweep_table.table import memory_text, rate_text
-    from sweeps.run.placement import describe_placements, place
-    from sweeps.run.trial_device import predicted, predicted_on_card, predicted_on_cpu
+    from sweeps.run.placement import describe_placements, place, predicted, predicted_on_card, predicted_on_cpu
     from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 
     plan = prepared.facts.plan

@@ -18,17 +18,16 @@ from data.quotes import load_science
 from data.splits import Split, is_validation
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
-from sweeps.planning.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
 from sweeps.planning.options import CommonOptions, OptionsError
-from sweeps.planning.plan import SweepPlan, ratio_key
 from sweeps.planning.questions import Question
 from sweeps.search.objectives import objectives_of
 from sweeps.search.warm_start import earlier_trials, store_earlier
-from trainables.memory.closed_form import ModelShape
-from trainables.models import find_model, load_config, model_shape, tokenizer_location
-from trainables.records import Provenance
-from trainables.storage import Storage, check_reachable, check_writable, open_storage
-from trainables.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
+from trainables.model.models import ModelShape, find_model, load_config, model_shape, tokenizer_location
+from trainables.records.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
+from trainables.records.plan import SweepPlan, ratio_key
+from trainables.records.record import Provenance
+from trainables.records.storage import Storage, check_reachable, check_writable, open_storage
+from trainables.records.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
 
 if TYPE_CHECKING:
     from data.batches import Rows

@@ -9,29 +9,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sweeps.planning.layout import SweepFacts, load_record, store_record
 from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.space import to_settings
 from sweeps.run.attempts import Attempts
-from sweeps.run.placement import Placement
-from sweeps.run.trial_device import placement_of, predicted_on_card, predicted_on_cpu
+from sweeps.run.failures import FRUITLESS_ATTEMPTS, cause_line, classify, is_hopeless, wait_seconds
+from sweeps.run.placement import Placement, placement_of, predicted_on_card, predicted_on_cpu
 from sweeps.run.workers import WorkerSpec, workers_for
-from sweeps.search.failures import FRUITLESS_ATTEMPTS, STORAGE_ERROR, classify, is_hopeless, one_line, wait_seconds
-from sweeps.search.limits import price_of
+from sweeps.search.early_stopping import ProgressReports
+from sweeps.search.limits import STORAGE_ERROR, price_of
 from sweeps.search.memory_guard import CORRECTING_TRIALS, is_refused
 from sweeps.search.objectives import verdict
-from sweeps.search.progress_reports import ProgressReports
-from trainables.checkpoint_store import CheckpointStore
-from trainables.job import TrialJob, report_path
-from trainables.memory.closed_form import ModelShape
 from trainables.memory.correction import corrected, correction_of
-from trainables.memory.oom_card import oom_card
-from trainables.memory.remedies import remedies
-from trainables.models import find_model, tokenizer_location
-from trainables.record_json import report_from_json
-from trainables.records import FailureKind, MemoryPrediction, Outcome, Provenance, TrialRecord, WorkerReport
-from trainables.settings import TrialSettings
-from trainables.storage import Storage, open_storage
+from trainables.memory.explaining.oom_card import oom_card
+from trainables.memory.explaining.remedies import remedies
+from trainables.model.models import ModelShape, find_model, tokenizer_location
+from trainables.records.layout import SweepFacts, load_record, report_path, store_record
+from trainables.records.record import (
+    FailureKind,
+    MemoryPrediction,
+    Outcome,
+    Provenance,
+    TrialRecord,
+    WorkerReport,
+    report_from_json,
+)
+from trainables.records.settings import TrialSettings
+from trainables.records.storage import Storage, open_storage
+from trainables.training.checkpoint_store import CheckpointStore
+from trainables.working.job import TrialJob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,7 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
             record = _record(config, context, storage)
             store_record(storage, record)
     except OSError as error:  # nothing can be told of the trial: it is owed, and the sweep ends
-        tune.report({STORAGE_ERROR: one_line(error)} | dict.fromkeys(plan.objectives, 0.0))
+        tune.report({STORAGE_ERROR: cause_line(error)} | dict.fromkeys(plan.objectives, 0.0))
         return
     tune.report(dict(zip(plan.objectives, verdict(record, plan).values, strict=True)))
 
@@ -93,7 +98,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
         storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
         outcome, failure = Outcome.FAILED, classify(error)
-        report = WorkerReport(outcome=outcome, device="unknown", error=one_line(error))
+        report = WorkerReport(outcome=outcome, device="unknown", error=cause_line(error))
     has_gpus = plan.on_cuda and not (report and report.device == "cpu")
     gpu_seconds = attempts.seconds * settings.workers if has_gpus else 0.0
     return TrialRecord(
@@ -187,7 +192,7 @@ def _train(
         if error is None or storage.exists(report_path(trial_id)):
             attempts.end(left_over_bytes=group.left_over_bytes)
             continue
-        kind, told = classify(error), one_line(error)
+        kind, told = classify(error), cause_line(error)
         reached = _newest(checkpoints)
         fruitless, newest = (0 if reached > newest else fruitless + 1), reached
         if kind is FailureKind.STORAGE and (is_hopeless(error) or fruitless > FRUITLESS_ATTEMPTS):

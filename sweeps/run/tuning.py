@@ -9,17 +9,16 @@ import os
 import tempfile
 
 from sweeps.planning.device import Device
-from sweeps.planning.layout import load_history
 from sweeps.planning.options import CommonOptions
 from sweeps.run.dashboard import Board, job_options
 from sweeps.run.interrupt import Interrupt
-from sweeps.run.node_requests import withdraw_requests
-from sweeps.run.orphans import freeing_orphans
+from sweeps.run.orphans import freeing_orphans, withdraw_requests
 from sweeps.run.prepare import Prepared
 from sweeps.search.limits import Limits
 from sweeps.watch.gauges import Gauges
-from trainables.records import Provenance
-from trainables.storage import StorageError
+from trainables.records.layout import load_history
+from trainables.records.record import Provenance
+from trainables.records.storage import StorageError
 
 HEAD = "node:__internal_head__"  # what Ray gives the head and no other node
 LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
@@ -53,11 +52,10 @@ def tune_trials(
     import ray
     from ray import tune
 
+    from sweeps.run.placement import predicted
     from sweeps.run.trial import TrialContext, run_trial
-    from sweeps.run.trial_device import predicted
-    from sweeps.search.early_stopping import StopWhatFallsBehind
+    from sweeps.search.early_stopping import StopWhatFallsBehind, refill_rungs
     from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
-    from sweeps.search.rung_history import refill_rungs
     from sweeps.search.searcher import RecordSearch
     from sweeps.search.study import build_study, default_study
 

@@ -14,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweeps.run.node_requests import remember_request
+from sweeps.run.orphans import remember_request
 from sweeps.watch.nameplate import Nameplate, trial_title
-from trainables.job import TrialJob
-from trainables.storage import open_storage
+from trainables.records.storage import open_storage
+from trainables.working.job import TrialJob
 
 LOOK_SECONDS = 0.2  # between looks whether the workers still live
 CLOSE_SECONDS = 10.0  # for workers to go home; what is left then is ended with the driver
@@ -50,7 +50,7 @@ class WorkerGroup:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from trainables.mailbox import Mailbox
+        from trainables.working.mailbox import Mailbox
 
         self.spec = spec
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -108,7 +108,7 @@ class WorkerGroup:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        from trainables.fine_tune import serve_trials
+        from trainables.working.serve import serve_trials
 
         for name, value in TRAIN_SETTINGS.items():
             os.environ.setdefault(name, value)
@@ -127,7 +127,7 @@ class WorkerGroup:
             run_config=RunConfig(
                 name=self._name,
                 storage_path=storage.child("workers").uri,
-                # Which failure is worth another attempt is decided by sweeps.search.failures, not by Ray Train.
+                # Which failure is worth another attempt is decided by sweeps.run.failures, not by Ray Train.
                 failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
             ),
         )

@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from sweeps.planning.layout import SweepFacts
 from sweeps.planning.space import to_settings
-from trainables.job import stop_path
-from trainables.storage import open_storage
+from trainables.records.layout import SweepFacts, stop_path
+from trainables.records.storage import open_storage
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
-    from trainables.settings import TrialSettings
+    from trainables.records.settings import TrialSettings
+
+
+import json
+from collections.abc import Iterable
+
+from trainables.records.layout import progress_path, record_path
+from trainables.records.plan import SweepPlan
+from trainables.records.record import CurvePoint
+from trainables.records.storage import Storage
 
 TOKENS, LOSS = "tokens", "recent_loss"  # what a running trial reports
 REDUCTION = 3  # of three trials that reach a rung, one goes on
@@ -83,3 +91,60 @@ def rungs(token_budget: int) -> list[int]:
     """Tokens at which trials are compared, rising."""
     first = max(1, token_budget // REDUCTION**RUNGS)
     return [first * REDUCTION**rung for rung in range(RUNGS)]
+
+
+RECENT = 2 / 3  # the loss told is the mean over the last third of the tokens seen: single steps are noisy
+
+
+class ProgressReports:
+    """Reports a trial's tokens and recent loss to Tune each time that its worker has written down more."""
+
+    def __init__(self, storage: Storage, trial_id: str) -> None:
+        self._storage, self._path, self._step = storage, progress_path(trial_id), -1
+
+    def __call__(self) -> None:
+        """Look, and report what is new; Tune's session is that of the thread that calls."""
+        from ray import tune
+
+        try:
+            progress = json.loads(self._storage.read_text(self._path))
+        except FileNotFoundError:
+            return
+        curve = [CurvePoint(**point) for point in progress["curve"]]
+        if progress["step"] > self._step and curve:
+            self._step = progress["step"]
+            tune.report({TOKENS: curve[-1].tokens, LOSS: recent_loss(curve)})
+
+
+def recent_loss(curve: list[CurvePoint]) -> float:
+    """Mean loss of the points of the last third of the tokens seen."""
+    losses = [point.loss for point in curve if point.tokens > RECENT * curve[-1].tokens]
+    return sum(losses) / len(losses)
+
+
+def refill_rungs(
+    scheduler: StopWhatFallsBehind, storage: Storage, plan: SweepPlan, proposals: Iterable[tuple[str, dict[str, Any]]]
+) -> None:
+    """Tell `scheduler` again what the trials, given by id and proposal in the order of their numbers, reported.
+
+    A trial that is under way goes on under its id, and is compared once at each rung.
+    """
+    for trial_id, proposal in proposals:
+        settings, curve = to_settings(plan, proposal), _curve(storage, trial_id)
+        for rung in rungs(settings.token_budget):
+            seen = next((end for end, point in enumerate(curve, 1) if point.tokens >= rung), None)
+            if seen is not None:
+                reported = {TOKENS: curve[seen - 1].tokens, LOSS: recent_loss(curve[:seen])}
+                scheduler.falls_behind(trial_id, settings, reported)
+
+
+def _curve(storage: Storage, trial_id: str) -> list[CurvePoint]:
+    """The curve in a trial's record, else in what it last told of its progress; empty where there is neither."""
+    for path in (record_path(trial_id), progress_path(trial_id)):
+        try:
+            document = json.loads(storage.read_text(path))
+        except FileNotFoundError:
+            continue
+        told = document["report"] or {} if "report" in document else document
+        return [CurvePoint(**point) for point in told.get("curve", ())]
+    return []

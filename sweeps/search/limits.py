@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.sweep_table.front import pareto_front
-from trainables.records import FailureKind, TrialRecord
+from trainables.records.record import FailureKind, TrialRecord
 
 SECONDS_PER_HOUR = 3600
+
+STORAGE_ERROR = "storage_error"  # in a trial's result to Tune: why it could write no record
 
 
 @dataclass(frozen=True, kw_only=True)

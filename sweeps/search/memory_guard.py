@@ -7,11 +7,11 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from sweeps.planning.finite_space import Point
-from sweeps.planning.plan import SweepPlan
 from sweeps.planning.space import CHOSEN, to_settings
 from trainables.memory.correction import corrected, correction_of
-from trainables.records import MemoryPrediction, Outcome, TrialRecord
-from trainables.settings import TrialSettings
+from trainables.records.plan import SweepPlan
+from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
+from trainables.records.settings import TrialSettings
 
 CORRECTING_TRIALS = 64  # the latest: more would only cost reading
 JUST_OVER = 1.01  # by how much a trial that ran out of memory needed more than there was, at least

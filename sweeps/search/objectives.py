@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.sweep_table.front import DIRECTIONS, objective_values
-from sweeps.planning.plan import SweepPlan
-from trainables.records import Outcome, TrialRecord
+from trainables.records.objectives import DIRECTIONS, objective_values
+from trainables.records.plan import SweepPlan
+from trainables.records.record import Outcome, TrialRecord
 
 FITS, COMPLETED, RETENTION, MEMORISATION = "fits_the_card", "completed", "retention", "memorisation"
 NO_ROOM = (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT)

@@ -17,15 +17,15 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from sweeps.planning.layout import SweepFacts, begun_proposal, load_figures, store_proposal
+from data.errors import error_line
 from sweeps.planning.space import distributions
-from sweeps.search.failures import STORAGE_ERROR, one_line
-from sweeps.search.limits import NO_LIMITS, Limits
+from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
 from sweeps.search.memory_guard import MemoryGuard
 from sweeps.search.objectives import objectives_of, verdict
 from sweeps.search.study import attributes
-from trainables.records import Outcome, TrialRecord
-from trainables.storage import Storage, open_storage
+from trainables.records.layout import SweepFacts, begun_proposal, load_figures, store_proposal
+from trainables.records.record import Outcome, TrialRecord
+from trainables.records.storage import Storage, open_storage
 
 
 class RecordSearch(OptunaSearch):
@@ -125,4 +125,4 @@ def _reason(error: BaseException) -> str:
     """The first error of those that were raised from one another: Optuna's own says little of a full disk."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return one_line(error)
+    return error_line(error)

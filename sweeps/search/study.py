@@ -14,17 +14,16 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 
 from analysis.sweep_table.table import trial_row
-from sweeps.planning.layout import SweepFacts, load_history
 from sweeps.planning.options import OptionsError
-from sweeps.planning.plan import SweepPlan
 from sweeps.planning.space import CHOSEN, STARTING_POINTS, distributions, space_of, starting_points, to_point
 from sweeps.search.memory_guard import PointsThatFit
 from sweeps.search.objectives import Verdict, objectives_of, verdict
 from sweeps.search.sampler import DistinctSampler, anything_fits
 from sweeps.search.warm_start import load_earlier
-from trainables.record_json import to_json
-from trainables.records import Outcome, TrialRecord
-from trainables.storage import Storage
+from trainables.records.layout import SweepFacts, load_history
+from trainables.records.plan import SweepPlan
+from trainables.records.record import Outcome, TrialRecord, to_json
+from trainables.records.storage import Storage
 
 READ_EVERY = 200  # trials; Optuna reads back all that it has not read yet, and thousands at once take half a GiB
 

@@ -11,12 +11,12 @@ from typing import Any
 from analysis.sweep_table.load import RecordsError, load_sweep
 from sweeps.planning.finite_space import Told
 from sweeps.planning.options import OptionsError
-from sweeps.planning.plan import SweepPlan
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
 from sweeps.planning.space import CHOSEN, space_of, space_values
 from sweeps.search.objectives import verdict
-from trainables.records import Outcome, TrialRecord
-from trainables.storage import Storage
+from trainables.records.plan import SweepPlan
+from trainables.records.record import Outcome, TrialRecord
+from trainables.records.storage import Storage
 
 WARM_START_FILE = "warm_start.json"
 MAY_DIFFER = {"seed", "memory_cap_bytes"}  # what moves figures by chance, or only says what fits

@@ -8,11 +8,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sweeps.planning.layout import SweepFacts, load_record
-from trainables.job import progress_path
-from trainables.records import CurvePoint, TrialRecord
-from trainables.settings import TrialSettings
-from trainables.storage import Storage
+from trainables.records.layout import SweepFacts, load_record, progress_path
+from trainables.records.record import CurvePoint, TrialRecord
+from trainables.records.settings import TrialSettings
+from trainables.records.storage import Storage
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 5.0

@@ -10,8 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from trainables.records import CurvePoint, TrialRecord
-from trainables.settings import TrialSettings
+from trainables.records.record import CurvePoint, TrialRecord
+from trainables.records.settings import TrialSettings
 
 REFRESH_SECONDS = 5.0  # Ray forgets a gauge about 20 s after it was last set: measured, ray 2.60
 MOST_TRIALS = 500  # assumed: more lines than a panel can show; Prometheus keeps what earlier ones told

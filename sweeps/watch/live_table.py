@@ -11,12 +11,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.sweep_table.front import keeps_budgets, pareto_front
+from analysis.sweep_table.front import pareto_front
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
-from sweeps.planning.plan import SweepPlan
 from sweeps.planning.questions import BATCH_MEMORY, Question
-from trainables.records import CurvePoint, TrialRecord
-from trainables.settings import TrialSettings
+from trainables.records.objectives import keeps_budgets
+from trainables.records.plan import SweepPlan
+from trainables.records.record import CurvePoint, TrialRecord
+from trainables.records.settings import TrialSettings
 
 SETTING_CELLS: dict[str, Callable[[TrialSettings], str]] = {
     "size": lambda settings: settings.model,

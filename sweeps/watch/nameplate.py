@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from analysis.sweep_table.table import rate_text
-from trainables.job import TrialJob
+from trainables.working.job import TrialJob
 
 SHORT_SECONDS = 5.0  # assumed: nobody finds a trial in the dashboard within these
 

@@ -17,9 +17,9 @@ from analysis.sweep_table.front import best_record
 from analysis.sweep_table.load import Sweep, load_sweep, objectives_of
 from analysis.sweep_table.table import TrialRow, trial_row
 from data.errors import UserError
-from sweeps.planning.layout import SweepFacts
 from sweeps.watch.wandb_session import WandbSession, troubles
-from trainables.storage import Storage
+from trainables.records.layout import SweepFacts
+from trainables.records.storage import Storage
 
 
 def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *, with_model: bool = False) -> None:

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.sweep_table.table import trial_row
-from sweeps.planning.layout import SweepFacts
-from trainables.records import MemoryReport, TrialRecord
-from trainables.settings import TrialSettings
+from trainables.records.layout import SweepFacts
+from trainables.records.record import MemoryReport, TrialRecord
+from trainables.records.settings import TrialSettings
 
 # Topic of each setting; what stands in none of these says how it is trained.
 MODEL = ("weights", "lora_rank", "precision", "attention")

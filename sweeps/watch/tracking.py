@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.sweep_table.table import rate_text
-from sweeps.planning.layout import SweepFacts
 from sweeps.watch.run_content import anatomy_rows, config_of, measured_anatomy_rows, phase_rows, sample_rows, summary_of
 from sweeps.watch.wandb_session import WandbSession, troubles
-from trainables.records import CurvePoint, Outcome, TrialRecord
-from trainables.settings import TrialSettings
-from trainables.storage import Storage
+from trainables.records.layout import SweepFacts
+from trainables.records.record import CurvePoint, Outcome, TrialRecord
+from trainables.records.settings import TrialSettings
+from trainables.records.storage import Storage
 
 TAG_CHARACTERS = 64  # the most that wandb takes
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trainables.memory.cards import CARD_BYTES
-from trainables.settings import TrialSettings
+from trainables.records.settings import TrialSettings
 
 VARIED = (
     "model",

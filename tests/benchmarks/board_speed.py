@@ -20,11 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from real_browser import start_chromium, wait_for
-from record_factory import make_record, make_samples, write_sweep
-from test_board import TOKEN, Board
-
-from trainables.record_json import to_json
+from tests.analysis.serve.test_board import TOKEN, Board
+from tests.support.real_browser import start_chromium, wait_for
+from tests.support.record_factory import make_record, make_samples, write_sweep
+from trainables.records.record import to_json
 
 SCROLL = """
     const done = arguments[0], table = document.getElementById("table"), times = [];

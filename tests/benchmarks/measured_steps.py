@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trainables.settings import TrialSettings
+from trainables.records.settings import TrialSettings
 
 STEPS = {"cpu": 2, "cuda": 4}  # the first makes the optimizer's states, the last is probed
 
@@ -29,11 +29,11 @@ def measure(settings: TrialSettings, wait_for_turn: Callable[[], None] = lambda:
     import torch
 
     from data.batches import Batch
-    from trainables.memory.meter import MemoryMeter
-    from trainables.memory.oom_moment import cuda_moment, is_out_of_memory
-    from trainables.memory.recognise import recogniser
-    from trainables.models import apply_levers, find_model, load_model, weight_type
-    from trainables.training_step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
+    from trainables.memory.measuring.meter import MemoryMeter
+    from trainables.memory.measuring.out_of_memory import cuda_moment, is_out_of_memory
+    from trainables.memory.measuring.recognise import recogniser
+    from trainables.model.models import apply_levers, find_model, load_model, weight_type
+    from trainables.model.step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source, dtype = find_model(settings.model), weight_type(settings)

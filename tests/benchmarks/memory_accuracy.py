@@ -28,7 +28,7 @@ from accuracy_grid import VARIED, every_slice_early, grid
 from accuracy_table import table
 from measured_steps import measure, turn_on_the_device
 
-from trainables.settings import TrialSettings
+from trainables.records.settings import TrialSettings
 
 RUN_SECONDS = 300
 AT_ONCE = {"cpu": 1, "cuda": 4}  # one of them on the GPU

@@ -18,11 +18,10 @@ from typing import NoReturn
 from measured_steps import measure
 from memory_accuracy import RUN_SECONDS
 
-from trainables.memory.allocator import replay
-from trainables.memory.cards import CARD_BYTES
-from trainables.memory.constants import FILE, ConstantsRun, fit_constants, store_constants
-from trainables.memory.trial_trace import trial_trace, with_workspace
-from trainables.settings import TrialSettings
+from trainables.memory.cards import CARD_BYTES, FILE, ConstantsRun, fit_constants, store_constants
+from trainables.memory.tracing.allocator import replay
+from trainables.memory.tracing.trial_trace import trial_trace, with_workspace
+from trainables.records.settings import TrialSettings
 
 RUNS = [
     {"sequence_length": 128, "precision": "fp32"},

@@ -23,10 +23,9 @@ from typing import Any
 from published_loop import published_loop
 from published_rows import DTYPES, RIVALS, Line, check_row, read_lines
 
-from trainables.memory.allocator import replay
-from trainables.memory.components import Shapes
-from trainables.memory.timeline import MemoryTrace
-from trainables.memory.trace import CUBLAS_WORKSPACE_BYTES, trace
+from trainables.memory.tracing.allocator import replay
+from trainables.memory.tracing.recorder import CUBLAS_WORKSPACE_BYTES, trace
+from trainables.memory.tracing.timeline import MemoryTrace, Shapes
 
 STEPS = 4
 # Where two outcomes are about as likely, seven orders were too few: distilgpt2 at batch 40 came to 14 of 40 and 26.

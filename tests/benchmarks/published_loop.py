@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 
-from trainables.memory.fake_models import fake_model
-from trainables.memory.trace import Recorder
+from trainables.memory.tracing.own_step import fake_model
+from trainables.memory.tracing.recorder import Recorder
 
 LEARNING_RATE = 1e-3
 # Those of torch.optim that need neither a closure nor sparse gradients, and whose kernels no value decides.

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from test_known_cases import (
+from tests.trainables.quality.test_known_cases import (
     LINES,
     SEEDS,
     WANTED,

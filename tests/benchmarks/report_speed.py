@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from benchmarks.board_speed import write_many
-from real_browser import start_chromium
 
 from analysis.report import write_report
+from tests.support.real_browser import start_chromium
 
 DRAWN = """
     const done = arguments[0];

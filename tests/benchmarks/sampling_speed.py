@@ -18,7 +18,7 @@ import torch
 
 from data.prompts import PROMPTS, prompt_text
 from data.tokenizer import load_tokenizer
-from trainables.models import find_model, load_model, tokenizer_location
+from trainables.model.models import find_model, load_model, tokenizer_location
 from trainables.quality.sampling import SamplingSettings, sample_completions
 
 

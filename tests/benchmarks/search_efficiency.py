@@ -35,8 +35,9 @@ from optuna.samplers import RandomSampler
 from sweeps.planning.finite_space import FiniteSpace
 from sweeps.search.memory_guard import MemoryGuard
 from sweeps.search.sampler import DistinctSampler
-from trainables.memory.closed_form import ModelShape, step_memory
-from trainables.settings import TrialSettings
+from trainables.memory.formula.full_training import step_memory
+from trainables.model.models import ModelShape
+from trainables.records.settings import TrialSettings
 
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",

@@ -19,14 +19,14 @@ from pathlib import Path
 from analysis.sweep_table.load import load_sweep
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
-from sweeps.planning.layout import SweepFacts, store_facts, store_proposal, store_record
 from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import space_of
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study, default_study
-from tests.record_factory import make_record, make_samples
-from trainables.records import TrialRecord
-from trainables.storage import open_storage
+from tests.support.record_factory import make_record, make_samples
+from trainables.records.layout import SweepFacts, store_facts, store_proposal, store_record
+from trainables.records.record import TrialRecord
+from trainables.records.storage import open_storage
 
 PLAN = make_plan(SweepOptions(search_levers=True, trials=10_000), Device(gpus=0, gpu_bytes=None, cpus=2))
 SAMPLES = make_samples() * 160  # three to one

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trainables.records import MemoryPrediction, Outcome, TrialRecord
+from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 
 FIRST_ERROR = 0.02  # the prediction's own relative error before anything was measured: predict.RESERVED_ERROR
 MEASURED_WHOLE = (Outcome.FINISHED, Outcome.STOPPED_EARLY, Outcome.DIVERGED)

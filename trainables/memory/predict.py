@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from trainables.memory.allocator import Replay, replay
-from trainables.memory.closed_form import ModelShape, step_memory
-from trainables.memory.constants import ASSUMED, constants_for
-from trainables.memory.timeline import MemoryTrace, Peak
-from trainables.memory.trace_cache import version
-from trainables.memory.trial_trace import trial_trace, with_workspace
-from trainables.models import ModelError
-from trainables.records import MemoryPrediction
-from trainables.settings import TrialSettings
+from trainables.memory.cards import ASSUMED, constants_for
+from trainables.memory.formula.full_training import step_memory
+from trainables.memory.formula.sharding import sharded_memory
+from trainables.memory.formula.sizes import SLACK_FRACTION
+from trainables.memory.tracing.allocator import Replay, replay
+from trainables.memory.tracing.cache import version
+from trainables.memory.tracing.timeline import MemoryTrace, Peak
+from trainables.memory.tracing.trial_trace import trial_trace, with_workspace
+from trainables.model.models import ModelError, ModelShape
+from trainables.records.record import MemoryPrediction
+from trainables.records.settings import TrialSettings
 
 CONTEXT_BYTES = ASSUMED.context_bytes  # CUDA context and libraries, where a card has no fit
 RESERVED_ERROR = 0.02  # assumed: wider than the error on nine in ten published peaks, tests/benchmarks/
-SLACK_FRACTION = 0.08  # reserved over allocated where only the formula is at hand; median of allocator replays
 
 
 def predict(
@@ -32,7 +33,7 @@ def predict(
     On CUDA the whole device must hold it: allocator slack and the context count. A CPU under a memory cap is held to
     the tensors alone, which is what its probe counts. A traced step is cached on disk. Where the model's config cannot
     be had, the closed form answers from `shape`.
-    Raises: trainables.models.ModelError when neither is at hand.
+    Raises: trainables.model.models.ModelError when neither is at hand.
     """
     try:
         trace = trial_trace(settings, device="cuda" if on_cuda else "cpu", gpu=gpu)
@@ -130,3 +131,76 @@ def predict_by_formula(
         gpu=gpu,
         version=f"{version()}, {constants.label}" if on_cuda else version(),
     )
+
+
+def predict_shard(
+    settings: TrialSettings, shape: ModelShape, gpus: int, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> MemoryPrediction:
+    """The same as a prediction for each of `gpus` devices of `capacity_bytes` (None: no bound).
+
+    On a CPU the tensors alone count, and there are no workspaces.
+    """
+    shard = sharded_memory(settings, shape, gpus, gpu)
+    components = {name: size for name, size in shard.components.items() if on_cuda or name != "workspaces"}
+    allocated_bytes = sum(components.values())
+    needed_bytes = shard.device_bytes if on_cuda else allocated_bytes
+    return dataclasses.replace(
+        predict_by_formula(settings, shape, gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda),
+        allocated_bytes=allocated_bytes,
+        reserved_bytes=shard.reserved_bytes if on_cuda else allocated_bytes,
+        device_bytes=needed_bytes,
+        fits=capacity_bytes is None or needed_bytes <= capacity_bytes,
+        peak_phase=shard.phase,
+        components=components,
+        method="sharded_form",
+    )
+
+
+def predict_worker(
+    settings: TrialSettings, shape: ModelShape, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
+) -> MemoryPrediction:
+    """Peak memory of each of the trial's workers, on a card of `capacity_bytes` (None: no bound).
+
+    Raises: trainables.model.models.ModelError, as `predict`.
+    """
+    target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
+    if settings.parallel == "ddp":
+        return _with_buckets(predict(settings, shape, **target), settings, shape, on_cuda=on_cuda)
+    made = predict_shard(settings, shape, settings.workers, **target)
+    gathered_bytes = gathered_weights_bytes(settings, shape)
+    if not made.fits or not on_cuda or capacity_bytes is None or gathered_bytes + CONTEXT_BYTES <= capacity_bytes:
+        return made
+    return dataclasses.replace(
+        made,
+        allocated_bytes=gathered_bytes,
+        reserved_bytes=gathered_bytes,
+        device_bytes=gathered_bytes + CONTEXT_BYTES,
+        fits=False,
+        peak_phase="evaluation",
+        components={"weights": gathered_bytes},
+    )
+
+
+def _with_buckets(
+    alone: MemoryPrediction, settings: TrialSettings, shape: ModelShape, *, on_cuda: bool
+) -> MemoryPrediction:
+    """With the copy of the gradients in which several workers with whole models exchange them; it stays for good."""
+    if settings.workers == 1 or settings.lora_rank:  # an adapter's gradients are next to nothing
+        return alone
+    more = shape.parameters * (2 if settings.precision == "bf16" else 4)
+    needed_bytes = more + (alone.device_bytes if on_cuda else alone.allocated_bytes)
+    return dataclasses.replace(
+        alone,
+        allocated_bytes=alone.allocated_bytes + more,
+        reserved_bytes=alone.reserved_bytes + more,
+        device_bytes=alone.device_bytes + more,
+        low_bytes=None if alone.low_bytes is None else alone.low_bytes + more,
+        high_bytes=None if alone.high_bytes is None else alone.high_bytes + more,
+        fits=alone.fits and (alone.capacity_bytes is None or needed_bytes <= alone.capacity_bytes),
+        components=alone.components | {"gradients": alone.components.get("gradients", 0) + more},
+    )
+
+
+def gathered_weights_bytes(settings: TrialSettings, shape: ModelShape) -> int:
+    """What a sharded model takes whole, as one card must hold it to be evaluated; random weights never are."""
+    return 0 if settings.weights == "random" else shape.parameters * (2 if settings.precision == "bf16" else 4)

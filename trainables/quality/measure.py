@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trainables.quality.judge import QualityJudge
 from trainables.quality.sampling import SamplingSettings
 from trainables.quality.score import BATCHES, Parts, ScoredText, TextScores, retention, sample_quality, spill_over
-from trainables.records import Evaluation, QualityReport, Sample
+from trainables.records.record import Evaluation, QualityReport, Sample
 
 
 def measure_quality(

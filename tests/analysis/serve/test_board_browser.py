@@ -1,0 +1,75 @@
+"""The board in a real browser: what a person sees, that text stays text, and that no request leaves the machine."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from analysis.sweep_table.front import pareto_front
+from tests.analysis.serve.test_board import ATTACK, TOKEN, Board
+from tests.support.real_browser import NEEDS_CHROMIUM, requested_hosts, wait_for
+from tests.support.record_factory import make_record, make_samples, write_sweep
+from trainables.records.record import to_json
+from trainables.records.storage import open_storage
+
+pytestmark = NEEDS_CHROMIUM
+
+
+def test_board_is_read_used_and_updated_without_reload(browser: Any, tmp_path: Path) -> None:
+    made = [make_record(n, quality=0.1 * n, peak_mib=50 * n + 50, batch_size=8 * (n + 1)) for n in range(4)]
+    made.append(make_record(4, model="nano-4m", quality=0.9, samples=make_samples(ATTACK, prompt=ATTACK)))
+    board = Board(write_sweep(tmp_path, made, name=ATTACK))
+    browser.get(f"http://127.0.0.1:{board.port}/")
+    box = browser.find_element("id", "token")  # the log-in form
+    box.send_keys(TOKEN)
+    box.submit()
+    wait_for(lambda: len(browser.find_elements("css selector", ".row")) == 5)
+    assert "<script>alert(1)</script>" in browser.find_element("id", "name").text
+    grid = browser.find_element("id", "table")
+    grid.send_keys("\ue010")  # End
+    grid.send_keys("\ue007")  # Enter
+    wait_for(lambda: "<script>alert(1)</script>" in browser.find_element("id", "detail-body").text)
+    choice = browser.find_element("css selector", "#filter-model option[value='nano-1m']")
+    choice.click()
+    wait_for(lambda: len(browser.find_elements("css selector", ".row")) == 4)
+    open_storage(str(tmp_path)).write_text("trials/0005-c0ffee/record.json", to_json(make_record(5)))
+    wait_for(lambda: len(browser.find_elements("css selector", ".row")) == 5)
+    assert requested_hosts(browser) == {"127.0.0.1"}
+    assert [
+        entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE" and "401" not in entry["message"]
+    ] == []
+    assert board.end() == 0
+
+
+def test_front_in_the_browser_is_the_front_of_the_analysis(browser: Any, tmp_path: Path) -> None:
+    draw = random.Random(3)
+    made = [
+        make_record(
+            n,
+            quality=draw.choice([None, round(draw.random(), 1)]),
+            peak_mib=draw.randrange(50, 60),
+            speed=float(draw.randrange(1, 9)),
+        )
+        for n in range(60)
+    ]
+    board = Board(write_sweep(tmp_path, made))
+    browser.get(f"http://127.0.0.1:{board.port}/?token={TOKEN}")
+    script = """
+        const done = arguments[0];
+        Promise.all([import("/page/front.js"), fetch("/api/rows").then((answer) => answer.json())])
+          .then(([module, told]) => done(told.rows.length < 60 ? null : [...module.paretoFront(told.rows)]));
+    """
+    found = wait_for(lambda: browser.execute_async_script(script))
+    assert set(found) == {record.trial_id for record in pareto_front(made)}
+    assert board.end() == 0
+
+
+def test_of_many_trials_only_those_in_sight_are_in_the_page(browser: Any, tmp_path: Path) -> None:
+    board = Board(write_sweep(tmp_path, [make_record(n) for n in range(300)]))
+    browser.get(f"http://127.0.0.1:{board.port}/?token={TOKEN}")
+    wait_for(lambda: "300 shown" in browser.find_element("id", "shown").text)
+    browser.execute_script("document.getElementById('table').scrollTop = 28 * 200")
+    wait_for(lambda: browser.find_elements("id", "row-200"))
+    assert len(browser.find_elements("css selector", ".row")) < 60
+    assert board.end() == 0

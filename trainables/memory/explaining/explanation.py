@@ -1,0 +1,62 @@
+"""Everything `explain_memory` tells of one training step, as a plain document that is cached whole.
+
+Reading a cached one takes a tenth of a second with Python's start; so what only making one needs is imported late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from trainables.memory.tracing.cache import cache_key, load_document, store_document
+from trainables.memory.tracing.trial_trace import trial_facts
+from trainables.records.settings import TrialSettings
+
+
+def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int = 1) -> dict[str, Any]:
+    """Components, peak, fits or not, the largest micro-batch, remedies and sharded figures; sizes in bytes.
+
+    Raises: UserError for a sequence longer than the model's positions or a LoRA rank above its width; ModelError.
+    """
+    started = time.perf_counter()
+    facts = trial_facts(settings, "cuda" if on_cuda else "cpu")
+    key = cache_key(facts | {"gpu": gpu, "capacity": capacity_bytes, "gpus": gpus, "batch_size": settings.batch_size})
+    document = load_document(key)
+    if document is None:
+        # A process that has not used torch yet has none of its threads, so that it can be forked.
+        may_fork = sys.platform == "linux" and "torch" not in sys.modules
+        with _quick_imports():
+            from trainables.memory.explaining.step_explanation import explain_step
+
+            document = explain_step(settings, gpu, capacity_bytes, on_cuda, gpus, may_fork=may_fork)
+        store_document(key, json.dumps(document))
+    return document | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+@contextlib.contextmanager
+def _quick_imports() -> Iterator[None]:
+    """Import thousands of modules without what takes most of a second and serves nothing here.
+
+    All modules stay, so that looking for garbage among them is in vain, then and at the end; and transformers loads
+    scipy for the losses of vision models.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        if "transformers.loss" not in sys.modules:
+            from unittest import mock
+
+            import transformers.utils
+
+            with mock.patch.object(transformers.utils, "is_scipy_available", return_value=False):
+                import transformers.loss.loss_utils
+        yield
+    finally:
+        if was_on:
+            gc.freeze()
+            gc.enable()

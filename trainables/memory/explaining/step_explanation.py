@@ -1,0 +1,145 @@
+"""What is told of one training step: prediction, largest micro-batch, remedies, sharding, cards that hold it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+from collections.abc import Iterator
+from typing import Any
+
+from data.errors import UserError
+from trainables.memory.cards import CARD_BYTES, card_bytes, constants_for
+from trainables.memory.explaining.micro_batch import largest_micro_batch_size, largest_that_fits, other_sizes
+from trainables.memory.explaining.remedies import Remedy, more_gpus, remedies
+from trainables.memory.formula.sharding import cards_needed, sharded_memory
+from trainables.memory.predict import predict, predict_by_formula, predict_shard
+from trainables.memory.tracing.trial_trace import trial_trace, with_micro_batch
+from trainables.model.models import ModelShape
+from trainables.records.record import MemoryPrediction
+from trainables.records.settings import TrialSettings
+
+HOPELESS = 2  # a step whose formula needs this many times the card is not traced: the answer is clear
+PATIENCE_SECONDS = 20  # for the other processes, which begin at the same time, each with as much to do
+
+
+def explain_step(
+    settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int, *, may_fork: bool
+) -> dict[str, Any]:
+    """The document of `explain`, made anew; on two cores at once where it may fork."""
+    from trainables.model.models import find_model, load_config, model_shape
+
+    config = load_config(find_model(settings.model), settings.weights)
+    _check(settings, config)
+    shape = model_shape(config)
+    target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
+    prediction = predict_by_formula(settings, shape, **target)
+    if gpus > 1:
+        prediction = predict_shard(settings, shape, gpus, **target)
+        largest = _largest_of_a_shard(settings, shape, gpus, prediction) if on_cuda else None
+    elif prediction.allocated_bytes > HOPELESS * capacity_bytes:
+        largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
+    else:
+        with _other_sizes_traced(settings) if may_fork and on_cuda else contextlib.nullcontext():
+            prediction, largest = predict(settings, **target), None
+    if largest is None and on_cuda and gpus == 1:
+        largest = largest_micro_batch_size(settings, shape, **target)
+    sharded = sharded_memory(settings, shape, gpus, gpu)
+    return {
+        "settings": dataclasses.asdict(settings),
+        "gpu": gpu if on_cuda else None,
+        "device": "cuda" if on_cuda else "cpu",
+        "allocated_bytes": prediction.allocated_bytes,
+        "reserved_bytes": prediction.reserved_bytes,
+        "device_bytes": prediction.device_bytes,
+        "capacity_bytes": capacity_bytes,
+        "fits": prediction.fits,
+        "largest_micro_batch_size": largest,
+        "peak_phase": prediction.peak_phase,
+        "peak_operation": prediction.peak_operation,
+        "components": prediction.components,
+        "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
+        "context_bytes": constants_for(gpu).context_bytes if on_cuda else 0,
+        "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
+        "remedies": [dataclasses.asdict(remedy) for remedy in _remedies(settings, shape, prediction, on_cuda, gpus)],
+        "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},
+        "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method.startswith("trace")),
+        "method": prediction.method,
+        "version": prediction.version,
+    }
+
+
+def _largest_of_a_shard(settings: TrialSettings, shape: ModelShape, gpus: int, prediction: MemoryPrediction) -> int:
+    """Sequences that each of the GPUs holds at once, by the formula: 0 where not even one fits."""
+    capacity_bytes = prediction.capacity_bytes
+    assert capacity_bytes is not None
+
+    def needed(size: int) -> tuple[bool, int]:
+        shard = sharded_memory(with_micro_batch(settings, size), shape, gpus, prediction.gpu)
+        return shard.device_bytes <= capacity_bytes, shard.device_bytes
+
+    return largest_that_fits(needed, capacity_bytes, start=settings.micro_batch_size, sequence_bytes=2**20)
+
+
+def _remedies(
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, on_cuda: bool, gpus: int
+) -> list[Remedy]:
+    found = remedies(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus)
+    shared = more_gpus(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus)
+    if shared.allocated_bytes < prediction.allocated_bytes:
+        found.append(shared)
+    return sorted(found, key=lambda remedy: remedy.allocated_bytes)
+
+
+@contextlib.contextmanager
+def _other_sizes_traced(settings: TrialSettings) -> Iterator[None]:
+    """Have forked processes trace, meanwhile, the sizes that the search for the largest will ask for.
+
+    They leave the traces in the cache; where one fails or there is no cache, whoever asks traces for themselves.
+    """
+
+    def work(size: int) -> None:
+        with contextlib.suppress(Exception):
+            trial_trace(with_micro_batch(settings, size), device="cuda")
+
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=work, args=(size,), daemon=True) for size in other_sizes(settings)]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.join(PATIENCE_SECONDS)
+
+
+def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
+    """How many cards of each kind hold the step: one where its own prediction fits, else by the sharded formula."""
+    needed: dict[str, int | None] = {}
+    for name in CARD_BYTES:
+        count = cards_needed(settings, shape, card_bytes(name), name)
+        if is_traced and count is not None:
+            alone = predict(settings, shape, gpu=name, capacity_bytes=card_bytes(name), on_cuda=True)
+            count = 1 if alone.fits else max(2, count)
+        needed[name] = count
+    return needed
+
+
+def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, capacity_bytes: int) -> bool:
+    alone = dataclasses.replace(settings, micro_batch_size=1, batch_size=settings.workers)
+    made = predict_by_formula(alone, shape, gpu=None, capacity_bytes=capacity_bytes, on_cuda=True)
+    return made.allocated_bytes > HOPELESS * capacity_bytes
+
+
+def _check(settings: TrialSettings, config: Any) -> None:
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and settings.sequence_length > positions:
+        raise UserError(
+            f"sequence_length={settings.sequence_length} is longer than the {positions} positions of"
+            f" {settings.model}; choose 1 to {positions}."
+        )
+    if settings.lora_rank > config.hidden_size:
+        raise UserError(
+            f"lora_rank={settings.lora_rank} is above the width {config.hidden_size} of {settings.model};"
+            f" choose 1 to {config.hidden_size}."
+        )

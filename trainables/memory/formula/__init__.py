@@ -1,0 +1,1 @@
+"""Peak memory by formula: instant, for shards and where no trace can be had."""

@@ -1,0 +1,132 @@
+"""The project's own training step under the tracer: the very functions that train, on a model without storage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from data.batches import Batch
+from trainables.memory.tracing.recorder import (
+    CUBLAS_WORKSPACE_BYTES,
+    Device,
+    Recorder,
+    trace,
+)
+from trainables.memory.tracing.timeline import MemoryTrace, Shapes
+from trainables.model.models import apply_levers
+from trainables.model.step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
+from trainables.records.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+import copy
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+STEPS = 2  # the first makes the optimizer's states, the second is like all that follow
+MICRO_BATCHES = 2  # from the second on, gradients of the first are there: more add nothing
+# Source: bitsandbytes, optimizer.py: blocks of 256 values share a scale; smaller tensors stay in fp32.
+EIGHT_BIT_BLOCK = 256
+EIGHT_BIT_MINIMUM = 4096
+
+
+def trace_trial(settings: TrialSettings, config: PretrainedConfig, *, device: Device = "cuda") -> MemoryTrace:
+    """The memory events of one worker's first two optimizer steps, model loading included.
+
+    Raises: trainables.model.models.ModelError for a LoRA rank above the width.
+    """
+    shapes = Shapes(
+        vocabulary=config.vocab_size,
+        tokens=settings.micro_batch_size * settings.sequence_length,
+        sequence_length=settings.sequence_length,
+        width=config.hidden_size,
+    )
+    return trace(
+        lambda recorder: _train(recorder, settings, config),
+        device=device,
+        shapes=shapes,
+        workspace_bytes=CUBLAS_WORKSPACE_BYTES if device == "cuda" else 0,
+    )
+
+
+def _train(recorder: Recorder, settings: TrialSettings, config: PretrainedConfig) -> None:
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    model = fake_model(config, dtype=dtype, attention=settings.attention)
+    model.config.use_cache = False
+    recorder.forget()  # the head's own weights among it, which tying dropped
+    with recorder.phase("load"):
+        apply_levers(model, settings)
+        recorder.place(model)
+    loss_module = CausalLoss(model, settings.loss)
+    optimizer = _make_optimizer(model, settings)
+    schedule = make_schedule(optimizer, total_steps=10)
+    scaler = make_scaler(settings.precision, torch.device("cpu"))
+    shape_BT = (settings.micro_batch_size, settings.sequence_length)
+    for _ in range(STEPS):
+        with recorder.phase("input"):
+            micro_batches = [_batch(shape_BT) for _ in range(min(settings.accumulation_steps, MICRO_BATCHES))]
+        training_step(
+            loss_module,
+            micro_batches,
+            optimizer,
+            schedule,
+            target_tokens=1.0,
+            precision=settings.precision,
+            phase=recorder.phase,
+            scaler=scaler,
+        )
+
+
+def _batch(shape_BT: tuple[int, int]) -> Batch:
+    return Batch(
+        input_ids_BT=torch.zeros(shape_BT, dtype=torch.long), labels_BT=torch.zeros(shape_BT, dtype=torch.long)
+    )
+
+
+def _make_optimizer(model: torch.nn.Module, settings: TrialSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw-8bit":
+        return EightBitStates([p for p in model.parameters() if p.requires_grad], {"lr": settings.learning_rate})
+    return make_optimizer(model.parameters(), settings.learning_rate, settings.optimizer)
+
+
+class EightBitStates(torch.optim.Optimizer):
+    """The states that bitsandbytes' AdamW8bit keeps, so that they can be traced where it is not installed."""
+
+    # Without it the gradient scaler would ask a tensor that has no value whether to step, and be told not to.
+    _step_supports_amp_scaling = True
+
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Make the states of parameters that have a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and not self.state[parameter]:
+                    self.state[parameter] = _eight_bit_state(parameter)
+
+
+def _eight_bit_state(parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+    size = parameter.numel()
+    if size < EIGHT_BIT_MINIMUM:
+        return {name: torch.zeros(size) for name in ("state1", "state2")}
+    states = {name: torch.zeros(size, dtype=torch.uint8) for name in ("state1", "state2")}
+    scales = {name: torch.zeros(-(-size // EIGHT_BIT_BLOCK)) for name in ("absmax1", "absmax2")}
+    return states | scales
+
+
+def fake_model(config: PretrainedConfig, *, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    """The model of a config in training mode; call under a fake tensor mode. Nothing is drawn or stored.
+
+    Raises: ValueError from transformers when the config belongs to no causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype, attn_implementation=attention)
+    model.tie_weights()
+    return model.train()

@@ -1,0 +1,295 @@
+"""Run any training step on fake tensors and record what it would do to memory.
+
+Fake tensors have shapes and types but no storage, so a step of any size runs on any machine. Autograd, the optimizer
+and the model are the real ones: only the kernels are absent. What a kernel allocates inside itself is not seen, save
+what `kernel_temporaries` knows of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trainables.memory.tracing.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
+from trainables.memory.tracing.timeline import CHUNKED, CUDA_BLOCK_BYTES, Allocation, MemoryTrace, Shapes, component_of
+
+Device = Literal["cpu", "cuda"]
+# cuBLAS's workspace of a thread on cards before Hopper.
+# Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
+CUBLAS_WORKSPACE_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
+DEVICE_OF = torch.ops.prim.device.default
+MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
+
+
+def trace(
+    work: Callable[[Recorder], object], *, device: Device, shapes: Shapes | None = None, workspace_bytes: int = 0
+) -> MemoryTrace:
+    """The memory events of `work(recorder)`, run on fake tensors.
+
+    `work` builds the model, marks phases with `recorder.phase(name)` and steps. All its tensors count as the device's:
+    with "cuda", CPU fake tensors stand for CUDA's and operations choose what CUDA would choose. `shapes` helps to tell
+    logits and attention matrices from other tensors. `workspace_bytes` is what the matrix library keeps for each thread
+    that multiplies: one runs the forward pass, another the backward pass.
+    """
+    rules = cuda_rules() if device == "cuda" else contextlib.nullcontext()
+    recorder = Recorder(device, shapes or Shapes(), workspace_bytes)
+    with rules, FakeTensorMode(allow_non_fake_inputs=True), _fake_tensors_count_as_tensors():
+        with recorder:
+            work(recorder)
+        return recorder.finish()
+
+
+class Recorder(TorchDispatchMode):
+    """Sees every operation below autograd; a new storage is an allocation, its end is a free."""
+
+    def __init__(self, device: Device, shapes: Shapes, workspace_bytes: int = 0) -> None:
+        super().__init__()
+        self.device: Device = device
+        self._shapes = shapes
+        self._workspace_bytes = workspace_bytes
+        self._workspace_phases: set[str] = set()
+        self._lone = holders_of_a_lone_gradient()
+        self._phase = "load"
+        self._chunk_tokens = 0  # of the fused loss, while it is at work
+        self._allocations: list[Allocation] = []
+        self._events: list[int] = []
+        self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self._shared: dict[int, int] = {}
+        self._labels: dict[int, str] = {}
+        self._parameters: list[nn.Parameter] = []
+        self._parameter_storages: set[int] = set()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Mark the enclosed work; what an optimizer phase leaves behind is optimizer state."""
+        before, self._phase = self._phase, name
+        first = len(self._allocations)
+        try:
+            yield
+        finally:
+            if name == "backward":
+                self.label("gradients", (p.grad for p in self._parameters if p.grad is not None))
+            if name == "optimizer":
+                alive = (index for index, _ in self._live.values() if index >= first)
+                self._labels.update((index, "optimizer_states") for index in alive if index not in self._labels)
+            self._phase = before
+
+    def forget(self) -> None:
+        """What was made so far was made elsewhere, as a model is on the CPU before `place` takes it to the device."""
+        for kept in (self._allocations, self._events, self._live, self._shared, self._labels):
+            kept.clear()
+
+    def place(self, module: nn.Module) -> None:
+        """Count a module's weights and buffers as moved to the device, in the order of `module.to(device)`."""
+        for child in module.children():
+            self.place(child)
+        own = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+        for tensor in own:
+            self._see(tensor, "to", component="weights")
+        self._parameters.extend(p for p in module._parameters.values() if p is not None)
+        self._parameter_storages.update(t.untyped_storage()._cdata for t in own)
+
+    def label(self, component: str, tensors: Iterable[Tensor]) -> None:
+        """Say what tensors are, where their making could not tell."""
+        for tensor in tensors:
+            entry = self._live.get(tensor.untyped_storage()._cdata)
+            if entry is not None:
+                self._labels[entry[0]] = component
+
+    def finish(self) -> MemoryTrace:
+        """The trace so far. Frees with nothing between them are put in order: autocast's come by address."""
+        labelled = (
+            a._replace(component=self._labels[i]) if i in self._labels else a for i, a in enumerate(self._allocations)
+        )
+        return MemoryTrace(
+            allocations=tuple(labelled),
+            events=tuple(_frees_in_order(self._events)),
+            block_bytes=CUDA_BLOCK_BYTES if self.device == "cuda" else 1,
+        )
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and the guard against it would run at each operation
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is DEVICE_OF:
+            return args[0].fake_device  # most of what is dispatched asks only this
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1  # a fake tensor has no value; optimizers ask for their step number
+        name = func._schema.name.removeprefix("aten::")
+        if name == "torch_nn::_linear_cross_entropy_batch_chunked":
+            with self, mock.patch.object(self, "_chunk_tokens", args[8] if self.device == "cuda" else 0):
+                return _fused_loss(self.device, args)
+        if self._workspace_bytes and name in MATRIX_PRODUCTS and self._phase not in self._workspace_phases:
+            self._workspace_phases.add(self._phase)
+            self._allocate(self._workspace_bytes, name, "workspaces")
+        reused = self._summed_in_place(func, args)
+        out = func(*args, **(kwargs or {}))
+        if reused is not None:
+            self._shared[reused] = self._shared.get(reused, 0) + 1
+            self._watch(out.untyped_storage(), reused)
+            return out
+        if name == "lift_fresh" and self.device == "cuda":
+            return out  # made from a Python number: such a tensor stays on the CPU
+        from_weight = name == "_to_copy" and args[0].untyped_storage()._cdata in self._parameter_storages
+        component = "autocast_copies" if from_weight and self._phase == "forward" else None
+        if isinstance(out, Tensor):
+            self._see(out, name, component)
+        elif isinstance(out, (tuple, list)):
+            # CUDA's dropout makes its mask first. Source: dropout_cuda, ATen/native/cuda/Dropout.cu.
+            order = reversed(range(len(out))) if name == "native_dropout" else range(len(out))
+            for position in order:
+                item = out[position]
+                for tensor in item if isinstance(item, (tuple, list)) else (item,):
+                    if isinstance(tensor, Tensor):
+                        self._see(tensor, name, component, position)
+        inside = "attention_matrices" if "softmax" in name else "temporaries"
+        made = [self._allocate(size, name, inside) for size in kernel_temporaries(self.device, name, args)]
+        self._events.extend(~index for index in made)
+        return out
+
+    def _see(self, tensor: Tensor, operation: str, component: str | None = None, position: int = 0) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._live or not isinstance(tensor, FakeTensor):
+            return
+        size_bytes = storage.nbytes()
+        if size_bytes == 0:
+            return
+        if component is None:
+            recomputed = self._phase == "backward" and torch.is_grad_enabled()
+            phase = "forward" if recomputed else self._phase
+            component = component_of(self._shapes, phase, operation, tensor, position)
+        if self._chunk_tokens and tensor.dim() and tensor.shape[0] == self._chunk_tokens:
+            operation = CHUNKED
+        index = self._allocate(size_bytes, operation, component)
+        self._watch(storage, index)
+
+    def _watch(self, storage: torch.UntypedStorage, index: int) -> None:
+        key = storage._cdata
+        self._live[key] = (index, weakref.ref(storage, lambda _: self._free(key)))
+
+    def _summed_in_place(self, func: Any, args: tuple[Any, ...]) -> int | None:
+        """The allocation that autograd would add a second gradient into, where it alone holds the first.
+
+        Under a dispatch mode autograd always makes a new tensor; without one it reuses the old one's storage when no
+        other tensor has it. Source: can_accumulate_inplace, torch/csrc/autograd/input_buffer.cpp, torch 2.13; equal to
+        real CPU runs, event by event.
+        """
+        if func is not torch.ops.aten.add.Tensor or self._phase != "backward" or torch.is_grad_enabled():
+            return None
+        old, new = args[0], args[1]
+        if not isinstance(new, Tensor) or old.shape != new.shape or old.dtype != new.dtype:
+            return None
+        storage = old.untyped_storage()
+        if _holders(old) != self._lone or storage._cdata not in self._live:
+            return None
+        return self._live[storage._cdata][0]
+
+    def _allocate(self, size_bytes: int, operation: str, component: str) -> int:
+        index = len(self._allocations)
+        self._allocations.append(Allocation(size_bytes, self._phase, operation, component))
+        self._events.append(index)
+        return index
+
+    def _free(self, key: int) -> None:
+        index = self._live.pop(key)[0]
+        if self._shared.get(index, 0):
+            self._shared[index] -= 1
+        else:
+            self._events.append(~index)
+
+
+def _frees_in_order(events: list[int]) -> Iterator[int]:
+    for is_made, run in itertools.groupby(events, key=lambda event: event >= 0):
+        together = list(run)
+        yield from together if is_made else sorted(together, reverse=True)
+
+
+def _holders(tensor: Tensor) -> tuple[int, int]:
+    """References to a tensor and to its storage, dispatch's own included."""
+    return tensor._use_count(), torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)  # type: ignore[attr-defined]
+
+
+@functools.cache
+def holders_of_a_lone_gradient() -> tuple[int, int]:
+    """What `_holders` says of a gradient that autograd alone holds, when it adds a second one to it."""
+
+    class Look(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten.add.Tensor:
+                found.append(_holders(args[0]))
+            return func(*args, **(kwargs or {}))
+
+    found: list[tuple[int, int]] = []
+    with FakeTensorMode():
+        leaf = torch.zeros(2, requires_grad=True)
+        doubled = leaf * 2
+        total = torch.mul(doubled * 2, doubled * 3).sum()
+        with Look():
+            total.backward()
+    return found[0]
+
+
+def _fused_loss(device: Device, args: tuple[Any, ...]) -> Any:
+    """Look inside torch's fused loss, which to a tracer is one operation."""
+    from torch.nn.modules import linear_cross_entropy as module
+
+    # Argument 11 says whether the backward pass may run twice; the loop itself does not take it.
+    loop_arguments = (*args[:11], *args[12:])
+    if device == "cuda":
+        return fused_loss_on_cuda(*loop_arguments)
+    with torch.no_grad():
+        return module._linear_cross_entropy_batch_chunked_accumulator(*loop_arguments)
+
+
+def _convert_fake_module(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """`module.to(...)` for fake parameters, which torch cannot swap in place."""
+    for child in module.children() if recurse else ():
+        _convert_fake_module(child, convert)
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            converted = convert(parameter)
+            if converted is not parameter:
+                module._parameters[name] = nn.Parameter(converted.detach(), parameter.requires_grad)
+    for name, buffer in module._buffers.items():
+        if buffer is not None:
+            module._buffers[name] = convert(buffer)
+    return module
+
+
+@contextlib.contextmanager
+def _fake_tensors_count_as_tensors() -> Iterator[None]:
+    """Let optimizers, clipping, conversions and transformers' masks treat fakes as they treat plain tensors.
+
+    Torch uses multi-tensor kernels for plain tensors only and does not convert fake parameters in place; transformers
+    leaves shortcuts out that read a mask, and draws a number to drop layers by (OPT before 5.23 even where none is).
+    """
+    from torch.utils import _foreach_utils
+    from transformers.utils import import_utils
+
+    optimizers = sys.modules["torch.optim.optimizer"]
+    rand = torch.rand
+
+    def drawn(*size: Any, **options: Any) -> Any:
+        return 0.5 if size == ([],) else rand(*size, **options)
+
+    with (
+        mock.patch.object(torch, "rand", drawn),
+        mock.patch.object(import_utils, "is_fake_tensor", return_value=False),
+        mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
+        mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),
+        mock.patch.object(nn.Module, "_apply", _convert_fake_module),
+    ):
+        yield

@@ -1,0 +1,129 @@
+"""What a model is measured on: held-out quotes, held-out science, and completions of fixed prompts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from data.batches import Rows, collate, encode_documents, make_rows
+from data.prompts import Prompt, prompt_text, prompts_for
+from data.tokenizer import LoadedTokenizer
+from trainables.model.step import autocast
+from trainables.quality.sampling import Completion, SamplingSettings, sample_completions
+from trainables.records.record import Sample
+from trainables.records.settings import TrialSettings
+from trainables.records.trial_data import TrialData
+
+EVALUATION_LINES = 200  # held-out lines that each loss is measured on; assumed: enough for 0.01 nats
+ROOM = 1.25  # new tokens that a completion may have, over what 99 of 100 training lines need; assumed
+
+
+class HeldOut:
+    """The same measurements for the base model and the tuned one."""
+
+    def __init__(self, data: TrialData, loaded: LoadedTokenizer, settings: TrialSettings) -> None:
+        self._settings = settings
+        self._loaded = loaded
+        self._prompts = prompts_for([quote.keyword for quote in data.quotes.train])
+        self.sampling = SamplingSettings(
+            per_prompt=settings.samples_per_prompt,
+            max_new_tokens=self._longest_completion([quote.line for quote in data.quotes.train]),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            greedy=settings.greedy,
+            seed=settings.seed,
+        )
+        self._quotes = self._rows([quote.line for quote in data.quotes.validation])
+        self._science = self._rows(data.science_validation)
+
+    def losses(self, model: PreTrainedModel) -> tuple[float, float]:
+        """Held-out quote loss in nats per token, and science perplexity per token."""
+        quote_loss, science_loss = (
+            mean_loss(model, rows, batch_size=self._settings.micro_batch_size, precision=self._settings.precision)
+            for rows in (self._quotes, self._science)
+        )
+        return quote_loss, math.exp(science_loss)
+
+    def off_domain_loss(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> float:
+        """The model's loss on the base model's completions of off-domain prompts, in nats per token; 0 without any."""
+        lines = [
+            f"{prompt.keyword}: {completion.text}"
+            for prompt, row in zip(self._prompts, base, strict=True)
+            for completion in row
+            if prompt.kind == "off_domain" and self._loaded.separator not in completion.text
+        ]
+        if not lines:
+            return 0.0
+        settings = self._settings
+        return mean_loss(model, self._rows(lines), batch_size=settings.micro_batch_size, precision=settings.precision)
+
+    def completions(self, model: PreTrainedModel) -> tuple[tuple[Completion, ...], ...]:
+        """Completions of every prompt, in the order of the prompts."""
+        texts = [self._prompt_text(prompt) for prompt in self._prompts]
+        return tuple(tuple(row) for row in sample_completions(model, self._loaded, texts, self.sampling))
+
+    def samples(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> tuple[Sample, ...]:
+        """The tuned model's completions, each beside the base model's for the same prompt and seed."""
+        return tuple(
+            Sample(
+                prompt=f"{prompt.keyword}:",
+                kind=prompt.kind,
+                seed=index,
+                text=tuned.text,
+                base_text=untuned.text,
+                ended=tuned.ended,
+            )
+            for prompt, tuned_row, base_row in zip(self._prompts, self.completions(model), base, strict=True)
+            for index, (tuned, untuned) in enumerate(zip(tuned_row, base_row, strict=True))
+        )
+
+    def _prompt_text(self, prompt: Prompt) -> str:
+        return prompt_text(self._loaded, prompt.keyword)
+
+    def _longest_completion(self, lines: Sequence[str]) -> int:
+        """Tokens that let nearly every training line end; with the longest prompt still within a row."""
+        lengths = sorted(map(len, encode_documents(self._loaded, lines[:2_000])))
+        wanted = math.ceil(ROOM * lengths[round(0.99 * (len(lengths) - 1))])
+        prompts = self._loaded.tokenizer(list(map(self._prompt_text, self._prompts)), add_special_tokens=False)
+        return max(1, min(wanted, self._settings.sequence_length - max(map(len, prompts["input_ids"]))))
+
+    def _rows(self, lines: Sequence[str]) -> Rows:
+        return make_rows(
+            encode_documents(self._loaded, list(lines)[:EVALUATION_LINES]),
+            layout="padded",
+            sequence_length=self._settings.sequence_length,
+            pad_id=self._loaded.pad_id,
+            seed=0,
+        )
+
+
+@torch.no_grad()
+def mean_loss(model: torch.nn.Module, rows: Rows, *, batch_size: int, precision: str) -> float:
+    """Mean next-token loss over all unmasked tokens of `rows`, in nats, without dropout.
+
+    The model's training mode is put back afterwards, and no random number is drawn.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    total_loss, total_tokens = 0.0, 0
+    for indices in _chunks(len(rows.lengths), batch_size):
+        batch = collate(rows, indices)
+        with autocast(precision, device):
+            logits_BTV = model(input_ids=batch.input_ids_BT.to(device), use_cache=False).logits
+        targets_BT = batch.labels_BT[:, 1:].to(device)
+        losses = functional.cross_entropy(
+            logits_BTV[:, :-1].float().flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="sum"
+        )
+        total_loss += float(losses)
+        total_tokens += int((targets_BT != -100).sum())
+    model.train(was_training)
+    return total_loss / total_tokens
+
+
+def _chunks(count: int, size: int) -> Iterator[torch.Tensor]:
+    yield from torch.arange(count).split(size)

@@ -1,0 +1,134 @@
+"""Where a sweep keeps what: one folder for each sweep, one below it for each trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.records.plan import SweepPlan
+from trainables.records.record import TrialRecord, from_document, from_json, to_json
+from trainables.records.storage import Storage
+
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFacts:
+    """A sweep's own document. `token` makes trial ids of two sweeps of one name differ."""
+
+    name: str
+    question: str
+    token: str
+    created_at: str
+    plan: SweepPlan
+    objectives: tuple[dict[str, str], ...]
+    provenance: dict[str, Any]
+
+    def trial_id(self, number: int) -> str:
+        """The id of the trial of this number; also its folder, and its run's id in wandb."""
+        return f"{number:04d}-{self.token}"
+
+
+def store_facts(storage: Storage, facts: SweepFacts) -> None:
+    """Write the sweep's document."""
+    document = dataclasses.asdict(facts)
+    document["options"] = document.pop("plan")
+    storage.write_text(SWEEP_FILE, json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def load_facts(storage: Storage) -> SweepFacts:
+    """Read what `store_facts` wrote. Raises: FileNotFoundError; ValueError for a document of another version."""
+    try:
+        document = json.loads(storage.read_text(SWEEP_FILE))
+    except json.JSONDecodeError:
+        document = {}
+    known = {field.name for field in dataclasses.fields(SweepFacts)} - {"plan"} | {"options"}
+    options = document.pop("options") if set(document) == known else {}
+    if set(options) != {field.name for field in dataclasses.fields(SweepPlan)}:
+        raise ValueError(
+            f"{storage.uri}/{SWEEP_FILE} was written by another version of this program; start a new sweep."
+        )
+    choices: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in options.items()}
+    facts: dict[str, Any] = document | {"objectives": tuple(document["objectives"])}
+    return SweepFacts(plan=SweepPlan(**choices), **facts)
+
+
+def record_path(trial_id: str) -> str:
+    """Where a trial's record lies."""
+    return f"trials/{trial_id}/record.json"
+
+
+def store_proposal(storage: Storage, trial_id: str, proposal: dict[str, Any]) -> None:
+    """Write down that a trial was proposed, before anything of it starts: what is here and has no record is owed."""
+    storage.write_text(f"trials/{trial_id}/proposal.json", json.dumps(proposal))
+
+
+def begun_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
+    """What was written down of a trial that has trained, as its checkpoints or its report show; None for another."""
+    if not (storage.exists(report_path(trial_id)) or storage.list_folders(checkpoints_path(trial_id))):
+        return None
+    return json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
+
+
+def store_record(storage: Storage, record: TrialRecord) -> None:
+    """Write a trial's record: the last thing that a trial does."""
+    storage.write_text(record_path(record.trial_id), to_json(record))
+
+
+def load_record(storage: Storage, trial_id: str) -> TrialRecord | None:
+    """A trial's record; None when there is none yet."""
+    try:
+        return from_json(storage.read_text(record_path(trial_id)))
+    except FileNotFoundError:
+        return None
+
+
+def load_figures(storage: Storage, trial_id: str) -> TrialRecord | None:
+    """A trial's record without its samples and its curve, which are nearly all of it; None when there is none yet."""
+    try:
+        document = json.loads(storage.read_text(record_path(trial_id)))
+    except FileNotFoundError:
+        return None
+    report = document.get("report") if isinstance(document, dict) else None
+    if isinstance(report, dict):
+        report |= {"samples": [], "curve": []}
+    return from_document(document)
+
+
+def load_history(storage: Storage) -> dict[int, tuple[dict[str, Any], TrialRecord | None]]:
+    """Every proposal by trial number, with its record where there is one, without samples and curve."""
+    history: dict[int, tuple[dict[str, Any], TrialRecord | None]] = {}
+    for trial_id in storage.list_folders("trials"):
+        try:
+            proposal = json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
+        except FileNotFoundError:
+            continue  # killed between making the folder and writing the proposal: nothing was started
+        history[int(trial_id.split("-")[0])] = (proposal, load_figures(storage, trial_id))
+    return history
+
+
+def report_path(trial_id: str) -> str:
+    """Where a trial's `WorkerReport` lies in the sweep's storage."""
+    return f"trials/{trial_id}/report.json"
+
+
+def progress_path(trial_id: str) -> str:
+    """Where a running trial tells how far it has come."""
+    return f"trials/{trial_id}/progress.json"
+
+
+def stop_path(trial_id: str) -> str:
+    """What is written to end a running trial early."""
+    return f"trials/{trial_id}/stop"
+
+
+def attempts_path(trial_id: str) -> str:
+    """Where a trial's driver writes down each attempt at it."""
+    return f"trials/{trial_id}/attempts.json"
+
+
+def checkpoints_path(trial_id: str) -> str:
+    """Where a trial's checkpoints lie in the sweep's storage."""
+    return f"trials/{trial_id}/checkpoints"

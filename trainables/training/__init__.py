@@ -1,0 +1,1 @@
+"""A run of training steps: loop, rehearsal, checkpoints and the tuned model."""

@@ -1,0 +1,1 @@
+"""The worker of a trial: a job in, a report out."""

@@ -1,0 +1,274 @@
+"""One worker of one trial: from model and data to a `WorkerReport`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import time
+from typing import Any, Literal, TypeVar
+
+import ray.train
+import ray.train.torch
+import torch
+from transformers import PreTrainedModel
+
+from data.batches import encode_documents, make_rows
+from data.contract import require_contract
+from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
+from trainables.memory.measuring.meter import ALLOWED_BYTES, MemoryCapExceededError, MemoryMeter, left_over_bytes
+from trainables.memory.measuring.out_of_memory import cuda_moment, is_out_of_memory
+from trainables.model.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
+from trainables.model.parallel import put_weights
+from trainables.quality.baseline import Baseline, baseline_for
+from trainables.quality.held_out import HeldOut
+from trainables.quality.judge import QualityJudge
+from trainables.quality.measure import measure_quality
+from trainables.records.layout import progress_path, report_path, stop_path
+from trainables.records.record import Evaluation, Outcome, WorkerReport, to_json
+from trainables.records.storage import Storage, open_storage
+from trainables.records.trial_data import load_trial_data
+from trainables.training.checkpoint_store import CheckpointStore
+from trainables.training.loop import DivergedError, TrainingLoop
+from trainables.working.job import TrialJob
+from trainables.working.spot_notice import spot_notice
+
+T = TypeVar("T")
+
+CHECKPOINTS = 4
+PROGRESS_SECONDS = 1.0
+STOP_SECONDS = 0.3  # between looks whether the trial is to end early
+
+
+def run_worker(job: TrialJob) -> tuple[bool, int]:
+    """Run this worker's share; the first worker writes the trial's report. Running out of memory is a report too.
+
+    Returns: whether this process may run another trial, as this one had room and left the device clean; and the bytes
+        that it left there.
+    """
+    outcome, device = _run(job)
+    left_bytes = left_over_bytes(device)
+    return outcome is not Outcome.OUT_OF_MEMORY and left_bytes <= ALLOWED_BYTES, left_bytes
+
+
+def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
+    storage = open_storage(job.sweep_uri)
+    worker = Worker(job, storage)
+    error = None
+    try:
+        report = worker.run()
+    except DivergedError as caught:
+        error = str(caught)
+        report = worker.report(Outcome.DIVERGED, error=error)
+    except RuntimeError as caught:
+        is_cap = isinstance(caught, MemoryCapExceededError)
+        if not is_cap and not is_out_of_memory(caught):
+            raise
+        error = str(caught).splitlines()[0]
+        moment = caught.moment if is_cap else cuda_moment(caught, worker.meter.last_phase)
+        report = worker.report(Outcome.OUT_OF_MEMORY, error=error, out_of_memory=moment)
+    if worker.rank == 0 or report.outcome is Outcome.OUT_OF_MEMORY:
+        storage.write_text(report_path(job.trial_id), to_json(report))
+    if error is not None and worker.world_size > 1:
+        raise RuntimeError(error)  # the other workers wait in a collective: only the end of the group frees them
+    return report.outcome, worker.device
+
+
+class Worker:
+    """One worker of one trial, and what it knows so far."""
+
+    def __init__(self, job: TrialJob, storage: Storage) -> None:
+        context = ray.train.get_context()
+        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
+        self.job, self.storage = job, storage
+        # With declared rather than real GPUs, Ray names a CUDA device that torch does not have.
+        on_cuda = torch.cuda.is_available()
+        self.device = ray.train.torch.get_device() if on_cuda else torch.device("cpu")
+        if not on_cuda:
+            torch.set_num_threads(job.cpu_threads)
+        self.meter = MemoryMeter(self.device, job.settings.memory_cap_bytes)
+        self.checkpoints = CheckpointStore(storage, job.trial_id, rank=self.rank, workers=self.world_size)
+        self.loop: TrainingLoop | None = None
+        self.resumed_from_step: int | None = None
+        self._progress_at = self._stop_seen_at = -math.inf
+
+    def run(self) -> WorkerReport:
+        """Train, evaluate, sample and score. Raises: out-of-memory errors and DivergedError."""
+        settings = self.job.settings
+        data = load_trial_data(self.job.sweep_uri)
+        loaded = _checked_tokenizer(settings.model, settings.weights, self.job.sweep_uri)
+        is_whole = settings.parallel == "ddp" or self.world_size == 1
+        with self.meter.phase("load"):
+            model = self._load(is_whole=is_whole)
+        embedding = model.get_input_embeddings()
+        assert isinstance(embedding, torch.nn.Embedding)
+        check_embedding(loaded, embedding.num_embeddings)
+        is_measured = self.rank == 0 and settings.weights == "pretrained"
+        held_out = HeldOut(data, loaded, settings) if is_measured else None
+        baseline = self._baseline(held_out, model) if held_out else None
+        if not is_whole:
+            model.to("cpu")  # pyright: ignore[reportArgumentType]  # from where each worker takes its shards
+            torch.cuda.empty_cache()  # what is reserved counts as needed
+        if not self._train(model, loaded):
+            told = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
+            return self.report(Outcome.STOPPED_EARLY, error=told, quality_absent_reason="the trial was ended early")
+        weights = self.loop.end() if self.loop and not is_whole and settings.weights == "pretrained" else None
+        if held_out is None or baseline is None:
+            return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")
+        with self.meter.phase("evaluation"):
+            if weights is not None:  # one worker evaluates, and holds a shard of the model alone
+                model = self._load(is_whole=False)
+                put_weights(model, weights)
+                self._place(model)
+            quote_loss, science_perplexity = held_out.losses(model)
+            off_domain_loss = held_out.off_domain_loss(model, baseline.completions)
+        evaluation = Evaluation(
+            quote_loss_before=baseline.quote_loss,
+            quote_loss=quote_loss,
+            science_perplexity_before=baseline.science_perplexity,
+            science_perplexity=science_perplexity,
+            off_domain_loss_before=baseline.off_domain_loss,
+            off_domain_loss=off_domain_loss,
+        )
+        with self.meter.phase("sampling"):
+            samples = held_out.samples(model, baseline.completions)
+        judge = QualityJudge.from_json(self.storage.read_text("judge.json"))
+        quality = measure_quality(samples, evaluation, judge, held_out.sampling)
+        return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
+
+    def _load(self, *, is_whole: bool) -> PreTrainedModel:
+        """The trial's model, on the device where this worker holds all of it, else on the CPU until it is sharded."""
+        settings = self.job.settings
+        model = load_model(
+            find_model(settings.model),
+            weights=settings.weights,
+            dtype=weight_type(settings),
+            attention=settings.attention,
+            seed=settings.seed,
+        )
+        if is_whole:
+            self._place(model)
+        torch.manual_seed(settings.seed)  # adapters begin alike on all workers
+        apply_levers(model, settings)
+        return model
+
+    def _place(self, model: PreTrainedModel) -> None:
+        model.to(self.device)  # pyright: ignore[reportArgumentType]  # transformers' wraps() hides the self
+
+    def report(self, outcome: Outcome, **fields: Any) -> WorkerReport:
+        """What is known so far, as a report with this outcome."""
+        memory = self.meter.report()
+        if self.loop is None:
+            return WorkerReport(outcome=outcome, device=_device_name(self.device), memory=memory, **fields)
+        progress = self.loop.progress
+        rate = progress.timed_tokens / progress.timed_seconds if progress.timed_seconds else None
+        return WorkerReport(
+            outcome=outcome,
+            device=_device_name(self.device),
+            steps=progress.step,
+            tokens_seen=progress.tokens,
+            parameters=sum(p.numel() for p in self.loop.model.parameters()),
+            train_seconds=progress.train_seconds,
+            tokens_per_second=rate,
+            final_loss=progress.curve[-1].loss if progress.curve else None,
+            resumed_from_step=self.resumed_from_step,
+            curve=progress.curve,
+            memory=memory,
+            **fields,
+        )
+
+    def _baseline(self, held_out: HeldOut, model: PreTrainedModel) -> Baseline:
+        def measure() -> Baseline:
+            self._place(model)
+            quote_loss, science_perplexity = held_out.losses(model)
+            completions = held_out.completions(model)
+            return Baseline(
+                quote_loss=quote_loss,
+                science_perplexity=science_perplexity,
+                off_domain_loss=held_out.off_domain_loss(model, completions),
+                completions=completions,
+            )
+
+        settings = self.job.settings
+        return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, measure)
+
+    def _train(self, model: PreTrainedModel, loaded: LoadedTokenizer) -> bool:
+        """Train. Returns: whether to the end of the budget; false where the trial was told to end early."""
+        settings = self.job.settings
+        rows = make_rows(
+            _training_documents(
+                settings.model, settings.weights, self.job.sweep_uri, settings.replay_ratio, settings.seed
+            ),
+            layout=settings.layout,
+            sequence_length=settings.sequence_length,
+            pad_id=loaded.pad_id,
+            seed=settings.seed,
+        )
+        loop = TrainingLoop(model, rows, settings, self.meter, rank=self.rank, world_size=self.world_size)
+        self.loop = loop
+        if (step := self._agreed(self.checkpoints.newest_whole() if self.rank == 0 else None)) is not None:
+            with self.checkpoints.reading(step) as folder:
+                self.resumed_from_step = loop.resume(folder)
+        notice = spot_notice()
+        save_every = -(-loop.total_steps // CHECKPOINTS)
+        while not loop.is_done:
+            point = loop.step(asks_to_save=notice.asks_to_save())
+            self._tell_progress(loop)
+            if point.step % save_every == 0 or loop.is_done or loop.is_asked_to_save:
+                self._save(loop)
+            if not loop.is_done and self.job.stops_early and self._agreed(self._is_told_to_stop()):
+                return False
+        return True
+
+    def _is_told_to_stop(self) -> bool:
+        now = time.monotonic()
+        if self.rank > 0 or now - self._stop_seen_at < STOP_SECONDS:
+            return False
+        self._stop_seen_at = now
+        return self.storage.exists(stop_path(self.job.trial_id))
+
+    def _save(self, loop: TrainingLoop) -> None:
+        with self.checkpoints.writing(loop.progress.step) as folder:
+            loop.save(folder)
+
+    def _tell_progress(self, loop: TrainingLoop) -> None:
+        """Store how far training has come, about once a second and at its end: table, board and wandb follow it."""
+        now = time.monotonic()
+        if self.rank > 0 or (now - self._progress_at < PROGRESS_SECONDS and not loop.is_done):
+            return
+        self._progress_at = now
+        curve = [dataclasses.asdict(point) for point in loop.progress.curve]
+        document = {"step": loop.progress.step, "total_steps": loop.total_steps, "told_at": time.time()}
+        self.storage.write_text(progress_path(self.job.trial_id), json.dumps(document | {"curve": curve}))
+
+    def _agreed(self, value: T) -> T:
+        """The first worker's value, on every worker."""
+        if self.world_size == 1:
+            return value
+        values = [value]
+        torch.distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+
+@functools.lru_cache(maxsize=4)
+def _checked_tokenizer(model: str, weights: Literal["pretrained", "random"], sweep_uri: str) -> LoadedTokenizer:
+    """The model's tokenizer, once its contract held on the sweep's lines: looked at once in a process."""
+    source, data = find_model(model), load_trial_data(sweep_uri)
+    loaded = load_tokenizer(tokenizer_location(source, weights))
+    embedding_rows = load_config(source, weights).get_text_config().vocab_size
+    require_contract(model, loaded, [quote.line for quote in data.quotes.train], embedding_rows)
+    return loaded
+
+
+@functools.lru_cache(maxsize=4)
+def _training_documents(
+    model: str, weights: Literal["pretrained", "random"], sweep_uri: str, replay_ratio: float, seed: int
+) -> list[list[int]]:
+    """The ids of each line that a trial trains on; trials of one sweep mostly read the same."""
+    loaded = _checked_tokenizer(model, weights, sweep_uri)
+    return encode_documents(loaded, load_trial_data(sweep_uri).training_lines(replay_ratio, seed))
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
