@@ -17,7 +17,8 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import starting_points
 from sweeps.run.failures import classify, is_hopeless
-from sweeps.search.limits import STORAGE_ERROR, RecordSearch
+from sweeps.search.limits import STORAGE_ERROR
+from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study
 from tests.support.object_store import ObjectStore
 from trainables.records import storage as patience
