@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CUDA_BLOCK_BYTES = 512  # Source: kMinBlockSize, c10/cuda/CUDACachingAllocator, torch 2.13
 # Every name that a component may have, in the order in which a person reads them.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,13 @@ def test_the_same_question_is_answered_from_the_cache_with_the_same_figures(
     first, second = explained(capsys, *NANO), explained(capsys, *NANO)
     assert {k: v for k, v in first.items() if k != "seconds"} == {k: v for k, v in second.items() if k != "seconds"}
     assert second["seconds"] < 0.5  # pyright: ignore[reportOperatorIssue]
+
+
+def test_a_question_asked_again_is_answered_without_torch() -> None:
+    program = "import sys; from analysis.explain_memory import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    command = [sys.executable, "-c", program, *NANO, "--device", "cpu", "--json"]
+    answers = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert [answer.splitlines()[-1] for answer in answers] == ["True", "False"]
 
 
 def test_120b_on_one_24_gb_card_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
