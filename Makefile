@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: sweep smoke test check-cluster lint format lock clean
+.PHONY: sweep smoke test quick check-cluster lint format bench lock clean
 
 sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 1"
 	$(BIN)/python sweeps/batch_memory.py $(ARGS)
@@ -13,8 +13,14 @@ sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 
 smoke: $(READY)  ## two tiny trials, under a minute
 	$(BIN)/python sweeps/batch_memory.py --smoke $(ARGS)
 
+# A process a core; tests that share what they start stay in one. ARGS="-n 0" runs them all in one, as pdb needs it.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+
 test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+quick: $(READY)  ## the tests of every day: no cluster, no browser, under 90 s on two cores
+	$(PYTEST) -m "not cluster and not browser and not slow" $(ARGS)
 
 CLUSTER ?= cluster.yaml
 check-cluster: $(READY)  ## look a cluster file over, offline, and write it for `ray up`; CLUSTER=FILE OVERLAY=FILE

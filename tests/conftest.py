@@ -14,9 +14,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.grouping import group_of, kinds_of
 from tests.support.real_browser import browser, chromium
 
 __all__ = ["browser", "chromium"]
+# Processes that test beside one another share the cores, so none takes them all. Torch reads it when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that runs the tests in the background has interrupts ignored, which all that they start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # No example is timed: the machine is shared, and what a test claims is not its speed.
@@ -25,6 +28,16 @@ hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP_SECONDS = 420  # far above what any of these sweeps takes on a quiet machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a cluster or a browser, keep together what shares a start, and begin with what takes longest."""
+    for item in items:
+        for kind in kinds_of(item):
+            item.add_marker(kind)
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)  # stable: else as collected
+
 
 RunSweep = Callable[..., subprocess.CompletedProcess[str]]
 
