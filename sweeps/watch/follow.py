@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from trainables.records.layout import SweepFacts, load_record, progress_path
 from trainables.records.record import CurvePoint, TrialRecord
@@ -17,14 +17,17 @@ LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 5.0
 
 
-class Listener(Protocol):
-    """Something that wants to know how trials go."""
+class Listener:
+    """Something that wants to know how trials go; it passes over what it does not define."""
 
     def started(self, trial_id: str, settings: TrialSettings) -> None:
         """A trial was proposed."""
 
     def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
         """A trial has come further; `curve` is all of it so far."""
+
+    def doing(self, trial_id: str, part: str) -> None:
+        """A trial's worker begins with a part of its work, such as "base_figures" or "sampling"."""
 
     def ended(self, record: TrialRecord) -> None:
         """A trial has its record."""
@@ -40,6 +43,7 @@ class Follower:
         self._started: set[str] = set()
         self._ended: set[str] = set()
         self._steps: dict[str, int] = {}
+        self._parts: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep-follower", daemon=True)
 
@@ -77,7 +81,11 @@ class Follower:
 
     def _look_at(self, trial_id: str) -> None:
         progress = self._read(progress_path(trial_id))
-        if progress is not None and progress["step"] != self._steps.get(trial_id):
+        if progress is not None and progress.get("part") != self._parts.get(trial_id):
+            self._parts[trial_id] = progress["part"]
+            for listener in self._listeners:
+                listener.doing(trial_id, progress["part"])
+        if progress is not None and progress["curve"] and progress["step"] != self._steps.get(trial_id):
             self._steps[trial_id] = progress["step"]
             curve = [CurvePoint(**point) for point in progress["curve"]]
             for listener in self._listeners:

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+from sweeps.watch.follow import Listener
 from trainables.records.record import CurvePoint, TrialRecord
 from trainables.records.settings import TrialSettings
 
@@ -27,7 +28,7 @@ GAUGES = {
 OUTCOMES = "sweep_trials"
 
 
-class Gauges:
+class Gauges(Listener):
     """Listens to a sweep; between entry and exit, while Ray is up, tells what it heard again and again."""
 
     def __init__(self, sweep: str) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from analysis.sweep_table.front import pareto_front
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
 from sweeps.planning.questions import BATCH_MEMORY, Question
+from sweeps.watch.follow import Listener
 from trainables.records.objectives import keeps_budgets
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint, TrialRecord
@@ -55,7 +56,7 @@ class _Line:
     record: TrialRecord | None = None
 
 
-class LiveTable:
+class LiveTable(Listener):
     """A table that redraws itself on a terminal; elsewhere, such as in a log file, one line for each ended trial.
 
     `columns` are those of the question: keys of `SETTING_CELLS` and `ROW_CELLS`, after "trial".
@@ -87,6 +88,11 @@ class LiveTable:
             line = self._lines[trial_id]
             line.loss = curve[-1].loss
             line.progress = f"{100 * curve[-1].step // total_steps}%"
+        self._draw()
+
+    def doing(self, trial_id: str, part: str) -> None:
+        """What the row's worker does, until it has steps to tell of."""
+        self._lines[trial_id].progress = part.replace("_", " ")
         self._draw()
 
     def ended(self, record: TrialRecord) -> None:

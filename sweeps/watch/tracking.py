@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.sweep_table.table import rate_text
+from sweeps.watch.follow import Listener
 from sweeps.watch.run_content import anatomy_rows, config_of, measured_anatomy_rows, phase_rows, sample_rows, summary_of
 from sweeps.watch.wandb_session import WandbSession, troubles
 from trainables.records.layout import SweepFacts
@@ -20,7 +21,7 @@ from trainables.records.storage import Storage
 TAG_CHARACTERS = 64  # the most that wandb takes
 
 
-class WandbTracker:
+class WandbTracker(Listener):
     """Listens to a sweep and writes a wandb run for each trial."""
 
     def __init__(self, storage: Storage, facts: SweepFacts, session: WandbSession) -> None:

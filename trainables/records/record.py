@@ -197,7 +197,11 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerReport:
-    """What the training worker saw. Fields after an early end are None; `error` then says in one line why."""
+    """What the training worker saw. Fields after an early end are None; `error` then says in one line why.
+
+    `seconds_by_part` is the worker's wall time by what it did, from `data` and `model_load` to `sampling` and `saving`;
+    what is missing to the trial's `seconds` went into starting, predicting and waiting.
+    """
 
     outcome: Outcome
     device: str
@@ -216,6 +220,7 @@ class WorkerReport:
     samples: Sequence[Sample] = ()
     error: str | None = None
     out_of_memory: OutOfMemory | None = None
+    seconds_by_part: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

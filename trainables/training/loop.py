@@ -19,6 +19,7 @@ from trainables.records.record import CurvePoint
 from trainables.records.settings import TrialSettings
 from trainables.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trainables.training.rehearsal import longest_batches, rehearse
+from trainables.training.time_split import TimeSplit
 
 CURVE_POINTS = 100
 COLD_STEPS = 2  # the first allocates anew after the rehearsal, and caches are cold: neither is timed
@@ -40,7 +41,9 @@ class TrainingLoop:
         *,
         rank: int = 0,
         world_size: int = 1,
+        time_split: TimeSplit | None = None,
     ) -> None:
+        self.time_split = time_split or TimeSplit()
         self.model = model
         self.rows = rows
         self.settings = settings
@@ -73,8 +76,9 @@ class TrainingLoop:
         """
         settings, step = self.settings, self.progress.step
         if step == 0 and not self.meter.has_measured("optimizer"):
-            batches = [self._to_device(batch) for batch in longest_batches(self.rows, settings)]
-            rehearse(self.model, self.loss_module, batches, self.optimizer, settings, self.meter)
+            with self.time_split.part("rehearsal"):
+                batches = [self._to_device(batch) for batch in longest_batches(self.rows, settings)]
+                rehearse(self.model, self.loss_module, batches, self.optimizer, settings, self.meter)
         indices = self.plan.indices(step)
         tokens = int(self.rows.lengths[indices].sum())
         mine = indices[self.rank :: self.world_size].split(settings.micro_batch_size)

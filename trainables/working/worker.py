@@ -31,6 +31,7 @@ from trainables.records.storage import Storage, open_storage
 from trainables.records.trial_data import load_trial_data
 from trainables.training.checkpoint_store import CheckpointStore
 from trainables.training.loop import DivergedError, TrainingLoop
+from trainables.training.time_split import TimeSplit
 from trainables.working.job import TrialJob
 from trainables.working.spot_notice import spot_notice
 
@@ -92,21 +93,25 @@ class Worker:
         self.loop: TrainingLoop | None = None
         self.resumed_from_step: int | None = None
         self._progress_at = self._stop_seen_at = -math.inf
+        self._told: dict[str, Any] | None = None
+        self.time_split = TimeSplit(self._tell_part)
 
     def run(self) -> WorkerReport:
         """Train, evaluate, sample and score. Raises: out-of-memory errors and DivergedError."""
         settings = self.job.settings
-        data = load_trial_data(self.job.sweep_uri)
-        loaded = _checked_tokenizer(settings.model, settings.weights, self.job.sweep_uri)
+        with self.time_split.part("data"):
+            data = load_trial_data(self.job.sweep_uri)
+            loaded = _checked_tokenizer(settings.model, settings.weights, self.job.sweep_uri)
         is_whole = settings.parallel == "ddp" or self.world_size == 1
-        with self.meter.phase("load"):
+        with self.time_split.part("model_load"), self.meter.phase("load"):
             model = self._load(is_whole=is_whole)
         embedding = model.get_input_embeddings()
         assert isinstance(embedding, torch.nn.Embedding)
         check_embedding(loaded, embedding.num_embeddings)
         is_measured = self.rank == 0 and settings.weights == "pretrained"
-        held_out = HeldOut(data, loaded, settings) if is_measured else None
-        baseline = self._baseline(held_out, model) if held_out else None
+        with self.time_split.part("base_figures"):
+            held_out = HeldOut(data, loaded, settings) if is_measured else None
+            baseline = self._baseline(held_out, model) if held_out else None
         if not is_whole:
             model.to("cpu")  # pyright: ignore[reportArgumentType]  # from where each worker takes its shards
             torch.cuda.empty_cache()  # what is reserved counts as needed
@@ -116,7 +121,7 @@ class Worker:
         weights = self.loop.end() if self.loop and not is_whole and settings.weights == "pretrained" else None
         if held_out is None or baseline is None:
             return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")
-        with self.meter.phase("evaluation"):
+        with self.time_split.part("evaluation"), self.meter.phase("evaluation"):
             if weights is not None:  # one worker evaluates, and holds a shard of the model alone
                 model = self._load(is_whole=False)
                 put_weights(model, weights)
@@ -131,10 +136,11 @@ class Worker:
             off_domain_loss_before=baseline.off_domain_loss,
             off_domain_loss=off_domain_loss,
         )
-        with self.meter.phase("sampling"):
+        with self.time_split.part("sampling"), self.meter.phase("sampling"):
             samples = held_out.samples(model, baseline.completions)
-        judge = QualityJudge.from_json(self.storage.read_text("judge.json"))
-        quality = measure_quality(samples, evaluation, judge, held_out.sampling)
+        with self.time_split.part("scoring"):
+            judge = QualityJudge.from_json(self.storage.read_text("judge.json"))
+            quality = measure_quality(samples, evaluation, judge, held_out.sampling)
         return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
 
     def _load(self, *, is_whole: bool) -> PreTrainedModel:
@@ -158,9 +164,9 @@ class Worker:
 
     def report(self, outcome: Outcome, **fields: Any) -> WorkerReport:
         """What is known so far, as a report with this outcome."""
-        memory = self.meter.report()
+        fields |= {"memory": self.meter.report(), "seconds_by_part": self.time_split.seconds}
         if self.loop is None:
-            return WorkerReport(outcome=outcome, device=_device_name(self.device), memory=memory, **fields)
+            return WorkerReport(outcome=outcome, device=_device_name(self.device), **fields)
         progress = self.loop.progress
         rate = progress.timed_tokens / progress.timed_seconds if progress.timed_seconds else None
         return WorkerReport(
@@ -174,7 +180,6 @@ class Worker:
             final_loss=progress.curve[-1].loss if progress.curve else None,
             resumed_from_step=self.resumed_from_step,
             curve=progress.curve,
-            memory=memory,
             **fields,
         )
 
@@ -196,17 +201,31 @@ class Worker:
     def _train(self, model: PreTrainedModel, loaded: LoadedTokenizer) -> bool:
         """Train. Returns: whether to the end of the budget; false where the trial was told to end early."""
         settings = self.job.settings
-        rows = make_rows(
-            _training_documents(
-                settings.model, settings.weights, self.job.sweep_uri, settings.replay_ratio, settings.seed
-            ),
-            layout=settings.layout,
-            sequence_length=settings.sequence_length,
-            pad_id=loaded.pad_id,
-            seed=settings.seed,
+        with self.time_split.part("data"):
+            rows = make_rows(
+                _training_documents(
+                    settings.model, settings.weights, self.job.sweep_uri, settings.replay_ratio, settings.seed
+                ),
+                layout=settings.layout,
+                sequence_length=settings.sequence_length,
+                pad_id=loaded.pad_id,
+                seed=settings.seed,
+            )
+        loop = TrainingLoop(
+            model,
+            rows,
+            settings,
+            self.meter,
+            rank=self.rank,
+            world_size=self.world_size,
+            time_split=self.time_split,
         )
-        loop = TrainingLoop(model, rows, settings, self.meter, rank=self.rank, world_size=self.world_size)
         self.loop = loop
+        with self.time_split.part("steps"):
+            return self._run_steps(loop)
+
+    def _run_steps(self, loop: TrainingLoop) -> bool:
+        """Run steps from the newest checkpoint on. Returns: whether to the end of the budget."""
         if (step := self._agreed(self.checkpoints.newest_whole() if self.rank == 0 else None)) is not None:
             with self.checkpoints.reading(step) as folder:
                 self.resumed_from_step = loop.resume(folder)
@@ -229,18 +248,34 @@ class Worker:
         return self.storage.exists(stop_path(self.job.trial_id))
 
     def _save(self, loop: TrainingLoop) -> None:
-        with self.checkpoints.writing(loop.progress.step) as folder:
+        with self.time_split.part("saving"), self.checkpoints.writing(loop.progress.step) as folder:
             loop.save(folder)
 
     def _tell_progress(self, loop: TrainingLoop) -> None:
         """Store how far training has come, about once a second and at its end: table, board and wandb follow it."""
-        now = time.monotonic()
-        if self.rank > 0 or (now - self._progress_at < PROGRESS_SECONDS and not loop.is_done):
+        if time.monotonic() - self._progress_at >= PROGRESS_SECONDS or loop.is_done:
+            self._store_progress("steps")
+
+    def _tell_part(self, part: str) -> None:
+        """Store what the worker begins to do; a step's own parts are too short to tell."""
+        if part not in ("steps", "saving"):
+            self._store_progress(part)
+
+    def _store_progress(self, part: str) -> None:
+        if self.rank > 0:
             return
-        self._progress_at = now
-        curve = [dataclasses.asdict(point) for point in loop.progress.curve]
-        document = {"step": loop.progress.step, "total_steps": loop.total_steps, "told_at": time.time()}
-        self.storage.write_text(progress_path(self.job.trial_id), json.dumps(document | {"curve": curve}))
+        path = progress_path(self.job.trial_id)
+        if self._told is None:  # an earlier attempt's curve stays until this one has a longer one
+            try:
+                self._told = json.loads(self.storage.read_text(path))
+            except FileNotFoundError:
+                self._told = {"step": 0, "total_steps": None, "curve": []}
+        self._told |= {"part": part, "told_at": time.time()}
+        if self.loop is not None and self.loop.progress.step > 0:
+            curve = [dataclasses.asdict(point) for point in self.loop.progress.curve]
+            self._told |= {"step": self.loop.progress.step, "total_steps": self.loop.total_steps, "curve": curve}
+        self._progress_at = time.monotonic()
+        self.storage.write_text(path, json.dumps(self._told))
 
     def _agreed(self, value: T) -> T:
         """The first worker's value, on every worker."""

@@ -14,7 +14,7 @@ import sweeps.watch.follow
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.watch.follow import Follower
+from sweeps.watch.follow import Follower, Listener
 from tests.support.record_factory import make_curve, make_record
 from trainables.records.layout import SweepFacts, progress_path, store_proposal, store_record
 from trainables.records.record import CurvePoint, Outcome, TrialRecord
@@ -35,7 +35,7 @@ SETTINGS = FACTS.plan.settings(**PROPOSAL)
 A, B, C = (FACTS.trial_id(number) for number in range(3))
 
 
-class Heard:
+class Heard(Listener):
     """A listener that keeps what it was told, as (event, trial, what)."""
 
     def __init__(self) -> None:
@@ -46,6 +46,9 @@ class Heard:
 
     def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
         self.events.append(("progressed", trial_id, (len(curve), total_steps)))
+
+    def doing(self, trial_id: str, part: str) -> None:
+        self.events.append(("doing", trial_id, part))
 
     def ended(self, record: TrialRecord) -> None:
         self.events.append(("ended", record.trial_id, record.outcome))
@@ -75,9 +78,25 @@ def write_progress(storage: Storage, trial_id: str, step: int) -> None:
     storage.write_text(progress_path(trial_id), json.dumps({"step": step, "total_steps": 12, "curve": curve}))
 
 
+def write_part(storage: Storage, trial_id: str, part: str) -> None:
+    document = {"step": 0, "total_steps": None, "curve": [], "part": part}
+    storage.write_text(progress_path(trial_id), json.dumps(document))
+
+
 def write_record(storage: Storage, trial_id: str, outcome: Outcome = Outcome.FINISHED) -> None:
     number = int(trial_id.split("-")[0])
     store_record(storage, make_record(number, trial_id=trial_id, settings=SETTINGS, outcome=outcome))
+
+
+def test_what_a_worker_does_is_heard_before_its_first_step(storage: Storage) -> None:
+    heard = Heard()
+    with Follower(storage, FACTS, [heard]):
+        store_proposal(storage, A, PROPOSAL)
+        write_part(storage, A, "model_load")
+        heard.wait(lambda: ("doing", A, "model_load") in heard.events)
+        write_part(storage, A, "base_figures")
+        heard.wait(lambda: ("doing", A, "base_figures") in heard.events)
+    assert heard.of(A) == ["started", "doing", "doing"]
 
 
 def test_a_trial_is_heard_from_start_to_end(storage: Storage) -> None:

@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import OPTForCausalLM
+from transformers import LlamaConfig, OPTForCausalLM
 
 from data.batches import Rows, encode_documents, make_rows
 from data.tokenizer import LoadedTokenizer, load_tokenizer
 from tests.support.small_tokenizers import write_galactica_style
 from trainables.model.models import NANO_FOLDER, NANO_SIZES, find_model, galactica_config, load_model
 from trainables.quality.held_out import mean_loss
-from trainables.quality.sampling import Completion, SamplingSettings, _draw, sample_completions
+from trainables.quality.sampling import Completion, SamplingSettings, _draw, cache_bytes, sample_completions
 
 VOCABULARY = 52
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 52, "word_embed_proj_dim": 52, "ffn_dim": 32}
@@ -82,7 +82,7 @@ def test_greedy_takes_the_likeliest_token_and_one_completion_a_prompt(loaded: Lo
 
 def test_few_rows_at_once_still_give_every_completion(loaded: LoadedTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     model, prompts = tiny_galactica(init_std=0.1), ["</s>hope:", "</s>a:", "</s>love:"]
-    monkeypatch.setattr("trainables.quality.sampling.CACHE_BYTES", 1)
+    monkeypatch.setattr("trainables.quality.sampling.CPU_CACHE_BYTES", 1)
     rows = sample_completions(model, loaded, prompts, sampling(per_prompt=3))
     assert [len(row) for row in rows] == [3, 3, 3]
     assert len({completion.text for row in rows for completion in row}) > 6  # each row with chances of its own
@@ -121,7 +121,7 @@ def test_a_row_is_drawn_alike_whatever_is_drawn_beside_it(
     settings = sampling(per_prompt=8, max_new_tokens=60, temperature=1.0, top_p=0.9)
     together = sample_completions(model, loaded, prompts, settings)
     assert 0 < sum(completion.ended for row in together for completion in row) < 24
-    monkeypatch.setattr("trainables.quality.sampling.CACHE_BYTES", 1)  # one row at a time
+    monkeypatch.setattr("trainables.quality.sampling.CPU_CACHE_BYTES", 1)  # one row at a time
     assert sample_completions(model, loaded, prompts, settings) == together
 
 
@@ -137,6 +137,34 @@ def test_a_chance_picks_its_token_among_the_likeliest_that_make_up_top_p() -> No
     drawn = _draw(logits_BV, chances_B, sampling(temperature=0.5, top_p=1.0)).bincount(minlength=4).tolist()
     assert drawn == pytest.approx([29, 725, 65, 181], abs=1)
     assert _draw(logits_BV, chances_B, sampling(temperature=1.0, top_p=1e-9)).unique().tolist() == [1]
+
+
+def test_a_nucleus_wider_than_the_likeliest_tokens_is_drawn_from_whole() -> None:
+    # 1,000 equally likely tokens, top-p 0.5: the nucleus holds 500, far more than are sorted first. A chance just below
+    # 1 takes its last token, and even chances take every token of it about equally often.
+    vocabulary = 1_000
+    logits_BV = torch.zeros(4_000, vocabulary)
+    logits_BV[:, ::2] += 1e-3  # every other token a little likelier: these 500 hold just over half
+    settings = sampling(temperature=1.0, top_p=0.5)
+    chances_B = torch.linspace(0, 1 - 1e-6, 4_000)
+    drawn = _draw(logits_BV, chances_B, settings)
+    assert set(drawn.tolist()) == set(range(0, vocabulary, 2))
+
+
+def test_keys_and_values_are_counted_by_the_key_heads() -> None:
+    # SmolLM2-135M: 30 layers, 9 heads of which 3 have keys, 64 wide: 2 x 30 x 3 x 64 x 4 bytes a token in fp32.
+    config = LlamaConfig(hidden_size=576, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3)
+    assert cache_bytes(config, 100, torch.float32) == 100 * 46_080
+    # Galactica 6.7b: 32 layers, 32 heads of 128, all with keys: 2 x 32 x 4096 x 2 bytes a token in bf16.
+    assert cache_bytes(galactica_config("6.7b"), 1, torch.bfloat16) == 524_288
+
+
+def test_progress_is_told_of_every_row(loaded: LoadedTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.quality.sampling.CPU_CACHE_BYTES", 1)  # one row at a time
+    heard: list[tuple[int, int]] = []
+    settings = sampling(per_prompt=2)
+    sample_completions(tiny_galactica(), loaded, ["</s>a:"], settings, on_progress=lambda *done: heard.append(done))
+    assert heard == [(1, 2), (2, 2)]
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(loaded: LoadedTokenizer) -> None:
