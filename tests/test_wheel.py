@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("analysis", "data", "sweeps", "trainables")
 
@@ -14,10 +16,14 @@ PACKAGES = ("analysis", "data", "sweeps", "trainables")
 def test_the_wheel_holds_each_file_of_every_package(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
-    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True, timeout=60)
-    subprocess.run(["tar", "--extract", "--directory", str(copy)], input=archive.stdout, check=True, timeout=60)
+    archive = subprocess.run(
+        ["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_SECONDS
+    )
+    subprocess.run(
+        ["tar", "--extract", "--directory", str(copy)], input=archive.stdout, check=True, timeout=PATIENCE_SECONDS
+    )
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    subprocess.run([*build, str(tmp_path), str(copy)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*build, str(tmp_path), str(copy)], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())

@@ -23,6 +23,7 @@ from analysis.sweep_table.load import load_sweep
 from data.tokenizer import load_tokenizer
 from tests.support.record_factory import make_record, make_samples, write_sweep
 from tests.support.tuned_trial import draw_again, empty_sweep, train_trial
+from tests.support.waiting import PATIENCE_SECONDS
 from trainables.model.models import find_model
 from trainables.records.layout import checkpoints_path, store_record
 from trainables.records.record import Outcome, TrialRecord
@@ -231,5 +232,5 @@ def test_an_export_that_is_interrupted_leaves_nothing(sweep: Path, tmp_path: Pat
         assert process.stdout.readline() == "writing\n"
         assert [path.name.startswith(".model.") for path in tmp_path.iterdir()] == [True]
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
     assert list(tmp_path.iterdir()) == []

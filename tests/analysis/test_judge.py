@@ -19,6 +19,7 @@ from analysis.judge import main
 from analysis.serve.local_page import LONGEST_SHOWN, visible
 from analysis.sweep_table.load import load_sweep
 from tests.support.record_factory import make_record, make_samples, write_sweep
+from tests.support.waiting import PATIENCE_SECONDS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "analysis" / "judge.py"
 ATTACK = "<script>alert(1)</script>\x07\u202e"
@@ -44,7 +45,7 @@ class Judge:
         self, method: str, path: str, body: Any = None, root: str | None = None, **headers: str
     ) -> tuple[int, str, dict[str, str]]:
         """Status, body and headers of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         given = {"Content-Type": "application/json"} if body is not None else {}
         content = body if isinstance(body, str) or body is None else json.dumps(body)
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -64,7 +65,7 @@ class Judge:
 
     def end(self, how: signal.Signals = signal.SIGINT) -> str:
         self.process.send_signal(how)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert err == ""
         return out
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis import sample_file, score_samples
+from tests.support.waiting import PATIENCE_SECONDS
 from trainables.quality import judge as judge_module
 from trainables.quality.score import ScoredText
 
@@ -61,7 +62,7 @@ def test_the_score_is_the_same_to_the_last_digit_on_a_processor_without_wide_vec
             env=os.environ | machine,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE_SECONDS,
         )
         for machine in machines
     ]

@@ -1,7 +1,7 @@
 """Kills processes of running sweeps at random and counts what they left: no record may be lost or doubled.
 
 Question: does every sweep end, with each owed record exactly once, whatever of it is killed?
-Command: python tests/benchmarks/kills.py --kills 100 --seed 0 --rows kills.jsonl
+Command: python -m tests.benchmarks.kills --kills 100 --seed 0 --rows kills.jsonl
 It runs on a Ray cluster of one head and two nodes with a declared GPU each, all on this machine; nodes and raylets are
 real processes of Ray's. What is to be killed next is drawn first, and waited for. A killed driver of the sweep is
 started again with --resume, as a person would. Each sweep that ended well adds a line to the file of --rows, so that
@@ -19,7 +19,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ import psutil
 from ray.cluster_utils import Cluster
 
 from analysis.sweep_table.load import load_sweep
+from tests.support.waiting import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGETS = {
@@ -45,7 +45,7 @@ NODES = 2
 LONGEST_PAUSE_SECONDS = 4.0  # between the moment when there is something to kill, and the kill
 LOOK_SECONDS = 0.2
 SPACE = (
-    *("--weights", "random", "--model-sizes", "nano-0.3m", "--token-budget", "120000", "--precision", "fp32"),
+    *("--weights", "random", "--model-sizes", "nano-0.3m", "--precision", "fp32"),
     *("--batch-sizes", "8", "16", "32", "--micro-batch-sizes", "2", "4", "8", "--sequence-length", "128"),
 )
 SWEEP_SECONDS = 900  # far above what a sweep of ten nano trials takes, kills included
@@ -109,13 +109,6 @@ class Range:
         return mine
 
 
-def free_port() -> int:
-    """A port of loopback that nobody has now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
 def command_of(place: Range, name: str) -> list[str]:
     """What starts the sweep, or goes on with it; more flags are to follow."""
     script = ROOT / "sweeps" / "batch_memory.py"
@@ -123,7 +116,7 @@ def command_of(place: Range, name: str) -> list[str]:
 
 
 def run_sweep(
-    place: Range, name: str, trials: int, kills: int, dice: random.Random, last: float
+    place: Range, name: str, trials: int, token_budget: int, kills: int, dice: random.Random, last: float
 ) -> tuple[collections.Counter[str], collections.Counter[str]]:
     """One sweep to its end, under fire until the moment `last`.
 
@@ -136,7 +129,8 @@ def run_sweep(
         everything = [*command_of(place, name), "--wandb", "disabled", *flags]
         return subprocess.Popen(everything, env=place.environment(), stdout=log, stderr=log, cwd=place.folder)
 
-    sweep, until = start(["--trials", str(trials), *SPACE]), time.monotonic() + SWEEP_SECONDS
+    sweep = start(["--trials", str(trials), "--token-budget", str(token_budget), *SPACE])
+    until = time.monotonic() + SWEEP_SECONDS
     kind, pause = dice.choice(KINDS), dice.uniform(0, LONGEST_PAUSE_SECONDS)
     while (code := sweep.poll()) != 0:
         assert code in (None, -signal.SIGKILL), f"sweep {name} ended with {code}; see {log.name}"
@@ -177,6 +171,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--trials", type=int, default=10, help="trials of each sweep")
     parser.add_argument("--per-sweep", type=int, default=10, help="kills within one sweep, at most")
+    parser.add_argument("--token-budget", type=int, default=120_000, help="tokens of each trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=math.inf, help="then kill nothing more, and end")
     parser.add_argument("--rows", type=Path, help="file that gets a line of JSON for each sweep")
@@ -188,7 +183,9 @@ def main() -> int:
         last = began + arguments.seconds
         while total.total() < arguments.kills and time.monotonic() < last:
             wanted = min(arguments.per_sweep, arguments.kills - total.total())
-            shot, survived = run_sweep(place, f"s{sweeps}", arguments.trials, wanted, dice, last)
+            shot, survived = run_sweep(
+                place, f"s{sweeps}", arguments.trials, arguments.token_budget, wanted, dice, last
+            )
             total, sweeps = total + shot, sweeps + 1
             seconds = round(time.monotonic() - began)
             row = {"seed": arguments.seed, "kills": dict(shot), "interruptions": dict(survived)}

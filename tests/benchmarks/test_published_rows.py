@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.benchmarks.published_models import published_config
+from tests.support.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Source: the models' own cards and papers; tied weights once.
@@ -59,7 +60,7 @@ def test_a_bad_row_is_told_of_and_the_others_are_predicted_in_their_order(tmp_pa
     path.write_text("\n".join(rows), encoding="utf-8")
     script = ROOT / "tests" / "benchmarks" / "memory_published.py"
     done = subprocess.run(
-        [sys.executable, script, "--data", path, "--json"], capture_output=True, text=True, timeout=120
+        [sys.executable, script, "--data", path, "--json"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     document = json.loads(done.stdout)
     assert done.returncode == 2

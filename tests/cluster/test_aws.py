@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cloud import BUCKET, Cloud
-from tests.cluster.hosts import ROOT, Network, why_not
-from tests.cluster.launch import Person, wait_until
+from tests.support.cloud import BUCKET, Cloud
+from tests.support.network_hosts import ROOT, Network, why_not
+from tests.support.person import Person
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
-UP_SECONDS, JOB_SECONDS, DOWN_SECONDS = 180, 300, 90
 IDLE_SECONDS = 150  # less than the 180 s for which Ray Train 2.60 would keep machines that nobody takes back
 PLACE = f"s3://{BUCKET}/sweeps"
 TRIALS = 2
@@ -40,11 +40,11 @@ def test_a_spot_gpu_worker_comes_when_asked_a_lost_head_costs_no_record_and_noth
         file = person.check("cluster.yaml", cloud.overlay(tmp_path / "overlay.yaml"))
         submit = [sys.executable, str(ROOT / "sweeps" / "submit.py")]
 
-        person.up(file, UP_SECONDS)
+        person.up(file)
         assert running(cloud) == ["m5.xlarge"]
         with person.tunnel(file) as dashboard:
             following = person.start([*submit, "--address", dashboard, *SWEEP, *ASKED])
-            wait_until(lambda: half_way(cloud) or following.poll() is not None, JOB_SECONDS, "a half of the sweep")
+            wait_until(lambda: half_way(cloud) or following.poll() is not None, "a half of the sweep")
             begun = trials(cloud)
             lose_head(cloud, network)
             following.kill()
@@ -54,9 +54,9 @@ def test_a_spot_gpu_worker_comes_when_asked_a_lost_head_costs_no_record_and_noth
         before = records(cloud)
         assert len(before) == 1, (tmp_path / "started.log").read_text()
 
-        person.up(file, UP_SECONDS)
+        person.up(file)
         with person.tunnel(file) as dashboard:
-            person.run([*submit, "--address", dashboard, *SWEEP, "--resume"], JOB_SECONDS)
+            person.run([*submit, "--address", dashboard, *SWEEP, "--resume"])
         first, second = records(cloud)
         assert first == before[0]
         # The second was gone on with, by its worker, who outlived the head, or from its checkpoint; none was made anew.
@@ -64,10 +64,10 @@ def test_a_spot_gpu_worker_comes_when_asked_a_lost_head_costs_no_record_and_noth
         # The head has no GPU to give: what trained did so on a worker, which has none behind its declaration.
         assert [(each["outcome"], each["report"]["device"]) for each in (first, second)] == [("finished", "cpu")] * 2
 
-        wait_until(lambda: running(cloud) == ["m5.xlarge"], IDLE_SECONDS, "idle workers gone")
-        person.down(file, DOWN_SECONDS)
-        wait_until(lambda: not cloud.instances("running", "pending"), 10, "no instance left")
-        wait_until(lambda: not network.addresses, 10, "no host left")
+        wait_until(lambda: running(cloud) == ["m5.xlarge"], "idle workers gone", IDLE_SECONDS)
+        person.down(file)
+        wait_until(lambda: not cloud.instances("running", "pending"), "no instance left")
+        wait_until(lambda: not network.addresses, "no host left")
 
 
 def half_way(cloud: Cloud) -> bool:
@@ -82,7 +82,7 @@ def lose_head(cloud: Cloud, network: Network) -> None:
     """Take the head's machine away, with all that runs on it."""
     ((name, head),) = [item for item in cloud.instances("running").items() if item[1]["InstanceType"] == "m5.xlarge"]
     cloud.client("ec2").terminate_instances(InstanceIds=[name])
-    wait_until(lambda: head["PrivateIpAddress"] not in network.addresses, 30, "the end of the head")
+    wait_until(lambda: head["PrivateIpAddress"] not in network.addresses, "the end of the head")
 
 
 def running(cloud: Cloud) -> list[str]:

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.hosts import ROOT
+from tests.support.network_hosts import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="building an image needs root on Linux"),
     pytest.mark.skipif(shutil.which("buildah") is None, reason="apt-get install buildah"),
 ]
 
-BUILD_SECONDS, RUN_SECONDS = 240, 240
 STAND_IN = "localhost/ray-stand-in"
 ENVIRONMENT = Path("home/ray/anaconda3")  # where rayproject/ray keeps its Python
 INSTALLED, PACKAGES = "/opt/installed", "/opt/packages"
@@ -49,31 +49,31 @@ def buildah() -> Iterator[list[str]]:
         "overlay",
     ]
     yield command
-    subprocess.run([*command, "rm", "--all"], capture_output=True, timeout=60)
+    subprocess.run([*command, "rm", "--all"], capture_output=True, timeout=PATIENCE_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_layers_build_and_the_smoke_run_works_inside_without_roots_rights(buildah: list[str]) -> None:
     make_stand_in(buildah)
     build = ["bud", "--isolation", "chroot", "--build-arg", f"BASE={STAND_IN}", *VOLUMES, "--tag", "sweeps", str(ROOT)]
-    run([*buildah, *build], BUILD_SECONDS)
-    container = run([*buildah, "from", "localhost/sweeps"], 60).strip()
+    run([*buildah, *build])
+    container = run([*buildah, "from", "localhost/sweeps"]).strip()
     # By env, as buildah looks for a program before it mounts.
     inside = [*buildah, "run", "--isolation", "chroot", *VOLUMES, container, "--", "/usr/bin/env"]
-    assert run([*inside, "id", "--user"], 30).strip() == "1000"
-    ours = run([*inside, "python", "-I", "-c", "import sweeps; print(sweeps.__file__)"], 30).strip()
+    assert run([*inside, "id", "--user"]).strip() == "1000"
+    ours = run([*inside, "python", "-I", "-c", "import sweeps; print(sweeps.__file__)"]).strip()
     assert ours == f"/{ENVIRONMENT}/lib/python3.{sys.version_info.minor}/site-packages/sweeps/__init__.py"
-    weights = run([*inside, "find", "/home", "/tmp", "-name", "model*.safetensors", "-size", "+1k"], 60).split()
+    weights = run([*inside, "find", "/home", "/tmp", "-name", "model*.safetensors", "-size", "+1k"]).split()
     assert {Path(path).parent.name for path in weights} == {"nano-0.3m", "nano-1m", "nano-4m"}
-    told = run([*inside, "python", "sweeps/batch_memory.py", "--smoke"], RUN_SECONDS)
+    told = run([*inside, "python", "sweeps/batch_memory.py", "--smoke"])
     assert told.count("outcome finished") == 2
     assert "Report: /home/ray/project/results/" in told
 
 
 def make_stand_in(buildah: list[str]) -> None:
     """An image with the user `ray` and a Python environment of that user's, which sees this environment's packages."""
-    container = run([*buildah, "from", "scratch"], 30).strip()
-    root = Path(run([*buildah, "mount", container], 30).strip())
+    container = run([*buildah, "from", "scratch"]).strip()
+    root = Path(run([*buildah, "mount", container]).strip())
     names = ("etc", "tmp", "var/tmp", "run", "proc", "sys", "dev", "home/ray", PACKAGES.lstrip("/"))
     for name in (*names, *(there.lstrip("/") for there in MOUNTED.values())):
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def make_stand_in(buildah: list[str]) -> None:
         if not entry.name.startswith(OURS) and entry.suffix != ".pth":
             (packages / entry.name).symlink_to(f"{INSTALLED}/{entry.name}")
     shutil.chown(root / "home/ray", 1000, 1000)
-    run([*buildah, "umount", container], 60)
+    run([*buildah, "umount", container])
     # No index, and no isolated build, which would ask it for setuptools; Ray's image has its user as the default, too.
     variables = [
         f"PATH=/{ENVIRONMENT}/bin:/usr/bin:/bin",
@@ -97,16 +97,16 @@ def make_stand_in(buildah: list[str]) -> None:
         "PIP_NO_BUILD_ISOLATION=0",
     ]
     given = [flag for variable in variables for flag in ("--env", variable)]
-    run([*buildah, "config", "--user", "1000", *given, container], 30)
+    run([*buildah, "config", "--user", "1000", *given, container])
     inside = [*buildah, "run", "--isolation", "chroot", *VOLUMES, container, "--"]
-    run([*inside, f"{sys.base_prefix}/bin/python3.{sys.version_info.minor}", "-m", "venv", f"/{ENVIRONMENT}"], 60)
+    run([*inside, f"{sys.base_prefix}/bin/python3.{sys.version_info.minor}", "-m", "venv", f"/{ENVIRONMENT}"])
     site = f"/{ENVIRONMENT}/lib/python3.{sys.version_info.minor}/site-packages"
     # Python 3.11 brings an old setuptools, which would stand before the locked one.
-    run([*inside, "/bin/sh", "-c", f"rm -rf {site}/setuptools*; echo {PACKAGES} > {site}/installed.pth"], 30)
-    run([*buildah, "commit", "--quiet", "--rm", container, STAND_IN], 120)
+    run([*inside, "/bin/sh", "-c", f"rm -rf {site}/setuptools*; echo {PACKAGES} > {site}/installed.pth"])
+    run([*buildah, "commit", "--quiet", "--rm", container, STAND_IN])
 
 
-def run(command: list[str], limit_seconds: float) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=limit_seconds)
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, f"{command[:8]}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

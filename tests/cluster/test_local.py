@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.hosts import Network, why_not
-from tests.cluster.launch import TOKEN, Person, status_of, wait_until
+from tests.support.network_hosts import Network, why_not
+from tests.support.person import TOKEN, Person, status_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
-UP_SECONDS = 180
-JOIN_SECONDS = 120  # the launcher returns when the head is up
 # The list in README.md; each beyond loopback on head or workers.
 SSH, HEAD, EVERY_NODE, WORKERS = (
     {22},
@@ -52,9 +51,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         }
         overlay.write_text(yaml.safe_dump(mine))
         file = person.check("cluster.local.yaml", overlay)
-        person.up(file, UP_SECONDS)
+        person.up(file)
         yield Started(person, network, head, worker, file)
-        person.down(file, UP_SECONDS)
+        person.down(file)
 
 
 def test_without_the_token_dashboard_jobs_and_board_answer_401(cluster: Started) -> None:
@@ -70,7 +69,7 @@ def test_without_the_token_dashboard_jobs_and_board_answer_401(cluster: Started)
 def test_beyond_loopback_only_sshd_and_rays_own_ports_listen(cluster: Started) -> None:
     at_head = listening(cluster, cluster.head)
     assert SSH | {6379} <= at_head <= SSH | HEAD | EVERY_NODE | WORKERS
-    wait_until(lambda: {8076, 8077} <= listening(cluster, cluster.worker), JOIN_SECONDS, "a worker that has joined")
+    wait_until(lambda: {8076, 8077} <= listening(cluster, cluster.worker), "a worker that has joined")
     at_worker = listening(cluster, cluster.worker)
     assert SSH < at_worker <= SSH | EVERY_NODE | WORKERS
     everywhere = listening(cluster, cluster.head, loopback=True)

@@ -11,6 +11,7 @@ import pytest
 
 from data.check_tokenizer import main
 from tests.support.small_tokenizers import write_galactica_style, write_gpt2_style, write_json
+from tests.support.waiting import PATIENCE_SECONDS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "check_tokenizer.py"
 
@@ -90,7 +91,9 @@ def test_data_that_is_not_there_is_exit_code_two(capsys: pytest.CaptureFixture[s
 
 
 def test_help_tells_the_exit_codes() -> None:
-    done = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == 0
     assert "1: it is broken" in done.stdout
     assert "2: there is no such tokenizer" in " ".join(done.stdout.split())

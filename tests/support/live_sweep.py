@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 TRIALS = 6  # more than are waited for: the dashboard is there until the tests end the sweep
 FLAGS = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "16", "--micro-batch-sizes", "4")
 
@@ -35,14 +37,14 @@ class LiveSweep:
     def ask(self, path: str) -> Any:
         """What the dashboard answers in JSON."""
         request = urllib.request.Request(self.dashboard + path, headers={"Authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
 
     def query(self, expression: str, since: float) -> list[dict[str, Any]]:
         """The series that Prometheus has for `expression` from `since` until now."""
         told = {"query": expression, "start": since, "end": time.time(), "step": 1}
         with urllib.request.urlopen(
-            f"{self.prometheus}/api/v1/query_range?{urllib.parse.urlencode(told)}", timeout=30
+            f"{self.prometheus}/api/v1/query_range?{urllib.parse.urlencode(told)}", timeout=PATIENCE_SECONDS
         ) as answer:
             return json.load(answer)["data"]["result"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 NEEDS_CHROMIUM = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
@@ -49,13 +50,9 @@ def browser(chromium: Any) -> Any:
     return chromium
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_for(condition: Callable[[], Any]) -> Any:
     """What `condition` returns as soon as it holds."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "the page did not get that far"
-        time.sleep(0.05)
-    return found
+    return wait_until(condition, "what the page should show", look_seconds=0.05)
 
 
 def requested(browser: Any) -> list[str]:

@@ -16,9 +16,9 @@ from ray.cluster_utils import Cluster
 
 from analysis.sweep_table.load import load_sweep
 from sweeps.run.orphans import COORDINATOR
-from tests.benchmarks.kills import free_port
-from tests.conftest import ROOT, SWEEP_SECONDS
+from tests.conftest import ROOT
 from tests.support.owed_fields import missing_fields
+from tests.support.waiting import PATIENCE_SECONDS, free_port
 from trainables.records.record import Outcome
 
 SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "4000")
@@ -65,7 +65,7 @@ def test_a_trial_sharded_over_two_nodes_asks_for_their_cards_and_tells_what_they
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=SWEEP_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     assert "1 trials on a cluster's GPUs, 2 at most: a10" in done.stdout

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 from analysis.sweep_table.load import load_sweep
-from tests.conftest import SWEEP_SECONDS
 from tests.support.owed_fields import missing_fields
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.sweeps.test_outages import fill, small_disk
 from trainables.records.record import Outcome
 
@@ -31,13 +30,15 @@ def test_sweep_on_a_disk_that_fills_up_stops_with_one_line_and_goes_on_when_ther
         stderr=subprocess.PIPE,
         text=True,
     )
-    trials, until = small_disk / "full" / "trials", time.monotonic() + SWEEP_SECONDS
-    while not list(trials.glob("0001-*/attempts.json")):
-        assert sweep.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    trials = small_disk / "full" / "trials"
+    wait_until(
+        lambda: list(trials.glob("0001-*/attempts.json")) or sweep.poll() is not None,
+        "the second trial",
+        look_seconds=0.05,
+    )
+    assert sweep.poll() is None
     ballast = fill(small_disk, LEFT_BYTES)
-    _, complaint = sweep.communicate(timeout=SWEEP_SECONDS)
+    _, complaint = sweep.communicate(timeout=PATIENCE_SECONDS)
     assert sweep.returncode == 1
     (line,) = [line for line in complaint.splitlines() if line.startswith("error:")]
     assert "No space left on device" in line
@@ -49,7 +50,7 @@ def test_sweep_on_a_disk_that_fills_up_stops_with_one_line_and_goes_on_when_ther
 
     ballast.unlink()
     again = subprocess.Popen([*command, "--resume"], env=sweep_environment, cwd=tmp_path)
-    assert again.wait(SWEEP_SECONDS) == 0
+    assert again.wait(PATIENCE_SECONDS) == 0
     sweep_now = load_sweep(str(small_disk / "full"))
     assert [record.number for record in sweep_now.records] == [0, 1, 2]
     assert [missing_fields(record) for record in sweep_now.records] == [[], [], []]

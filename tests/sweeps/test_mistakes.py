@@ -15,6 +15,7 @@ from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.run.launch import main
+from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.layout import SweepFacts, store_facts
 from trainables.records.storage import open_storage
 
@@ -214,7 +215,7 @@ def test_as_a_process_of_its_own_in_another_folder(arguments: list[str], said: t
         env=os.environ | quiet,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
     check(ended.returncode, ended.stdout, ended.stderr, said)
     assert listing(tmp_path) == before

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,15 +12,15 @@ import pytest
 
 from analysis.sweep_table.load import load_sweep
 from sweeps.search.study import build_study
-from tests.conftest import SWEEP_SECONDS
 from tests.support.object_store import ObjectStore
 from tests.support.owed_fields import missing_fields
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from trainables.records.layout import load_facts, load_history
 from trainables.records.storage import open_storage
 from trainables.training.checkpoint_store import CheckpointStore
 
 PLACE = "s3://bucket/sweeps/far"
-SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "60000")
+SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "40000")
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "15"))  # more than pyarrow's own patience of 7
 
 
@@ -33,6 +31,7 @@ def test_sweep_on_an_object_store_goes_on_after_head_and_store_were_lost(
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         command = [*sweep_command, "--storage", "s3://bucket/sweeps", "--name", "far", "--max-concurrent", "1"]
+        command += ["--wandb", "disabled"]
         environment, storage = sweep_environment | store.environment, open_storage(PLACE)
         sweep = subprocess.Popen(
             [*command, "--weights", "random", "--trials", "3", *SMALL],
@@ -41,9 +40,9 @@ def test_sweep_on_an_object_store_goes_on_after_head_and_store_were_lost(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_for(lambda: [number for number, (_, record) in load_history(storage).items() if record])
+        wait_until(lambda: any(record for _, record in load_history(storage).values()), "the first record")
         second = load_facts(storage).trial_id(1)
-        wait_for(lambda: CheckpointStore(storage, second).newest_whole())
+        wait_until(lambda: CheckpointStore(storage, second).newest_whole(), "a checkpoint of the second trial")
         lose_head(sweep, sweep_environment["RAY_TMPDIR"])
         before = {number: proposal for number, (proposal, _) in load_history(storage).items()}
         first = storage.read_text(f"trials/{load_facts(storage).trial_id(0)}/record.json")
@@ -51,9 +50,9 @@ def test_sweep_on_an_object_store_goes_on_after_head_and_store_were_lost(
         again = subprocess.Popen(
             [*command, "--resume"], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
         )
-        wait_for(lambda: storage.exists(f"trials/{second}/record.json"))
+        wait_until(lambda: storage.exists(f"trials/{second}/record.json"), "the second record")
         store.refuse_for(OUTAGE_SECONDS)
-        _, complaint = again.communicate(timeout=SWEEP_SECONDS)
+        _, complaint = again.communicate(timeout=PATIENCE_SECONDS)
         assert again.returncode == 0, complaint
         assert store.refused > 31
         assert "Traceback" not in complaint
@@ -89,11 +88,3 @@ def lose_head(sweep: subprocess.Popen[bytes], ray_folder: str) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     sweep.wait()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Until it is true. Raises: AssertionError after a time that is far above what it takes."""
-    until = time.monotonic() + SWEEP_SECONDS
-    while not condition():
-        assert time.monotonic() < until, "the sweep did not get that far"
-        time.sleep(0.2)

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from analysis.sweep_table.load import load_sweep, objectives_of
-from tests.conftest import ROOT, SWEEP_SECONDS
+from tests.conftest import ROOT
 from tests.support.owed_fields import missing_fields
+from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.record import Outcome
 
 
@@ -17,12 +18,12 @@ def test_smoke_sweep_for_style_trains_with_and_without_replay(
 ) -> None:
     script = [sys.executable, str(ROOT / "sweeps" / "sample_quality.py"), "--smoke", "--name", "style"]
     done = subprocess.run(
-        [*script, "--storage", str(tmp_path)],
+        [*script, "--storage", str(tmp_path), "--max-concurrent", "1", "--wandb", "disabled"],
         env=sweep_environment,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=SWEEP_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     sweep = load_sweep(str(tmp_path / "style"))

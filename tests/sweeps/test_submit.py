@@ -23,13 +23,12 @@ import pytest
 
 from analysis.sweep_table.load import load_sweep
 from sweeps.submit import main
-from tests.cluster.launch import TOKEN, free_port, wait_until
+from tests.support.person import TOKEN
 from tests.support.tunnel import Tunnel
+from tests.support.waiting import PATIENCE_SECONDS, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMIT = [sys.executable, str(ROOT / "sweeps" / "submit.py")]
-JOB_SECONDS = 420  # far above what a smoke sweep takes
-START_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class Head:
         """What the dashboard answers in JSON."""
         url = f"http://127.0.0.1:{self.tunnel.target_port}{path}"
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
 
     def submit(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +54,7 @@ class Head:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=JOB_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
 
 
@@ -81,7 +80,7 @@ def head() -> Iterator[Head]:
             stderr=log,
         )
     try:
-        wait_until(lambda: "Ray runtime started" in (folder / "head.log").read_text(), START_SECONDS, "the head")
+        wait_until(lambda: "Ray runtime started" in (folder / "head.log").read_text(), "the head")
         with Tunnel(ports["dashboard-port"]) as tunnel:
             yield Head(
                 tunnel=tunnel, environment=kept | {"RAY_API_SERVER_ADDRESS": tunnel.address + "/"}, folder=folder
@@ -90,7 +89,7 @@ def head() -> Iterator[Head]:
         for each in [*psutil.Process(process.pid).children(recursive=True), process]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -103,20 +102,19 @@ def followed(head: Head) -> tuple[str, str, int, Path]:
     with told.open("wb") as out, (head.folder / "complaints").open("wb") as complaints:
         head.tunnel.cut()
         process = subprocess.Popen(
-            [*SUBMIT, *flags, "--wait", "60"], env=head.environment, cwd=head.folder, stdout=out, stderr=complaints
+            [*SUBMIT, *flags, "--wait", "600"], env=head.environment, cwd=head.folder, stdout=out, stderr=complaints
         )
         try:
             time.sleep(3)
             head.tunnel.restore()
             wait_until(
                 lambda: "Sweep batch_memory-" in told.read_text() or process.poll() is not None,
-                JOB_SECONDS,
                 "the sweep",
             )
             head.tunnel.cut()
             time.sleep(3)
             head.tunnel.restore()
-            code = process.wait(JOB_SECONDS)
+            code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
             process.wait()
@@ -209,9 +207,9 @@ def test_ctrl_c_leaves_the_job_running_and_a_job_that_does_not_succeed_ends_with
     log = head.folder / "follow.log"
     with log.open("wb") as out:
         following = subprocess.Popen([*SUBMIT, "--follow", "long"], env=head.environment, stdout=out, stderr=out)
-    wait_until(lambda: "here" in log.read_text(), START_SECONDS, "the job's log")
+    wait_until(lambda: "here" in log.read_text(), "the job's log")
     following.send_signal(signal.SIGINT)
-    assert following.wait(START_SECONDS) == 130
+    assert following.wait(PATIENCE_SECONDS) == 130
     again = f"python sweeps/submit.py --follow long --address {head.tunnel.address}"
     assert log.read_text().splitlines()[-1] == f"The job goes on; follow it again with: {again}"
     assert head.ask("/api/jobs/long")["status"] == "RUNNING"
@@ -228,7 +226,7 @@ def start_job(head: Head, name: str, command: str) -> None:
     body = json.dumps({"entrypoint": command, "submission_id": name}).encode()
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     url = f"http://127.0.0.1:{head.tunnel.target_port}/api/jobs/"
-    urllib.request.urlopen(urllib.request.Request(url, data=body, headers=headers), timeout=60).close()
+    urllib.request.urlopen(urllib.request.Request(url, data=body, headers=headers), timeout=PATIENCE_SECONDS).close()
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
@@ -273,6 +271,8 @@ def test_no_cluster_is_told_after_the_wait(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     flags = ["batch_memory", "--storage", "s3://bucket/sweeps", "--wait", "0"]
     command = [*SUBMIT, *flags, "--address", address]
-    done = subprocess.run(command, env=kept | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, env=kept | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert_refused(done, f"no cluster answers at {address} (")
     assert "ray dashboard build/cluster.yaml" in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import optuna
@@ -15,14 +14,17 @@ import torch
 from analysis.export import export_trial
 from analysis.sweep_table.front import best_record
 from analysis.sweep_table.load import load_sweep
-from tests.conftest import SWEEP_SECONDS, RunSweep
+from tests.conftest import RunSweep
 from tests.support.owed_fields import missing_fields
 from tests.support.tuned_trial import draw_again
+from tests.support.waiting import wait_until
 from tests.support.wandb_files import read_run
 from trainables.memory.measuring.meter import ALLOWED_BYTES
 from trainables.records.record import Outcome
 
 SMALL = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--token-budget", "4000")
+ONE_BY_ONE = ("--max-concurrent", "1")  # one controller and one worker are started, not two
+RANDOM = ("--weights", "random", "--wandb", "disabled")  # where memory and records are all that is asked
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_exported_best_trial_writes_the_samples_of_its_record(smoke: Path, tmp_p
 
 
 def test_same_seed_gives_the_same_trials_and_the_same_losses(smoke: Path, run_sweep: RunSweep, tmp_path: Path) -> None:
-    done = run_sweep(tmp_path, "--smoke", "--name", "again")
+    done = run_sweep(tmp_path, "--smoke", "--name", "again", "--wandb", "disabled")
     assert done.returncode == 0, done.stderr
     first, again = load_sweep(str(smoke)).records, load_sweep(str(tmp_path / "again")).records
     assert [record.settings for record in first] == [record.settings for record in again]
@@ -109,7 +111,7 @@ def test_same_seed_gives_the_same_trials_and_the_same_losses(smoke: Path, run_sw
 def test_killed_sweep_goes_on_with_resume_and_no_record_is_lost_or_doubled(
     sweep_environment: dict[str, str], sweep_command: list[str], run_sweep: RunSweep, tmp_path: Path
 ) -> None:
-    flags = ("--name", "killed", "--trials", "3", "--max-concurrent", "1", *SMALL, "--token-budget", "30000")
+    flags = ("--name", "killed", "--trials", "3", *ONE_BY_ONE, *RANDOM, *SMALL, "--token-budget", "30000")
     process = subprocess.Popen(
         [*sweep_command, "--storage", str(tmp_path), *flags],
         env=sweep_environment,
@@ -119,8 +121,8 @@ def test_killed_sweep_goes_on_with_resume_and_no_record_is_lost_or_doubled(
     )
     trials = tmp_path / "killed" / "trials"
     try:
-        _wait_for(lambda: len(list(trials.glob("*/record.json"))) == 1)
-        _wait_for(lambda: len(list(trials.glob("0001-*/checkpoints/*/manifest-0.json"))) > 0)
+        wait_until(lambda: len(list(trials.glob("*/record.json"))) == 1, "the first record")
+        wait_until(lambda: list(trials.glob("0001-*/checkpoints/*/manifest-0.json")), "a checkpoint of the second")
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -142,7 +144,9 @@ def test_killed_sweep_goes_on_with_resume_and_no_record_is_lost_or_doubled(
 
 
 def test_two_workers_train_one_trial_together(run_sweep: RunSweep, tmp_path: Path) -> None:
-    done = run_sweep(tmp_path, "--name", "pair", "--trials", "1", "--workers-per-trial", "2", *SMALL)
+    done = run_sweep(
+        tmp_path, "--name", "pair", "--trials", "1", "--workers-per-trial", "2", "--wandb", "disabled", *SMALL
+    )
     assert done.returncode == 0, done.stderr
     (record,) = load_sweep(str(tmp_path / "pair")).records
     assert record.outcome is Outcome.FINISHED
@@ -152,8 +156,8 @@ def test_two_workers_train_one_trial_together(run_sweep: RunSweep, tmp_path: Pat
 
 def test_trials_beyond_the_memory_cap_become_records_of_their_own_kind(run_sweep: RunSweep, tmp_path: Path) -> None:
     # 16 MiB: below what a micro-batch of 8 holds, above weights and optimizer states of 0.3M parameters (about 4 MiB).
-    flags = (*SMALL[:4], "--micro-batch-sizes", "1", "8", "--token-budget", "4000", "--learning-rates", "1e-3")
-    done = run_sweep(tmp_path, "--name", "capped", "--memory-cap", "16MiB", *flags)
+    flags = (*SMALL[:4], "--micro-batch-sizes", "1", "8", "--token-budget", "4000", "--learning-rates", "1e-3", *RANDOM)
+    done = run_sweep(tmp_path, "--name", "capped", "--memory-cap", "16MiB", *ONE_BY_ONE, *flags)
     assert done.returncode == 0, done.stderr
     records = {record.settings.micro_batch_size: record for record in load_sweep(str(tmp_path / "capped")).records}
     assert records[1].outcome is Outcome.FINISHED
@@ -168,7 +172,7 @@ def test_a_micro_batch_that_nobody_gave_is_the_largest_that_fits_also_after_resu
     # with 4. Under 45 MiB they get 4 and 2.
     flags = ("--model-sizes", "nano-0.3m", "nano-1m", "--batch-sizes", "8", "--micro-batch-sizes", "auto")
     flags = (*flags, "--learning-rates", "1e-3", "--token-budget", "4000", "--memory-cap", "45MiB")
-    flags = (*flags, "--weights", "random", "--wandb", "disabled")  # memory and speed are all that is asked
+    flags = (*flags, *RANDOM)
     for more in (("--trials", "1"), ("--resume", "--trials", "2")):
         done = run_sweep(tmp_path, "--name", "auto", *flags, *more)
         assert done.returncode == 0, done.stderr
@@ -182,10 +186,3 @@ def test_a_micro_batch_that_nobody_gave_is_the_largest_that_fits_also_after_resu
     study = optuna.load_study(study_name="auto", storage=f"sqlite:///{tmp_path}/auto/study.db")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
     assert "micro_batch_size" not in study.trials[0].params
-
-
-def _wait_for(condition) -> None:
-    until = time.monotonic() + SWEEP_SECONDS
-    while not condition():
-        assert time.monotonic() < until, "the sweep did not get that far"
-        time.sleep(0.1)

@@ -18,6 +18,7 @@ import pytest
 from analysis.board import main
 from analysis.serve.board_data import FollowedSweep
 from tests.support.record_factory import MIB, make_record, make_samples, write_sweep
+from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.record import Outcome, to_json
 from trainables.records.storage import Storage, open_storage
 
@@ -47,7 +48,7 @@ class Board:
         self, path: str, token: str | None = TOKEN, method: str = "GET", body: str | None = None, **headers: str
     ) -> tuple[int, str, dict[str, str]]:
         """Status, body and headers of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         given = {"Authorization": f"Bearer {token}"} if token else {}
         connection.request(method, path, body, given | {n.replace("_", "-"): value for n, value in headers.items()})
         answer = connection.getresponse()
@@ -57,7 +58,7 @@ class Board:
 
     def end(self) -> int:
         """Close the program's stdin, as the end of its parent does. Returns: its exit code."""
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.analysis.serve.test_board import Board
 from tests.support.record_factory import make_record
+from tests.support.waiting import wait_until
 from trainables.records.record import to_json
 from trainables.records.storage import Storage, open_storage
 
@@ -41,13 +41,13 @@ def lay_out(bucket: Storage, name: str, created_at: str, trials: int) -> None:
 
 
 def ask_until(board: Board, path: str, folder: str, rows: int) -> dict[str, Any]:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
+    def asked() -> dict[str, Any] | None:
         told = json.loads(board.ask(path)[1])
-        if told["folder"] == folder and len(told["rows"]) == rows and not told["waiting"]:
-            return told
-        time.sleep(0.1)
-    raise AssertionError(f"no {rows} rows of {folder!r} were told")
+        return told if told["folder"] == folder and len(told["rows"]) == rows and not told["waiting"] else None
+
+    told = wait_until(asked, f"{rows} rows of {folder!r}")
+    assert told is not None
+    return told
 
 
 def test_each_sweep_of_a_bucket_shows_as_it_comes_and_the_newest_first(bucket: Storage) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from sweeps.cluster.cluster_file import ClusterFileError, laid_over, read_cluster, worker_kinds
 from sweeps.cluster.cluster_rules import mistakes
+from tests.support.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 MINE = {
@@ -224,13 +225,13 @@ def test_the_command_writes_a_good_file_and_refuses_a_bad_one_with_exit_code_2(h
     command = [sys.executable, str(ROOT / "sweeps/check_cluster.py"), str(ROOT / "cluster.yaml")]
     command += ["--overlay", str(overlay), "--output", str(written)]
     (home / ".ray/auth_token").rename(home / "token")
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (refused.returncode, refused.stdout) == (2, "")
     (line,) = refused.stderr.splitlines()
     assert line.endswith("there is no token in ~/.ray/auth_token; make one with: ray get-auth-token --generate")
     assert not written.exists()
     (home / "token").rename(home / ".ray/auth_token")
-    passed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    passed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (passed.returncode, passed.stderr) == (0, "")
     assert read_cluster(written) == on_aws()
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +14,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
 from sweeps.run.orphans import remove_orphans
-
-SECONDS = 30.0
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -38,13 +36,6 @@ def free_cpus() -> float:
     return ray.available_resources().get("CPU", 0.0)
 
 
-def wait_for(condition: Any) -> None:
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
 @pytest.mark.usefixtures("own_ray")
 def test_cores_of_a_killed_creator_come_back_and_those_of_the_living_stay_taken() -> None:
     class Creator:  # it stands where Ray Train's controller stands
@@ -60,8 +51,8 @@ def test_cores_of_a_killed_creator_come_back_and_those_of_the_living_stay_taken(
     assert remove_orphans() == 0
     os.kill(pid, signal.SIGKILL)
 
-    wait_for(lambda: remove_orphans() == 1)
+    wait_until(lambda: remove_orphans() == 1, "the orphan found")
 
-    wait_for(lambda: free_cpus() == 1.0)
+    wait_until(lambda: free_cpus() == 1.0, "its core back")
     assert [state_of(group) for group in (orphan, kept, mine)] == ["REMOVED", "CREATED", "CREATED"]
     assert remove_orphans() == 0

@@ -86,7 +86,7 @@ def test_stopped_trials_leave_records_and_the_processes_stay_up(run_sweep: RunSw
     # The rate 1e-4 falls behind 3e-3 of the same size; which of them starts is decided by the seed.
     flags = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "8", "--token-budget", "60000")
     rates = ("--learning-rates", "1e-5", "3e-3", "--trials", "2", "--seed", "1", "--max-concurrent", "1")
-    done = run_sweep(tmp_path, "--name", "asha", "--early-stopping", "asha", *flags, *rates)
+    done = run_sweep(tmp_path, "--name", "asha", "--early-stopping", "asha", "--wandb", "disabled", *flags, *rates)
     assert done.returncode == 0, done.stderr
     records = sorted(load_sweep(str(tmp_path / "asha")).records, key=lambda record: record.settings.learning_rate)
     assert [record.outcome for record in records] == [Outcome.STOPPED_EARLY, Outcome.FINISHED]

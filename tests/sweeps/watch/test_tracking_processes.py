@@ -19,21 +19,21 @@ from tests.support.mirrored_records import (
     stored,
     tracker_into,
 )
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.wandb_files import read_run
 
 pytestmark = pytest.mark.usefixtures("own_wandb")
 
 
 def in_a_process(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `program` with this folder's tests at hand: wandb keeps its environment for as long as a process lives."""
+    """Run `program` in a process of its own: wandb keeps its environment for as long as a process lives."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    here = str(Path(__file__).parent)
     return subprocess.run(
         [sys.executable, "-c", program, str(folder)],
-        env=clean | {"HOME": str(folder), "PYTHONPATH": here, "WANDB_API_KEY": "0" * 40} | environment,
+        env=clean | {"HOME": str(folder), "WANDB_API_KEY": "0" * 40} | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
 
 

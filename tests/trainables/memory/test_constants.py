@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.waiting import PATIENCE_SECONDS
 from trainables.memory import predict as predict_module
 from trainables.memory.cards import (
     ASSUMED,
@@ -99,7 +100,7 @@ def test_a_prediction_adds_what_was_fitted_and_says_which(monkeypatch: pytest.Mo
 def test_without_a_gpu_the_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     out = tmp_path / "constants.json"
     command = [sys.executable, str(BENCHMARK), "--card", "a10", "--out", str(out)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (ran.returncode, ran.stdout, out.exists()) == (2, "", False)
     assert ran.stderr == "no CUDA GPU here; constants are fitted on the card that they describe. Run this there.\n"
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from tests.cluster.launch import wait_until
 from tests.support.metadata_service import NOTICE, MetadataService
+from tests.support.waiting import wait_until
 from trainables.working.spot_notice import LIFE_CYCLE_PATH, NOTICE_PATH, SpotNotice, spot_notice
 
 POLL_SECONDS = 0.02
@@ -20,19 +20,19 @@ def watchers() -> list[threading.Thread]:
 def test_a_notice_is_heard_even_after_the_token_ran_out() -> None:
     with MetadataService() as service:
         told = SpotNotice(service.address, poll_seconds=POLL_SECONDS)
-        wait_until(lambda: service.asked.count(NOTICE_PATH) > 1, 10, "a second look")
+        wait_until(lambda: service.asked.count(NOTICE_PATH) > 1, "a second look")
         assert not told.is_given
         assert not told.asks_to_save()
         service.token = "second"
         service.notice = NOTICE
-        wait_until(lambda: told.is_given, 10, "the notice")
-        wait_until(lambda: not watchers(), 10, "the end of the watch")
+        wait_until(lambda: told.is_given, "the notice")
+        wait_until(lambda: not watchers(), "the end of the watch")
 
 
 def test_a_machine_on_demand_is_asked_once_and_left_alone() -> None:
     with MetadataService("on-demand") as service:
         told = SpotNotice(service.address, poll_seconds=POLL_SECONDS)
-        wait_until(lambda: not watchers(), 10, "the end of the watch")
+        wait_until(lambda: not watchers(), "the end of the watch")
         assert service.asked == [LIFE_CYCLE_PATH]
         assert not told.is_given
 
@@ -41,7 +41,7 @@ def test_a_checkpoint_is_asked_for_at_the_notice_and_every_half_minute_after_it(
     with MetadataService() as service:
         service.notice = NOTICE
         told = SpotNotice(service.address, poll_seconds=POLL_SECONDS)
-        wait_until(lambda: told.is_given, 10, "the notice")
+        wait_until(lambda: told.is_given, "the notice")
     asked = [second for second in range(100, 190) if told.asks_to_save(lambda now=second: now)]
     assert asked == [100, 130, 160]
 

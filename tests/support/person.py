@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.cluster.hosts import ROOT
+from tests.support.network_hosts import ROOT
+from tests.support.waiting import PATIENCE_SECONDS, free_port, wait_until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 RAY = f"{sys.prefix}/bin/ray"
@@ -34,16 +33,16 @@ class Person:
         """What `make check-cluster` writes for `ray up`. Raises: AssertionError with its complaints."""
         written = self.home / file
         command = [sys.executable, str(ROOT / "sweeps" / "check_cluster.py"), str(ROOT / file)]
-        self.run([*command, "--overlay", str(overlay), "--output", str(written)], 60)
+        self.run([*command, "--overlay", str(overlay), "--output", str(written)])
         return written
 
-    def up(self, cluster: Path, limit_seconds: float) -> None:
+    def up(self, cluster: Path) -> None:
         """`ray up`."""
-        self.run([RAY, "up", "--yes", "--no-config-cache", str(cluster)], limit_seconds)
+        self.run([RAY, "up", "--yes", "--no-config-cache", str(cluster)])
 
-    def down(self, cluster: Path, limit_seconds: float) -> None:
+    def down(self, cluster: Path) -> None:
         """`ray down`."""
-        self.run([RAY, "down", "--yes", str(cluster)], limit_seconds)
+        self.run([RAY, "down", "--yes", str(cluster)])
 
     @contextlib.contextmanager
     def tunnel(self, cluster: Path) -> Iterator[str]:
@@ -54,7 +53,7 @@ class Person:
         command = [RAY, "dashboard", "--no-config-cache", "--port", str(port), str(cluster)]
         process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_until(lambda: status_of(f"{address}/api/version") is not None, 60, "the tunnel to the dashboard")
+            wait_until(lambda: status_of(f"{address}/api/version") is not None, "the tunnel to the dashboard")
             yield address
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -62,10 +61,10 @@ class Person:
             process.wait(20)
             log.close()
 
-    def run(self, command: list[str], limit_seconds: float) -> str:
+    def run(self, command: list[str]) -> str:
         """What a command printed. Raises: AssertionError with it where the command fails."""
         done = subprocess.run(
-            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=limit_seconds
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS
         )
         assert done.returncode == 0, f"{command[:3]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -86,18 +85,3 @@ def status_of(url: str, token: str | None = None) -> int | None:
         return error.code
     except OSError:
         return None
-
-
-def wait_until(condition, limit_seconds: float, what: str) -> None:
-    """Wait for a condition. Raises: AssertionError after the limit."""
-    until = time.monotonic() + limit_seconds
-    while not condition():
-        assert time.monotonic() < until, f"{what}: not within {limit_seconds} s"
-        time.sleep(0.3)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

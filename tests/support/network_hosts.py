@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 20
 COMMANDS = ("ip", "sshd", "ssh", "ssh-keygen", "rsync", "unshare", "setpriv", "nsenter")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -96,7 +96,7 @@ class Network:
         return sorted(self._hosts)
 
     def start(self, address: str, environment: Mapping[str, str]) -> None:
-        """Bring a host up whose log-in shells have `environment`. Raises: TimeoutError when no sshd answers."""
+        """Bring a host up whose log-in shells have `environment`. Raises: AssertionError when no sshd answers."""
         folder = self._folder / address
         self._furnish(folder, address, environment)
         keep = [_keep(path, folder) for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix)) if _in_tmp(path)]
@@ -109,13 +109,13 @@ class Network:
             )
         self._hosts[address] = process
         self._plug_in(process.pid, address)
-        _wait(lambda: self._answers(address), f"no sshd at {address}: {(folder / 'log').read_text()}")
+        wait_until(lambda: self._answers(address), f"an sshd at {address}, whose log is {folder / 'log'}")
 
     def stop(self, address: str) -> None:
         """End a host with all that runs on it, at once, as a machine that is taken away."""
         process = self._hosts.pop(address)
         process.kill()
-        process.wait(START_SECONDS)
+        process.wait(PATIENCE_SECONDS)
         subprocess.run(["ip", "link", "delete", self._cable(address)], check=False, capture_output=True)
 
     def run(self, address: str, command: str, timeout_seconds: float = 30) -> str:
@@ -149,7 +149,7 @@ class Network:
     def _plug_in(self, pid: int, address: str) -> None:
         """Lay a cable from the bridge into the network namespace that the process has made for itself."""
         ours = os.readlink("/proc/self/ns/net")
-        _wait(lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, f"host {address} made no network of its own")
+        wait_until(lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, f"a network of the host {address}")
         cable = self._cable(address)
         _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
         _run("ip", "link", "set", cable, "master", self._bridge, "up")
@@ -165,15 +165,7 @@ class Network:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=30, env={**os.environ, "PATH": PATH})
-
-
-def _wait(condition, complaint: str) -> None:
-    until = time.monotonic() + START_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(complaint)
-        time.sleep(0.05)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS, env={**os.environ, "PATH": PATH})
 
 
 def _in_tmp(path: Path) -> bool:

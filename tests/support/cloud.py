@@ -14,7 +14,7 @@ from typing import Any
 
 from moto.server import ThreadedMotoServer
 
-from tests.cluster.hosts import ROOT, Network
+from tests.support.network_hosts import ROOT, Network
 
 REGION = "us-west-2"
 BUCKET = "galactica-sweeps-test"
