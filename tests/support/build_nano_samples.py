@@ -1,4 +1,4 @@
-"""Write tests/support/nano_samples/: what nano-1m writes untuned, hardly tuned, and tuned for longer without and with replay.
+"""Write tests/support/nano_samples/: what nano-1m writes untuned, hardly tuned, and tuned without and with replay.
 
     python tests/support/build_nano_samples.py
 
