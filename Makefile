@@ -13,14 +13,15 @@ sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 
 smoke: $(READY)  ## two tiny trials, under a minute
 	$(BIN)/python sweeps/batch_memory.py --smoke $(ARGS)
 
-# A process a core; tests that share what they start stay in one. ARGS="-n 0" runs them all in one, as pdb needs it.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+# Tests that share what they start stay in one process. One process more than cores (four at most), as clusters often wait.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist loadgroup --numprocesses
 
-test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"
-	$(PYTEST) $(ARGS)
+test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"; -n 0 for all in one process, as pdb needs it
+	$(PYTEST) $(shell expr $(CORES) + 1) $(ARGS)
 
 quick: $(READY)  ## the tests of every day: no cluster, no browser, under 90 s on two cores
-	$(PYTEST) -m "not cluster and not browser and not slow" $(ARGS)
+	$(PYTEST) $(CORES) -m "not cluster and not browser and not slow" $(ARGS)
 
 CLUSTER ?= cluster.yaml
 check-cluster: $(READY)  ## look a cluster file over, offline, and write it for `ray up`; CLUSTER=FILE OVERLAY=FILE
