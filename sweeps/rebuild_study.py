@@ -33,12 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         url = given.study or default_study(storage)
         if url is None:
             raise OptionsError("a sweep in a bucket has no file for its study; say where with --study URL.")
-        check_study(url)
+        if given.study:
+            check_study(url)
+        study = build_study(facts, storage, url)
     except FileNotFoundError:
         return exit_with(OptionsError(f"{given.sweep} holds no sweep; give the folder of one, such as results/<name>."))
     except (UserError, ValueError) as error:
         return exit_with(error)
-    study = build_study(facts, storage, url)
     print(f"Study {facts.name!r}: {len(study.get_trials(deepcopy=False))} trials written.")
     return 0
 

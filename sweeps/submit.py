@@ -22,6 +22,7 @@ from sweeps.cluster.job_client import JobClientError, LostJobError, connect, das
 from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
 from sweeps.planning.questions import QUESTIONS, Question
 from sweeps.run.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
+from trainables.records.places import address_of, child_address
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -195,8 +196,7 @@ def _print_end(details: JobDetails, address: str, submission_id: str) -> None:
         f"\nJob {submission_id}: {details.status.lower()} after {seconds:.0f} s, exit code {details.driver_exit_code}"
     )
     if "sweep" in told:
-        place, question_mark, query = told["storage"].partition("?")
-        results = shlex.quote(f"{place.rstrip('/')}/{told['sweep']}{question_mark}{query}")
+        results = shlex.quote(child_address(address_of(told["storage"]), told["sweep"]))
         resume = ["python", "sweeps/submit.py", told["question"], "--resume", "--name", told["sweep"]]
         resume += ["--storage", told["storage"]]
         print(f"wandb group: {told.get('wandb group', 'none, as wandb is disabled')}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from data.errors import UserError
+from data.shown_command import shown_command
 from sweeps.planning.device import Device, find_device
 from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
 from sweeps.planning.questions import QUESTIONS
@@ -26,10 +26,10 @@ from sweeps.watch.report_run import publish_sweep
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession, choose_mode
 from trainables.records.layout import load_history
+from trainables.records.places import StorageError, parent_address
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
-from trainables.records.storage import StorageError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 
@@ -129,17 +129,16 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
     if records:
         print(f"Report: {write_report(prepared.storage.uri)}")
     print(f"Records: {place}/trials/")
-    print(f"Again:   python analysis/report.py {place}")
+    print(f"Again:   {shown_command('analysis/report.py', place)}")
 
 
 def _resume_command(prepared: Prepared) -> str:
     """What to type to go on with the sweep."""
     facts, storage = prepared.facts, prepared.storage
-    address, question_mark, query = storage.uri.partition("?")
-    place = address.rsplit("/", 1)[0] + question_mark + query
+    place = parent_address(storage.uri)
     place = os.path.relpath(place) if storage.is_local else place
-    flag = "" if place == "results" else f" --storage {shlex.quote(place)}"
-    return f"python sweeps/{facts.plan.question}.py --resume --name {facts.name}{flag}"
+    flags = [] if place == "results" else ["--storage", place]
+    return shown_command(f"sweeps/{facts.plan.question}.py", "--resume", "--name", facts.name, *flags)
 
 
 def _print_dry_run(prepared: Prepared, device: Device) -> None:

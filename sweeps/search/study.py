@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import secrets
 import warnings
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.sweep_table.table import trial_row
+from data.errors import one_line
 from sweeps.planning.options import OptionsError
 from sweeps.planning.space import CHOSEN, STARTING_POINTS, distributions, space_of, starting_points, to_point
 from sweeps.search.memory_guard import PointsThatFit
@@ -30,8 +36,6 @@ READ_EVERY = 200  # trials; Optuna reads back all that it has not read yet, and 
 
 def check_study(url: str) -> None:
     """See that a study can be kept there. Raises: OptionsError, without what the URL may hold of secrets."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         optuna.storages.get_storage(url)
     except (ImportError, ValueError, OSError, SQLAlchemyError) as error:
@@ -62,7 +66,7 @@ def open_study_storage(url: str) -> BaseStorage:
 
 def default_study(storage: Storage) -> str | None:
     """Where a sweep's study lies when nothing is said: a file in its folder; in memory where that is a bucket."""
-    return f"sqlite:///{storage.uri}/study.db" if storage.is_local else None
+    return f"sqlite:///{quote(storage.uri)}/study.db" if storage.is_local else None
 
 
 def build_study(
@@ -116,9 +120,7 @@ def attributes(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
 
 
 def _empty_study(facts: SweepFacts, study_url: str | None, sampler: DistinctSampler) -> optuna.Study:
-    storage = open_study_storage(study_url) if study_url else None
-    if storage and facts.name in optuna.get_all_study_names(storage):
-        optuna.delete_study(study_name=facts.name, storage=storage)
+    storage = _emptied(study_url, facts.name) if study_url else None
     objectives = objectives_of(facts.plan)
     study = optuna.create_study(
         storage=storage,
@@ -131,6 +133,49 @@ def _empty_study(facts: SweepFacts, study_url: str | None, sampler: DistinctSamp
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([objective.name for objective in objectives])
     return study
+
+
+def _emptied(study_url: str, name: str) -> BaseStorage:
+    """The storage at `study_url` without a study of that name. Raises: UserError where it cannot be used.
+
+    A file that is no study any more is put aside: the study is made from records, so nothing is lost by it.
+    """
+    file = study_file(study_url)
+    try:
+        return _without(study_url, name)
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        reason = _innermost(error)
+        if file is None or not file.exists() or "locked" in str(reason):
+            raise OptionsError(
+                f"the study at {file or study_url.partition('://')[0]} cannot be used ({one_line(reason)}); end what"
+                " else uses it, or give another place with --study URL."
+            ) from None
+    aside = file.with_name(f"{file.name}.unreadable-{secrets.token_hex(3)}")
+    file.rename(aside)
+    print(f"{file} could not be read ({one_line(reason)}): it is kept as {aside.name}, and made anew from the records.")
+    return _without(study_url, name)
+
+
+def _without(study_url: str, name: str) -> BaseStorage:
+    storage = open_study_storage(study_url)
+    if name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+    return storage
+
+
+def study_file(study_url: str) -> Path | None:
+    """The file of a SQLite study; None for another kind of storage."""
+    try:
+        url = make_url(study_url)
+    except SQLAlchemyError:  # such as Optuna's own journal:// and redis://
+        return None
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord) -> FrozenTrial:

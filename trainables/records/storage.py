@@ -18,13 +18,10 @@ from typing import ParamSpec, TypeVar
 from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
-from data.errors import UserError
+from data.errors import one_line
+from trainables.records.places import StorageError, address_of, child_address, is_folder
 
 CHUNK_BYTES = 1 << 20
-
-
-class StorageError(UserError):
-    """A storage place that cannot be used; the message is one line for a person."""
 
 
 PATIENCE_SECONDS = 180.0  # assumed: an outage of minutes passes by; pyarrow's own tries end after 7 s, measured on 503
@@ -168,8 +165,7 @@ class Storage:
 
     def child(self, path: str) -> Storage:
         """The storage rooted at a folder of this one."""
-        address, question_mark, query = self.uri.partition("?")
-        return Storage(f"{address}/{path}{question_mark}{query}", self.filesystem, self._at(path))
+        return Storage(child_address(self.uri, path), self.filesystem, self._at(path))
 
     def _at(self, path: str) -> str:
         return posixpath.join(self.root, path) if path else self.root
@@ -187,22 +183,18 @@ def sums_of(chunks: Iterator[bytes]) -> tuple[int, str]:
 def open_storage(uri: str) -> Storage:
     """The storage at a folder (relative or absolute) or at a URI such as `s3://bucket/prefix`.
 
-    Nothing is created. Raises: StorageError for a scheme that pyarrow does not know.
+    Nothing is created. Raises: StorageError for what is no place, and for a scheme that pyarrow does not know.
     """
-    if "://" not in uri:
-        path = os.path.abspath(os.path.expanduser(uri))
-        return Storage(path, arrow_fs.LocalFileSystem(), path)
-    if "@" in uri.split("://", 1)[1].split("/", 1)[0]:
-        raise StorageError("credentials do not belong in a storage address; set AWS_ACCESS_KEY_ID and its kin instead.")
+    address = address_of(uri)
+    if is_folder(address):
+        return Storage(address, arrow_fs.LocalFileSystem(), address)
     try:
-        filesystem, root = arrow_fs.FileSystem.from_uri(uri)
+        filesystem, root = arrow_fs.FileSystem.from_uri(address)
     except (ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise StorageError(
-            f"storage {uri!r} cannot be opened ({reason}); give a folder or s3://bucket/prefix."
+            f"storage {uri!r} cannot be opened ({one_line(error)}); give a folder or s3://bucket/prefix."
         ) from None
-    address, question_mark, query = uri.partition("?")
-    return Storage(f"{address.rstrip('/')}{question_mark}{query}", filesystem, root.rstrip("/"))
+    return Storage(address, filesystem, root.rstrip("/"))
 
 
 def check_reachable(storage: Storage) -> None:

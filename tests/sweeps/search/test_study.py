@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -19,7 +21,7 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import starting_points
 from sweeps.rebuild_study import main
-from sweeps.search.study import check_study
+from sweeps.search.study import check_study, default_study, open_study_storage, study_file
 from tests.support.record_factory import MIB, make_record
 from trainables.records.layout import SweepFacts, store_facts, store_proposal, store_record
 from trainables.records.record import Outcome
@@ -89,6 +91,56 @@ def test_a_rebuild_of_nothing_or_into_nowhere_is_one_line(
     assert "--study" in complaint
     assert "secret" not in complaint
     assert complaint.count("\n") == 1
+
+
+def truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5_000])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda file: file.write_bytes(b"no database at all" * 100), truncated, lambda file: file.unlink()],
+    ids=["other content", "truncated", "gone"],
+)
+def test_a_study_that_cannot_be_read_is_made_anew_from_records_and_kept(
+    harm: Callable[[Path], object], sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(sweep)]) == 0
+    file = sweep / "study.db"
+    harm(file)
+    content = file.read_bytes() if file.exists() else None
+    capsys.readouterr()
+    assert main([str(sweep)]) == 0
+    study = optuna.load_study(study_name="mine", storage=f"sqlite:///{file}")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL]
+    aside = list(sweep.glob("study.db.unreadable-*"))
+    assert [kept.read_bytes() for kept in aside] == ([] if content is None else [content])
+    assert ("is kept as" in capsys.readouterr().out) == bool(aside)
+
+
+def test_a_study_that_another_program_holds_is_one_line(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep)]) == 0
+    capsys.readouterr()
+    other = sqlite3.connect(sweep / "study.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        assert main([str(sweep)]) == 2
+    finally:
+        other.close()
+    complaint = capsys.readouterr().err
+    assert "database is locked" in complaint
+    assert complaint.count("\n") == 1
+    assert list(sweep.glob("study.db.*")) == []
+
+
+def test_a_study_lies_in_its_folder_whatever_that_is_called(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "what?now" / "100% #1 größe"))
+    storage.make_folder("")
+    url = default_study(storage)
+    assert url is not None
+    optuna.create_study(storage=open_study_storage(url), study_name="one")
+    assert (tmp_path / "what?now" / "100% #1 größe" / "study.db").stat().st_size > 0
+    assert study_file(url) == tmp_path / "what?now" / "100% #1 größe" / "study.db"
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////nowhere/at/all/study.db"])
