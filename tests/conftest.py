@@ -77,6 +77,17 @@ def run_sweep(sweep_environment: dict[str, str], sweep_command: list[str]) -> Ru
     return run
 
 
+@pytest.fixture
+def quiet_optuna() -> Iterator[None]:
+    """No line of Optuna's about each trial, and its verbosity as before for the tests that follow."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(verbosity)
+
+
 @pytest.fixture(scope="module")
 def own_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No settings of whoever runs the tests; and wandb's own folders outside their home."""

@@ -7,13 +7,11 @@ import json
 import signal
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 from pyarrow import fs as arrow_fs
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -21,6 +19,7 @@ from analysis.export import export_trial, main
 from analysis.model_card import model_card
 from analysis.sweep_table.load import load_sweep
 from data.tokenizer import load_tokenizer
+from tests.support.object_store import ObjectStore
 from tests.support.record_factory import make_record, make_samples, write_sweep
 from tests.support.tuned_trial import draw_again, empty_sweep, train_trial
 from tests.support.waiting import PATIENCE_SECONDS
@@ -198,18 +197,12 @@ def test_best_from_an_object_store_into_an_empty_folder(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")).close()
-        uri = f"s3://bucket/far?region=us-east-1&scheme=http&endpoint_override={host}:{port}"
+    with ObjectStore() as store:
+        uri = store.uri("far")
         far = open_storage(uri)
         arrow_fs.copy_files(str(sweep), far.root, destination_filesystem=far.filesystem)
         (tmp_path / "model").mkdir()
         assert main([uri, "--trial", "best", "--out", str(tmp_path / "model")]) == 0
-    finally:
-        server.stop()
     name = "adapter_model.safetensors"
     assert (tmp_path / "model" / name).read_bytes() == (exported / str(ADAPTER) / name).read_bytes()
 

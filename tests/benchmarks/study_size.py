@@ -23,7 +23,7 @@ from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import space_of
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study, default_study
-from tests.support.record_factory import make_record, make_samples
+from tests.support.record_factory import make_facts, make_record, make_samples
 from trainables.records.layout import SweepFacts, store_facts, store_proposal, store_record
 from trainables.records.record import TrialRecord
 from trainables.records.storage import open_storage
@@ -41,15 +41,7 @@ def main() -> None:
     trials = (given := parser.parse_args()).trials
     with tempfile.TemporaryDirectory() as folder:
         storage = open_storage(str(Path(folder) / "long"))
-        facts = SweepFacts(
-            name="long",
-            question="batch_memory",
-            token="abc123",
-            created_at="2026-01-02T03:04:05+00:00",
-            plan=PLAN,
-            objectives=tuple({"name": name} for name in PLAN.objectives),
-            provenance={},
-        )
+        facts = make_facts(PLAN, name="long", objectives=tuple({"name": name} for name in PLAN.objectives))
         store_facts(storage, facts)
         space = space_of(PLAN)
         for number, key in zip(range(trials - LAST), space.walk(random.Random(0)), strict=False):

@@ -9,20 +9,14 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession
-from tests.support.record_factory import make_record, make_samples
+from tests.support.record_factory import make_facts, make_record, make_samples
 from tests.support.wandb_files import StoredRun, read_run
-from trainables.records.layout import SweepFacts
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\x07\x00 \u202e'\"&amp;"
-FACTS = SweepFacts(
-    name="made-up",
-    question="batch_memory",
-    token="abc123",
-    created_at="2026-01-02T03:04:05+00:00",
-    plan=make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)),
-    objectives=(),
+FACTS = make_facts(
+    make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)),
     provenance={"git_sha": "0123456", "data_fingerprint": "5c1e"},
 )
 FINISHED, HUB, UNFIT, FAILED, RANDOM = (FACTS.trial_id(number) for number in range(5))

@@ -14,10 +14,10 @@ SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please r
 
 
 class ObjectStore:
-    """Serves the bucket `bucket` while it is entered. `refused` counts the requests that were answered with 503."""
+    """Serves the bucket `bucket` while it is entered; `asked` counts requests, `refused` those answered with 503."""
 
     def __init__(self) -> None:
-        self.refused = 0
+        self.asked = self.refused = 0
         self._busy_until = 0.0
         self._server = ThreadedMotoServer(port=0)
 
@@ -49,6 +49,11 @@ class ObjectStore:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    def uri(self, path: str) -> str:
+        """The address of a folder in the bucket that names this store itself, for programs without its environment."""
+        host, port = self._server.get_host_and_port()
+        return f"s3://bucket/{path}?region=us-east-1&scheme=http&endpoint_override={host}:{port}"
+
     def refuse_for(self, seconds: float) -> None:
         """From now on and for so long, answer 503 to every request."""
         self._busy_until = time.monotonic() + seconds
@@ -58,6 +63,7 @@ class ObjectStore:
 
     def _or_busy(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            self.asked += 1
             if time.monotonic() < self._busy_until:
                 self.refused += 1
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -7,7 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from trainables.records.layout import SweepFacts
 from trainables.records.objectives import OBJECTIVES
+from trainables.records.plan import SweepPlan
 from trainables.records.record import (
     CurvePoint,
     Evaluation,
@@ -187,6 +189,19 @@ def make_record(
         "seconds": 21.5,
     }
     return TrialRecord(**(fields | changes))
+
+
+def make_facts(plan: SweepPlan, **changes: Any) -> SweepFacts:
+    fields: dict[str, Any] = {
+        "name": "made-up",
+        "question": plan.question,
+        "token": "abc123",
+        "created_at": "2026-01-02T03:04:05+00:00",
+        "plan": plan,
+        "objectives": (),
+        "provenance": {},
+    }
+    return SweepFacts(**(fields | changes))
 
 
 def write_sweep(folder: Path, made: list[TrialRecord], name: str = "made-up", **facts: Any) -> str:

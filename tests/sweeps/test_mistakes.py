@@ -15,8 +15,9 @@ from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.run.launch import main
+from tests.support.record_factory import make_facts
 from tests.support.waiting import PATIENCE_SECONDS
-from trainables.records.layout import SweepFacts, store_facts
+from trainables.records.layout import store_facts
 from trainables.records.storage import open_storage
 
 SCRIPT = Path(__file__).resolve().parents[2] / "sweeps" / "batch_memory.py"
@@ -47,15 +48,7 @@ def check(code: int, out: str, err: str, said: tuple[str, ...]) -> str:
 def results(tmp_path: Path) -> Path:
     """A storage folder in which one sweep, named "old", lies already."""
     plan = make_plan(SweepOptions(model_sizes=("nano-1m",), seed=3), Device(gpus=0, gpu_bytes=None, cpus=2))
-    facts = SweepFacts(
-        name="old",
-        question="batch_memory",
-        token="abc123",
-        created_at="2026-01-02T03:04:05+00:00",
-        plan=plan,
-        objectives=(),
-        provenance={},
-    )
+    facts = make_facts(plan, name="old")
     store_facts(open_storage(str(tmp_path / "results" / "old")), facts)
     return tmp_path / "results"
 

@@ -23,8 +23,8 @@ from sweeps.run.launch import main
 from sweeps.run.prepare import count_epoch_tokens, find_row_lengths
 from sweeps.search.objectives import COMPLETED, verdict
 from sweeps.search.objectives import objectives_of as strived_for
-from tests.support.record_factory import make_record, write_sweep
-from trainables.records.layout import SweepFacts, load_facts, store_facts
+from tests.support.record_factory import make_facts, make_record, write_sweep
+from trainables.records.layout import load_facts, store_facts
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
@@ -98,9 +98,7 @@ def test_an_epoch_is_the_tokens_of_the_rows_that_a_trial_reads() -> None:
 
 def test_plan_comes_back_from_its_file(tmp_path: Path) -> None:
     made = with_epoch_tokens(plan(), {m: {"0.0": 90_000, "0.5": 95_000, "1.0": 99_000} for m in plan().models})
-    facts = SweepFacts(
-        name="a", question="sample_quality", token="t", created_at="", plan=made, objectives=(), provenance={}
-    )
+    facts = make_facts(made)
     storage = open_storage(str(tmp_path))
     store_facts(storage, facts)
     assert load_facts(storage).plan == made
@@ -147,15 +145,7 @@ def test_mistake_is_one_line_and_exit_code_two(
 ) -> None:
     from sweeps.planning.options import SweepOptions
 
-    old = SweepFacts(
-        name="old",
-        question="batch_memory",
-        token="t",
-        created_at="",
-        plan=make_plan(SweepOptions(), CPU),
-        objectives=(),
-        provenance={},
-    )
+    old = make_facts(make_plan(SweepOptions(), CPU), name="old")
     store_facts(open_storage(str(tmp_path / "old")), old)
     given = ["--storage", str(tmp_path), "--wandb", "disabled", "--model-sizes", "nano-0.3m", *arguments.split()]
     assert main("sample_quality", "How?", given) == 2

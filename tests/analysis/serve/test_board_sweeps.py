@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.analysis.serve.test_board import Board
+from tests.support.object_store import ObjectStore
 from tests.support.record_factory import make_record
 from tests.support.waiting import wait_until
 from trainables.records.record import to_json
@@ -22,14 +21,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    place = f"?endpoint_override={quote(f'{host}:{port}')}&scheme=http&allow_bucket_creation=true"
-    storage = open_storage(f"s3://sweeps{place}")
-    storage.filesystem.create_dir("sweeps")
-    yield open_storage(f"s3://sweeps/all{place}")
-    server.stop()
+    with ObjectStore() as store:
+        yield open_storage(store.uri("all"))
 
 
 def lay_out(bucket: Storage, name: str, created_at: str, trials: int) -> None:

@@ -19,8 +19,8 @@ from sweeps.planning.space import distributions, space_of, space_size, space_val
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import attributes, build_study
 from sweeps.search.warm_start import earlier_trials
-from tests.support.record_factory import make_record, write_sweep
-from trainables.records.layout import SweepFacts, load_facts, load_history, store_facts, store_record
+from tests.support.record_factory import make_facts, make_record, write_sweep
+from trainables.records.layout import load_facts, load_history, store_facts, store_record
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
@@ -97,9 +97,7 @@ def test_what_it_does_not_go_with_is_one_line(device: Device, options: dict[str,
 def test_the_word_is_an_option_that_the_sweep_keeps(tmp_path: Path) -> None:
     options = parse_options(["--micro-batch-sizes", "auto"], "…")
     made = make_plan(options, CPU)
-    facts = SweepFacts(
-        name="a", question="batch_memory", token="t", created_at="", plan=made, objectives=(), provenance={}
-    )
+    facts = make_facts(made)
     store_facts(open_storage(str(tmp_path)), facts)
     assert json.loads((tmp_path / "sweep.json").read_text())["options"]["micro_batch_sizes"] == ["auto"]
     loaded = load_facts(open_storage(str(tmp_path))).plan
@@ -113,9 +111,7 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         self.storage: Storage = open_storage(str(folder))
-        self.facts = SweepFacts(
-            name="a", question="batch_memory", token="t", created_at="", plan=plan(), objectives=(), provenance={}
-        )
+        self.facts = make_facts(plan())
         self.restart(4)
 
     def restart(self, size: int) -> None:

@@ -14,8 +14,8 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.search.early_stopping import LOSS, TOKENS, StopWhatFallsBehind, recent_loss, refill_rungs
 from tests.conftest import RunSweep
-from tests.support.record_factory import make_record
-from trainables.records.layout import SweepFacts, progress_path, stop_path, store_record
+from tests.support.record_factory import make_facts, make_record
+from trainables.records.layout import progress_path, stop_path, store_record
 from trainables.records.record import CurvePoint, Outcome
 from trainables.records.storage import open_storage
 
@@ -29,9 +29,7 @@ def test_the_loss_told_is_the_mean_over_the_last_third_of_the_tokens() -> None:
 
 
 def scheduler_in(folder: Path) -> StopWhatFallsBehind:
-    facts = SweepFacts(
-        name="a", question="batch_memory", token="t", created_at="", plan=PLAN, objectives=(), provenance={}
-    )
+    facts = make_facts(PLAN)
     return StopWhatFallsBehind(facts, str(folder))
 
 

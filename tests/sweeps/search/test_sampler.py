@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from sweeps.planning.finite_space import FiniteSpace, Told
 from sweeps.search.sampler import REMEMBERED, DistinctSampler, Kind
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 KINDS: tuple[Kind, ...] = ("tpe", "nsga2", "random")
 SPACE = FiniteSpace({"size": ("small", "large"), "batch": (8, 16, 32), "rate": (1e-4, 1e-3, 1e-2)})
@@ -31,14 +32,6 @@ DIVIDING = FiniteSpace(
     {"batch": (8, 12, 16), "micro": (2, 4, 6, 8), "rate": (1e-4, 1e-3)},
     lambda point: point["batch"] % point["micro"] == 0,
 )
-
-
-@pytest.fixture(autouse=True)
-def quiet_optuna():
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(verbosity)
 
 
 def proposals(

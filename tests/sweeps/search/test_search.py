@@ -18,11 +18,12 @@ from sweeps.planning.space import space_values, starting_points
 from sweeps.search.objectives import COMPLETED, FITS
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study
-from tests.support.record_factory import MIB, make_record
+from tests.support.record_factory import MIB, make_facts, make_record
 from trainables.records.layout import SweepFacts, load_history, store_record
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 PLAN = make_plan(SweepOptions(trials=20), Device(gpus=0, gpu_bytes=None, cpus=2))
 
 
@@ -80,15 +81,7 @@ class Sweep:
 
 def make_sweep(folder: Path, url: str | None = None, **changes: Any) -> Sweep:
     plan = dataclasses.replace(PLAN, **changes)
-    facts = SweepFacts(
-        name="made-up",
-        question="batch_memory",
-        token="abc123",
-        created_at="2026-01-02T03:04:05+00:00",
-        plan=plan,
-        objectives=(),
-        provenance={},
-    )
+    facts = make_facts(plan)
     return Sweep(open_storage(str(folder / "sweep")), facts, url)
 
 
@@ -98,13 +91,6 @@ def sweep(request: pytest.FixtureRequest, tmp_path: Path) -> Sweep:
 
 
 in_memory_and_sqlite = pytest.mark.parametrize("sweep", ["memory", "sqlite"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def same_verbosity_after():
-    verbosity = optuna.logging.get_verbosity()
-    yield
-    optuna.logging.set_verbosity(verbosity)
 
 
 def told(trial: FrozenTrial) -> tuple[Any, ...]:

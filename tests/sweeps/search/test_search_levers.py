@@ -15,8 +15,8 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import space_of, space_size, space_values, starting_points, to_settings
 from sweeps.search.warm_start import earlier_trials, load_earlier, store_earlier
-from tests.support.record_factory import MIB, make_record, write_sweep
-from trainables.records.layout import SweepFacts, load_facts, store_facts
+from tests.support.record_factory import MIB, make_facts, make_record, write_sweep
+from trainables.records.layout import load_facts, store_facts
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
 
@@ -60,9 +60,7 @@ def test_a_lever_that_is_given_is_not_searched() -> None:
 
 def test_a_plan_with_levers_comes_back_from_its_file(tmp_path: Path) -> None:
     plan = make_plan(SweepOptions(search_levers=True), CPU)
-    facts = SweepFacts(
-        name="a", question="batch_memory", token="t", created_at="", plan=plan, objectives=(), provenance={}
-    )
+    facts = make_facts(plan)
     store_facts(open_storage(str(tmp_path)), facts)
     loaded = load_facts(open_storage(str(tmp_path))).plan
     assert space_values(loaded) == space_values(plan)

@@ -22,11 +22,12 @@ from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import starting_points
 from sweeps.rebuild_study import main
 from sweeps.search.study import check_study, default_study, open_study_storage, study_file
-from tests.support.record_factory import MIB, make_record
-from trainables.records.layout import SweepFacts, store_facts, store_proposal, store_record
+from tests.support.record_factory import MIB, make_facts, make_record
+from trainables.records.layout import store_facts, store_proposal, store_record
 from trainables.records.record import Outcome
 from trainables.records.storage import open_storage
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 PLAN = make_plan(SweepOptions(trials=3, min_retention=0.97), Device(gpus=0, gpu_bytes=None, cpus=2))
 
 
@@ -34,15 +35,7 @@ PLAN = make_plan(SweepOptions(trials=3, min_retention=0.97), Device(gpus=0, gpu_
 def sweep(tmp_path: Path) -> Path:
     """A sweep of three trials with records and no study: one good, one that forgot too much, one without room."""
     storage = open_storage(str(tmp_path / "mine"))
-    facts = SweepFacts(
-        name="mine",
-        question="batch_memory",
-        token="abc123",
-        created_at="2026-01-02T03:04:05+00:00",
-        plan=PLAN,
-        objectives=(),
-        provenance={},
-    )
+    facts = make_facts(PLAN, name="mine")
     store_facts(storage, facts)
     outcomes: list[dict[str, Any]] = [
         {"quality": 0.5, "peak_mib": 64},
@@ -55,13 +48,6 @@ def sweep(tmp_path: Path) -> Path:
             storage, make_record(number, trial_id=facts.trial_id(number), settings=PLAN.settings(**point), **told)
         )
     return tmp_path / "mine"
-
-
-@pytest.fixture(autouse=True)
-def same_verbosity_after():
-    verbosity = optuna.logging.get_verbosity()
-    yield
-    optuna.logging.set_verbosity(verbosity)
 
 
 def test_one_command_rebuilds_the_study_here_or_elsewhere(

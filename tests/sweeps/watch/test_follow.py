@@ -15,22 +15,14 @@ from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.watch.follow import Follower, Listener
-from tests.support.record_factory import make_curve, make_record
+from tests.support.record_factory import make_curve, make_facts, make_record
 from tests.support.waiting import wait_until
-from trainables.records.layout import SweepFacts, progress_path, store_proposal, store_record
+from trainables.records.layout import progress_path, store_proposal, store_record
 from trainables.records.record import CurvePoint, Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage
 
-FACTS = SweepFacts(
-    name="made-up",
-    question="batch_memory",
-    token="abc123",
-    created_at="2026-01-02T03:04:05+00:00",
-    plan=make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)),
-    objectives=(),
-    provenance={},
-)
+FACTS = make_facts(make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)))
 PROPOSAL = {"model": "nano-1m", "batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-3}
 SETTINGS = FACTS.plan.settings(**PROPOSAL)
 A, B, C = (FACTS.trial_id(number) for number in range(3))

@@ -18,6 +18,7 @@ from tests.support.record_factory import MIB, make_memory, make_quality, make_re
 from trainables.records.plan import SweepPlan
 from trainables.records.record import MemoryReport, Outcome, TrialRecord, WorkerReport
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
 ALL = make_plan(SweepOptions(), CPU)
 WITHOUT_QUALITY = make_plan(SweepOptions(weights="random"), CPU)
@@ -180,14 +181,6 @@ def study_of(records: list[TrialRecord]) -> optuna.Study:
         told = verdict(record, ALL)
         study.add_trial(create_trial(values=list(told.values), constraints=told.constraints))
     return study
-
-
-@pytest.fixture(autouse=True)
-def quiet_optuna():
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(verbosity)
 
 
 def test_optuna_never_counts_an_out_of_memory_trial_among_the_best() -> None:

@@ -1,13 +1,11 @@
 import os
-import urllib.request
-import uuid
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pyarrow import fs as arrow_fs
 
 from data.errors import UserError
+from tests.support.object_store import ObjectStore
 from trainables.records.storage import Storage, StorageError, check_writable, open_storage
 
 NOT_UTF8 = "half a pair: \ud800"  # a lone surrogate, which no UTF-8 text can hold
@@ -155,14 +153,8 @@ def test_an_unknown_scheme_is_told_in_one_line(uri: str) -> None:
 def test_an_object_store_serves_like_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        bucket = f"bucket-{uuid.uuid4().hex[:8]}"
-        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/{bucket}", method="PUT")).close()
-        query = f"region=us-east-1&scheme=http&endpoint_override={host}:{port}"
-        storage = open_storage(f"s3://{bucket}/results?{query}")
+    with ObjectStore() as store:
+        storage = open_storage(store.uri("results"))
         check_writable(storage)
         storage.write_text("trials/t1/record.json", "old")
         storage.child("trials/t1").write_text("record.json", "new")
@@ -170,5 +162,3 @@ def test_an_object_store_serves_like_a_folder(monkeypatch: pytest.MonkeyPatch) -
         assert storage.list_folders("trials") == ["t1"]
         assert not storage.exists("trials/t2")
         assert open_storage(storage.child("trials").uri).read_text("t1/record.json") == "new"
-    finally:
-        server.stop()
