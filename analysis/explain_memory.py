@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from data.errors import UserError
-from trainables.memory.cards import CARD_BYTES, card_bytes
+from trainables.memory.cards import LISTED_CARDS, Card, find_card
 from trainables.model.models import GALACTICA_SHAPES
 from trainables.records.settings import TrialSettings
 
@@ -39,16 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check(options)
         settings = _settings(options)
-        gpu_bytes = card_bytes(options.gpu)
+        card = find_card(options.gpu)
+        if options.device == "cpu":
+            card = Card(capacity_bytes=HOST_BYTES, on_cuda=False)
         from trainables.memory.explaining.explanation import explain
 
-        on_cuda = options.device == "cuda"
-        capacity_bytes = gpu_bytes if on_cuda else HOST_BYTES
-        document = explain(settings, gpu=options.gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda, gpus=options.gpus)
+        document = explain(settings, card, options.gpus)
         if options.plot:
             from analysis.memory_timeline import write_timeline
 
-            write_timeline(settings, options.plot, on_cuda=on_cuda, gpu=options.gpu, capacity_bytes=capacity_bytes)
+            write_timeline(settings, card, options.plot)
     except (ValueError, OSError) as error:  # UserError is a ValueError
         print("error: " + str(error).strip().splitlines()[0], file=sys.stderr)
         return 2
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--optimizer", choices=("adamw", "adamw-8bit", "sgd"), default="adamw")
     add("--lora-rank", type=int, default=0, help="0 trains every weight [0]")
     add("--gpus", type=int, default=1, help="cards to shard over (FSDP, full shard): figures are each card's [1]")
-    add("--gpu", default="a10", help=f"card: {', '.join(CARD_BYTES)} [a10]")
+    add("--gpu", default="a10", help=f"card, as {', '.join(LISTED_CARDS)}, as nvidia-smi names it, or its memory [a10]")
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--json", action="store_true", help="one JSON document instead of text")
     add("--plot", metavar="FILE.html", help="draw the memory timeline of the step")

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
+from trainables.memory.cards import Card
 from trainables.memory.tracing.timeline import COMPONENTS, MemoryTrace
 from trainables.memory.tracing.trial_trace import trial_trace
+from trainables.records.byte_sizes import GIB, memory_text
 from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-GIB = 2**30
 MOST_POINTS = 2000  # more than a screen is wide; each keeps the highest level it stands for
 HEIGHT = 640  # pixels
 # The system's colours follow a person's light or dark; the figure itself has no ground of its own.
@@ -29,9 +30,7 @@ PAGE = """<!doctype html>
 """
 
 
-def write_timeline(
-    settings: TrialSettings, path: str, *, on_cuda: bool, gpu: str | None, capacity_bytes: int | None
-) -> None:
+def write_timeline(settings: TrialSettings, card: Card, path: str) -> None:
     """Draw the timeline into `path`, an .html file of about 5 MB, whole or not at all.
 
     Raises: UserError for another ending; OSError when the file cannot be written.
@@ -40,17 +39,17 @@ def write_timeline(
         raise UserError(f"plot={path}: only .html can be written; name it FILE.html.")
     from analysis.reporting.html_parts import text
 
-    trace = trial_trace(settings, device="cuda" if on_cuda else "cpu", gpu=gpu)
+    trace = trial_trace(settings, card)
     title = (
         f"{settings.model}, {settings.micro_batch_size} x {settings.sequence_length}, {settings.precision} (predicted)"
     )
     figure = _figure(settings, trace, title)
-    if on_cuda and capacity_bytes is not None:
+    if card.on_cuda and card.capacity_bytes is not None:
         figure.add_hline(
-            y=capacity_bytes / GIB,
+            y=card.capacity_bytes / GIB,
             line_dash="dash",
             line_color="#D4002A",
-            annotation_text=f"{gpu}: {capacity_bytes / GIB:.1f} GiB",
+            annotation_text=f"{card.name}: {memory_text(card.capacity_bytes)}",
         )
     drawn = figure.to_html(include_plotlyjs=True, full_html=False, config={"responsive": True, "displayModeBar": False})
     beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.sweep_table.load import Sweep
-from analysis.sweep_table.table import COUNTERS, cell_text, memory_text, rate_text
+from analysis.sweep_table.table import COUNTERS, cell_text, rate_text
 from data.tokenizer import LoadedTokenizer
 from trainables.model.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
+from trainables.records.byte_sizes import memory_text
 from trainables.records.record import MemoryPrediction, QualityReport, Sample, TrialRecord
 
 PROMPTS_OF_A_KIND = 3

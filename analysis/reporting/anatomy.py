@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as style
-from analysis.sweep_table.table import TrialRow, memory_unit, trial_row
+from analysis.sweep_table.table import TrialRow, trial_row
+from trainables.records.byte_sizes import memory_unit
 from trainables.records.record import MemoryPrediction, TrialRecord
 
 BARS_SHOWN = 16  # the largest; more are no longer read

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from analysis.reporting.html_parts import plain_table
 from analysis.sweep_table.front import best_record
-from analysis.sweep_table.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
-from trainables.memory.cards import CARD_BYTES
+from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
+from trainables.memory.cards import Card, listed_cards
+from trainables.records.byte_sizes import memory_text
 from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 
 
@@ -16,7 +17,7 @@ from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 class CardAnswer:
     """Cards that share an answer, the smallest first, and the trial to use on them; None where none fits."""
 
-    cards: tuple[str, ...]
+    cards: tuple[Card, ...]
     best: TrialRecord | None
 
 
@@ -24,13 +25,17 @@ def answers_by_card(records: Sequence[TrialRecord]) -> list[CardAnswer]:
     """The best finished trial that fits each card of `trainables.memory.cards`, cards with one answer together."""
     finished = [record for record in records if record.outcome is Outcome.FINISHED and needed_bytes(record)]
     answers: list[CardAnswer] = []
-    for card, capacity_bytes in sorted(CARD_BYTES.items(), key=lambda pair: pair[1]):
-        best = best_record(r for r in finished if (needed_bytes(r) or 0) <= capacity_bytes)
+    for card in _by_size():
+        best = best_record(r for r in finished if card.holds(needed_bytes(r) or 0))
         if answers and answers[-1].best is best:
             answers[-1] = CardAnswer(cards=(*answers[-1].cards, card), best=best)
         else:
             answers.append(CardAnswer(cards=(card,), best=best))
     return answers if finished else []
+
+
+def _by_size() -> list[Card]:
+    return sorted(listed_cards(), key=lambda card: card.capacity_bytes or 0)
 
 
 def needed_bytes(record: TrialRecord) -> int | None:
@@ -73,13 +78,14 @@ def cards_table(records: Sequence[TrialRecord]) -> str:
 
 
 def _cells(answer: CardAnswer) -> list[str]:
-    sizes = [CARD_BYTES[card] for card in answer.cards]
-    memory = memory_text(sizes[0]) if len(sizes) == 1 else f"{memory_text(sizes[0])} to {memory_text(sizes[-1])}"
+    names = ", ".join(str(card.name) for card in answer.cards)
+    sizes = [memory_text(card.capacity_bytes or 0) for card in answer.cards]
+    memory = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     if answer.best is None:
-        return [", ".join(answer.cards), memory, "none fits", *[MISSING] * 6]
+        return [names, memory, "none fits", *[MISSING] * 6]
     row: TrialRow = trial_row(answer.best)
     return [
-        ", ".join(answer.cards),
+        names,
         memory,
         str(row.number),
         row.model,
@@ -97,7 +103,7 @@ def _never_run(records: Sequence[TrialRecord]) -> str:
     if not unfit:
         return ""
     largest = max(needed_bytes(record) or 0 for record in unfit)
-    roomy = [card for card, size in sorted(CARD_BYTES.items(), key=lambda pair: pair[1]) if size >= largest]
-    where = f"; from a {roomy[0]} up all of them are predicted to fit" if roomy else ""
+    roomy = [card for card in _by_size() if card.holds(largest)]
+    where = f"; from a {roomy[0].name} up all of them are predicted to fit" if roomy else ""
     count = f"{len(unfit)} trial was" if len(unfit) == 1 else f"{len(unfit)} trials were"
     return f"<p class='muted'>{count} predicted not to fit where this ran, so never judged{where}.</p>"

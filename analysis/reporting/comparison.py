@@ -16,7 +16,8 @@ from analysis.reporting.html_parts import Section, figure_block, plain_table, te
 from analysis.reporting.report_figures import FIGURES, STYLE, Shown
 from analysis.sweep_table.front import best_record, pareto_front
 from analysis.sweep_table.load import RecordsError, Sweep
-from analysis.sweep_table.table import MISSING, Kind, TrialRow, cell_text, memory_text, trial_row
+from analysis.sweep_table.table import MISSING, Kind, TrialRow, cell_text, trial_row
+from trainables.records.byte_sizes import memory_text
 from trainables.records.record import Outcome, TrialRecord
 
 TRIALS_SHOWN = 40

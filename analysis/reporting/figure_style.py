@@ -9,7 +9,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.sweep_table.table import COUNTERS, TrialRow, cell_text, memory_text, rate_text
+from analysis.sweep_table.table import COUNTERS, TrialRow, cell_text, rate_text
+from trainables.records.byte_sizes import memory_text
 
 # Okabe and Ito's colours, the light ones darkened: each has a contrast of 3:1 or more on both of the report's grounds.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#C46A9B", "#A87B00", "#3A96D2", "#808080")

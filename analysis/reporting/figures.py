@@ -15,7 +15,8 @@ from plotly.subplots import make_subplots
 
 from analysis.reporting import figure_style as style
 from analysis.sweep_table.front import nondominated, pareto_front
-from analysis.sweep_table.table import COUNTERS, MemoryUnit, TrialRow, memory_text, memory_unit, rate_text, trial_row
+from analysis.sweep_table.table import COUNTERS, TrialRow, rate_text, trial_row
+from trainables.records.byte_sizes import MemoryUnit, memory_text, memory_unit
 from trainables.records.objectives import objective_values
 from trainables.records.record import TrialRecord
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as style
-from analysis.sweep_table.table import TrialRow, cell_text, memory_text, rate_text, trial_row
+from analysis.sweep_table.table import TrialRow, cell_text, rate_text, trial_row
+from trainables.records.byte_sizes import memory_text
 from trainables.records.record import Outcome, TrialRecord
 
 NAMED = 5  # the best, each in its own colour

@@ -18,11 +18,10 @@ from analysis.sweep_table.table import (
     Column,
     TrialRow,
     cell_text,
-    memory_text,
-    memory_unit,
     rate_text,
     trial_row,
 )
+from trainables.records.byte_sizes import memory_text, memory_unit
 from trainables.records.record import Outcome, TrialRecord
 
 OUTCOMES = {

@@ -6,13 +6,14 @@ import csv
 import dataclasses
 import io
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 from pyarrow import parquet
 
+from trainables.records.byte_sizes import MemoryUnit, memory_text
 from trainables.records.record import Outcome, TrialRecord, style
 
 COUNTERS = {
@@ -110,31 +111,6 @@ COLUMNS = (
     Column("error", "Why", "text", "Why the trial did not finish"),
     Column("memory_explanation", "What would make room", "text", "What takes the memory, and what would save some"),
 )
-
-
-@dataclass(frozen=True)
-class MemoryUnit:
-    """The unit in which a column or axis shows memory: its name and how many bytes it has."""
-
-    name: str
-    size_bytes: int
-
-    def text(self, size_bytes: int) -> str:
-        """`size_bytes` in this unit without its name, to three significant digits or to the whole unit."""
-        value = size_bytes / self.size_bytes
-        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def memory_unit(sizes_bytes: Iterable[int | None]) -> MemoryUnit:
-    """GiB when the largest size has one at least, else MiB."""
-    largest = max((size for size in sizes_bytes if size is not None), default=0)
-    return MemoryUnit("GiB", 2**30) if largest >= 2**30 else MemoryUnit("MiB", 2**20)
-
-
-def memory_text(size_bytes: int) -> str:
-    """`size_bytes` in GiB or MiB, whichever suits it, with the unit's name."""
-    unit = memory_unit([size_bytes])
-    return f"{unit.text(size_bytes)} {unit.name}"
 
 
 def trial_row(record: TrialRecord) -> TrialRow:

@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 
 from sweeps.planning.device import Device
 from sweeps.planning.levers import searched_levers
+from sweeps.planning.node_kinds import asked_card
 from sweeps.planning.options import CommonOptions, OptionsError
 from sweeps.planning.questions import BATCH_MEMORY, FLAGS, VALUES, Question, usual_micro_batches
-from trainables.memory.cards import CARD_BYTES, card_bytes, parse_bytes
+from trainables.memory.cards import Card, find_card
 from trainables.model.models import find_model
+from trainables.records.byte_sizes import parse_bytes
 from trainables.records.objectives import DIRECTIONS, FROM_SAMPLES
 from trainables.records.plan import AUTO, MicroBatch, SweepPlan
 
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
+USUAL_CARD = "a10"
 LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
 # Options that the plan holds under another name.
 PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
@@ -31,13 +34,10 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
     on_cuda = device.on_cuda
     default = question.smoke if options.smoke else question.on_gpu if on_cuda else question.on_cpu
     cap_bytes = _cap_bytes(options.memory_cap)
-    gpu = options.gpu or ("the cluster's GPU" if device.kinds and on_cuda else "this GPU" if on_cuda else "a10")
-    card = _option("--gpu", card_bytes, gpu) if gpu in CARD_BYTES or options.gpu else None
-    total_bytes = device.gpu_bytes if on_cuda else card
-    capacity_bytes = min(filter(None, (total_bytes, cap_bytes)), default=None)
+    card = _card(options.gpu, device).capped(cap_bytes)
     batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial or 1)
     objectives = chosen_objectives(options, question)
-    is_bounded = default is question.on_gpu and capacity_bytes is not None
+    is_bounded = default is question.on_gpu and card.capacity_bytes is not None
     micro_batches = usual_micro_batches(default, batch_sizes, workers, objectives, is_bounded=is_bounded)
     plan = SweepPlan(
         question=question.name,
@@ -60,8 +60,8 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         lora_rank=options.lora_rank,
         workers=_given(options.workers_per_trial, 1),
         parallel=options.parallel,
-        gpu=gpu,
-        capacity_bytes=capacity_bytes,
+        gpu=str(card.name),
+        capacity_bytes=card.capacity_bytes,
         memory_cap_bytes=cap_bytes,
         seed=_given(options.seed, 0),
         weights=options.weights,
@@ -80,6 +80,15 @@ def make_plan(options: CommonOptions, device: Device, question: Question = BATCH
         place = "the cluster" if device.kinds else "this machine"
         raise OptionsError(f"--workers-per-trial={plan.workers}; {place} has {units} {'GPU' if on_cuda else 'cores'}.")
     return plan
+
+
+def _card(gpu: str | None, device: Device) -> Card:
+    """The card that memory is predicted for: the GPU that is there, under the name asked for; without one an A10."""
+    asked = asked_card(gpu)
+    if not device.on_cuda:
+        return asked or find_card(USUAL_CARD)
+    name = asked.name if asked else "the cluster's GPU" if device.kinds else "this GPU"
+    return Card(name=name, capacity_bytes=device.gpu_bytes)
 
 
 def _cap_bytes(memory_cap: str | None) -> int | None:
@@ -160,6 +169,9 @@ def changed_by(options: CommonOptions, stored: SweepPlan) -> str | None:
         field = PLAN_NAMES.get(name, name)
         if name == "trials" or value == getattr(defaults, name) or not hasattr(stored, field):
             continue
+        if name == "gpu":
+            card = asked_card(value)
+            value = card and card.name
         if (_cap_bytes(value) if name == "memory_cap" else value) != getattr(stored, field):
             return f"--{name.replace('_', '-')}"
     return None

@@ -37,7 +37,7 @@ class Device:
             return f"{self.gpus} GPU" if self.on_cuda else "cpu"
         if not self.on_cuda:
             return f"a cluster's {self.cpus} CPU cores"
-        cards = sorted({kind.card or "unnamed GPU" for kind in self.kinds if kind.gpus})
+        cards = sorted({kind.card.name or "unnamed GPU" for kind in self.kinds if kind.gpus})
         return f"a cluster's GPUs, {self.gpus} at most: {', '.join(cards)}"
 
     def most_trials(self, workers: int) -> int:
@@ -90,7 +90,7 @@ def detect_device() -> Device:
 def _cluster(kinds: tuple[NodeKind, ...]) -> Device:
     with_gpus = tuple(kind for kind in kinds if kind.gpus)
     chosen = with_gpus or kinds
-    sizes = [kind.gpu_bytes for kind in with_gpus]
+    sizes = [kind.card.capacity_bytes for kind in with_gpus]
     return Device(
         gpus=sum(kind.gpus * kind.most_nodes for kind in chosen),
         gpu_bytes=None if None in sizes else max(filter(None, sizes), default=None),

@@ -10,21 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.errors import UserError
 from sweeps.planning.options import OptionsError
-from trainables.memory.cards import card_bytes
+from trainables.memory.cards import UNNAMED_GPU, Card, find_card
 
-# Ray's names of cards, and ours. Source: ray 2.60, ray.util.accelerators. An A100 is taken for the smaller one.
-CARDS = {
-    "T4": "t4",
-    "A10G": "a10",
-    "L4": "l4",
-    "L40S": "l40s",
-    "A100": "a100-40",
-    "A100-40G": "a100-40",
-    "A100-80G": "a100-80",
-    "H100": "h100",
-    "H200": "h200",
-}
+# Where Ray's name of a card leaves its size open, the smaller is assumed. Source: ray 2.60, ray.util.accelerators.
+SMALLEST = {"A100": "a100-40", "V100": "v100-16"}
 ACCELERATOR = "accelerator_type:"
 ON_HEAD = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster file on the head
 
@@ -33,7 +24,8 @@ ON_HEAD = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster fil
 class NodeKind:
     """A kind of node: what one has, and how many there are or may be at most.
 
-    `accelerator` is Ray's name of its card, by which a trial asks for it, `card` ours; None where nobody said.
+    `accelerator` is Ray's name of its card, by which a trial asks for it; `card` has no name and no bound where nobody
+    said which it is.
     `price_per_hour` is what the cluster file assumes for a whole node, `price_source` where it has that from.
     """
 
@@ -42,15 +34,10 @@ class NodeKind:
     gpus: int
     most_nodes: int
     accelerator: str | None = None
-    card: str | None = None
+    card: Card = UNNAMED_GPU
     instance: str | None = None
     price_per_hour: float | None = None
     price_source: str | None = None
-
-    @property
-    def gpu_bytes(self) -> int | None:
-        """Memory of one of its cards; None where the card is not known."""
-        return None if self.card is None else card_bytes(self.card)
 
     @property
     def cpus_per_gpu(self) -> float:
@@ -131,12 +118,21 @@ def kinds_of_cluster(
 def only_with(kinds: tuple[NodeKind, ...], gpu: str | None) -> tuple[NodeKind, ...]:
     """The kinds whose card is `gpu` or not known, and is then taken to be it; all kinds without one."""
     with_gpus = [kind for kind in kinds if kind.gpus]
-    if gpu is None or not with_gpus:
+    card = asked_card(gpu)
+    if card is None or not with_gpus:
         return kinds
-    fitting = tuple(dataclasses.replace(kind, card=gpu) for kind in with_gpus if kind.card in (None, gpu))
+    fitting = tuple(dataclasses.replace(kind, card=card) for kind in with_gpus if kind.card in (UNNAMED_GPU, card))
     if not fitting:
-        raise OptionsError(f"--gpu={gpu}; the cluster has {', '.join(sorted({str(k.card) for k in with_gpus}))}.")
+        raise OptionsError(f"--gpu={gpu}; the cluster has {', '.join(sorted({str(k.card.name) for k in with_gpus}))}.")
     return fitting
+
+
+def asked_card(gpu: str | None) -> Card | None:
+    """The card that --gpu asks for; None where it asks for none. Raises: OptionsError for one that is not known."""
+    try:
+        return None if gpu is None else find_card(gpu)
+    except UserError as error:
+        raise OptionsError(f"--gpu: {error}") from None
 
 
 def _kind(name: str, resources: Mapping[str, float], most_nodes: int) -> NodeKind:
@@ -148,5 +144,12 @@ def _kind(name: str, resources: Mapping[str, float], most_nodes: int) -> NodeKin
         gpus=gpus,
         most_nodes=most_nodes,
         accelerator=accelerator,
-        card=CARDS.get(accelerator or "") if gpus else None,
+        card=_card_of(accelerator) if gpus and accelerator else UNNAMED_GPU,
     )
+
+
+def _card_of(accelerator: str) -> Card:
+    try:
+        return find_card(SMALLEST.get(accelerator, accelerator))
+    except UserError:  # one that Ray knows and we do not
+        return UNNAMED_GPU

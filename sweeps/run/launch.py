@@ -142,16 +142,18 @@ def _resume_command(prepared: Prepared) -> str:
 
 
 def _print_dry_run(prepared: Prepared, device: Device) -> None:
-    from analysis.sweep_table.table import memory_text, rate_text
-    from sweeps.run.placement import describe_placements, place, predicted, predicted_on_card, predicted_on_cpu
+    from analysis.sweep_table.table import rate_text
+    from sweeps.run.placement import cpu_of, describe_placements, named_card, place, predicted, training_card
     from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
+    from trainables.memory.predict import predict_worker
+    from trainables.records.byte_sizes import memory_text
 
     plan = prepared.facts.plan
     kinds = device.kinds if device.on_cuda else ()
     if kinds:
         print("Nodes that would serve, by size:")
         print(*describe_placements(plan, prepared.shapes, kinds), sep="\n")
-    guard = MemoryGuard(plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes)
+    guard = MemoryGuard(training_card(plan).capacity_bytes)
     fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
     points = starting_points(plan, fits.as_predicted if guard.capacity_bytes else None)
     owed = min(plan.trials, space_size(plan))
@@ -164,9 +166,9 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
             placed = place(rows, shape, kinds)
             expected, card = placed.prediction, placed.kind.name
         elif plan.on_cuda or plan.memory_cap_bytes is None:
-            expected = predicted_on_card(rows, plan, shape)
+            expected = predict_worker(rows, shape, named_card(plan))
         else:
-            expected, card = predicted_on_cpu(rows, plan, shape), "the CPU"
+            expected, card = predict_worker(rows, shape, cpu_of(plan)), "the CPU"
         needed = f"predicted {memory_text(expected.device_bytes)} on {card}"
         verdict = "fits" if expected.fits else "does not fit"
         print(

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from sweeps.planning.choices import divides
 from sweeps.planning.node_kinds import NodeKind
+from trainables.memory.cards import Card
 from trainables.memory.formula.sharding import cards_needed, sharded_memory
 from trainables.memory.predict import CONTEXT_BYTES, gathered_weights_bytes, predict_by_formula, predict_worker
 from trainables.model.models import ModelShape
+from trainables.records.byte_sizes import memory_text
 from trainables.records.plan import SweepPlan
 from trainables.records.record import MemoryPrediction
 from trainables.records.settings import TrialSettings
@@ -38,7 +40,7 @@ def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind])
         prediction = predict_on(settings, shape, kind)
         if prediction.fits:
             return Placement(kind=kind, gpus=settings.workers, prediction=prediction)
-    largest = max(able, key=lambda kind: kind.gpu_bytes or math.inf)
+    largest = max(able, key=lambda kind: kind.card.capacity_bytes or math.inf)
     return Placement(kind=largest, gpus=settings.workers, prediction=predict_on(settings, shape, largest))
 
 
@@ -90,14 +92,15 @@ def fewest_sharded(
     if not found:
         return None
     _, gpus, _, kind = min(found, key=lambda entry: entry[:3])
-    return kind, gpus, sharded_memory(settings, shape, gpus, kind.card).device_bytes
+    return kind, gpus, sharded_memory(settings, shape, kind.card, gpus).device_bytes
 
 
 def _gpus_needed(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> int | None:
     """As many as hold the shards and divide the batch; None where the kind has not as many, or none is known to do."""
-    if kind.gpu_bytes is None or gathered_weights_bytes(settings, shape) + CONTEXT_BYTES > kind.gpu_bytes:
+    gathered_bytes = gathered_weights_bytes(settings, shape) + CONTEXT_BYTES
+    if kind.card.capacity_bytes is None or not kind.card.holds(gathered_bytes):
         return None
-    fewest = cards_needed(settings, shape, kind.gpu_bytes, kind.card)
+    fewest = cards_needed(settings, shape, kind.card)
     counts = range(fewest or 1, kind.gpus * kind.most_nodes + 1) if fewest else ()
     return next((n for n in counts if divides(settings.batch_size, settings.micro_batch_size, n)), None)
 
@@ -106,24 +109,24 @@ def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
     price = kind.price_of(gpus)
     cost = "price not known" if price is None else f"{price:.2f} an hour"
     nodes = math.ceil(gpus / kind.gpus)
-    place_text = f"{kind.name} ({kind.instance or kind.card})" + (f" x {nodes}" if nodes > 1 else "")
-    return f"{place_text}  {gpus} GPU  predicted {each_bytes / 2**30:.1f} GiB on each  {cost}"
+    place_text = f"{kind.name} ({kind.instance or kind.card.name})" + (f" x {nodes}" if nodes > 1 else "")
+    return f"{place_text}  {gpus} GPU  predicted {memory_text(each_bytes)} on each  {cost}"
 
 
 def predict_on(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> MemoryPrediction:
     """Peak memory of one of the trial's workers on a card of this kind; by the formula alone where that is clear."""
-    capacity_bytes = min(filter(None, (kind.gpu_bytes, settings.memory_cap_bytes)), default=None)
-    if settings.parallel == "ddp" and capacity_bytes is not None:
-        coarse = predict_by_formula(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
-        if coarse.allocated_bytes > SURE * capacity_bytes:
+    card = kind.card.capped(settings.memory_cap_bytes)
+    if settings.parallel == "ddp" and card.capacity_bytes is not None:
+        coarse = predict_by_formula(settings, shape, card)
+        if coarse.allocated_bytes > SURE * card.capacity_bytes:
             return coarse
-    return predict_worker(settings, shape, gpu=kind.card, capacity_bytes=capacity_bytes, on_cuda=True)
+    return predict_worker(settings, shape, card)
 
 
 def _cost(kind: NodeKind, gpus: int) -> tuple[bool, float, float, int]:
     """What orders kinds: one node before several, then the price of the GPUs, then the size of the card."""
     price = math.inf if kind.price_per_hour is None else kind.price_per_hour / max(1, kind.gpus)
-    return gpus > kind.gpus, price, kind.gpu_bytes or math.inf, kind.gpus
+    return gpus > kind.gpus, price, kind.card.capacity_bytes or math.inf, kind.gpus
 
 
 HOPELESS = 2  # a micro-batch of which the formula needs this many times the card is not traced
@@ -151,25 +154,29 @@ def predicted(
     placement = placement_of(settings, plan, shapes, kinds)
     if placement is not None:
         return placement.prediction
-    return predicted_on_card(settings, plan, shape) if plan.on_cuda else predicted_on_cpu(settings, plan, shape)
+    return predict_worker(settings, shape, training_card(plan))
 
 
-def predicted_on_card(settings: TrialSettings, plan: SweepPlan, shape: ModelShape) -> MemoryPrediction:
-    """What a worker needs of the sweep's card."""
-    return predict_worker(settings, shape, gpu=plan.gpu, capacity_bytes=plan.capacity_bytes, on_cuda=True)
+def named_card(plan: SweepPlan) -> Card:
+    """The GPU that the sweep predicts for, whether it trains on one or not."""
+    return Card(name=plan.gpu, capacity_bytes=plan.capacity_bytes)
 
 
-def predicted_on_cpu(settings: TrialSettings, plan: SweepPlan, shape: ModelShape) -> MemoryPrediction:
-    """What a worker without a GPU needs."""
-    return predict_worker(settings, shape, gpu=None, capacity_bytes=plan.memory_cap_bytes, on_cuda=False)
+def cpu_of(plan: SweepPlan) -> Card:
+    """The CPU that a worker without a GPU trains on: bounded by the memory cap alone."""
+    return Card(capacity_bytes=plan.memory_cap_bytes, on_cuda=False)
+
+
+def training_card(plan: SweepPlan) -> Card:
+    """What the sweep trains on where no kind of node is chosen."""
+    return named_card(plan) if plan.on_cuda else cpu_of(plan)
 
 
 def _predicted_quickly(settings: TrialSettings, plan: SweepPlan, shape: ModelShape) -> MemoryPrediction:
-    """As the two above, by the formula alone where that leaves no doubt: few sizes of a large batch need a trace."""
-    capacity_bytes = plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes
-    if settings.parallel == "ddp" and settings.micro_batch_size > 1 and capacity_bytes is not None:
-        target = {"gpu": plan.gpu if plan.on_cuda else None, "capacity_bytes": capacity_bytes, "on_cuda": plan.on_cuda}
-        coarse = predict_by_formula(settings, shape, **target)
-        if coarse.allocated_bytes > HOPELESS * capacity_bytes:
+    """By the formula alone where that leaves no doubt: few sizes of a large batch need a trace."""
+    card = training_card(plan)
+    if settings.parallel == "ddp" and settings.micro_batch_size > 1 and card.capacity_bytes is not None:
+        coarse = predict_by_formula(settings, shape, card)
+        if coarse.allocated_bytes > HOPELESS * card.capacity_bytes:
             return coarse
-    return predicted_on_card(settings, plan, shape) if plan.on_cuda else predicted_on_cpu(settings, plan, shape)
+    return predict_worker(settings, shape, card)

@@ -13,15 +13,17 @@ from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.space import to_settings
 from sweeps.run.attempts import Attempts
 from sweeps.run.failures import FRUITLESS_ATTEMPTS, cause_line, classify, is_hopeless, wait_seconds
-from sweeps.run.placement import Placement, placement_of, predicted_on_card, predicted_on_cpu
+from sweeps.run.placement import Placement, cpu_of, named_card, placement_of
 from sweeps.run.workers import WorkerSpec, workers_for
 from sweeps.search.early_stopping import ProgressReports
 from sweeps.search.limits import STORAGE_ERROR, price_of
 from sweeps.search.memory_guard import CORRECTING_TRIALS, is_refused
 from sweeps.search.objectives import verdict
+from trainables.memory.cards import Card
 from trainables.memory.correction import corrected, correction_of
 from trainables.memory.explaining.oom_card import oom_card
 from trainables.memory.explaining.remedies import remedies
+from trainables.memory.predict import predict_worker
 from trainables.model.models import ModelShape, find_model, tokenizer_location
 from trainables.records.layout import SweepFacts, load_record, report_path, store_record
 from trainables.records.record import (
@@ -90,7 +92,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
             report, failure = _train(settings, trial_id, context, storage, attempts, placement)
             outcome = report.outcome
             if plan.on_cuda and report.device == "cpu":  # GPUs that were declared, on machines that have none
-                on_cpu = predicted_on_cpu(rows, plan, context.shapes[settings.model])
+                on_cpu = predict_worker(rows, context.shapes[settings.model], cpu_of(plan))
                 prediction, card_prediction = on_cpu, prediction
         explanation = _explanation(outcome, report, rows, prediction, context)
     except StorageLostError:
@@ -132,10 +134,10 @@ def _predictions(
     correction = correction_of(record for record in latest if record is not None)
     if placement is not None:
         return corrected(placement.prediction, correction), None
-    on_card = predicted_on_card(settings, plan, shape)
+    on_card = predict_worker(settings, shape, named_card(plan))
     if plan.on_cuda:
         return corrected(on_card, correction), None
-    return corrected(predicted_on_cpu(settings, plan, shape), correction), on_card
+    return corrected(predict_worker(settings, shape, cpu_of(plan)), correction), on_card
 
 
 def _explanation(
@@ -148,11 +150,12 @@ def _explanation(
     """Why a trial had no room, and what would make some; None for a trial that had."""
     if outcome not in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT):
         return None
-    shape, on_cuda = context.shapes[settings.model], context.facts.plan.on_cuda
+    shape = context.shapes[settings.model]
+    card = Card(name=prediction.gpu, capacity_bytes=prediction.capacity_bytes, on_cuda=context.facts.plan.on_cuda)
     moment = report.out_of_memory if report else None
     gpus = settings.workers if settings.parallel == "fsdp" else 1
     is_step = prediction.peak_phase != "evaluation"  # gathering a shard's weights whole no change of the step avoids
-    found = remedies(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus) if is_step else []
+    found = remedies(settings, shape, prediction, card, gpus) if is_step else []
     return oom_card(prediction, moment, found, report.memory if report else None)
 
 
@@ -231,7 +234,8 @@ def _provenance(settings: TrialSettings, context: TrialContext, placement: Place
     told = replace(context.provenance, tokenizer=_tokenizer_name(settings))
     if placement is None:
         return told
-    return replace(told, device=f"{placement.gpus} x {placement.kind.card or 'GPU'}, node kind {placement.kind.name}")
+    kind = placement.kind
+    return replace(told, device=f"{placement.gpus} x {kind.card.name or 'GPU'}, node kind {kind.name}")
 
 
 def _tokenizer_name(settings: TrialSettings) -> str:

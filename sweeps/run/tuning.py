@@ -52,7 +52,7 @@ def tune_trials(
     import ray
     from ray import tune
 
-    from sweeps.run.placement import predicted
+    from sweeps.run.placement import predicted, training_card
     from sweeps.run.trial import TrialContext, run_trial
     from sweeps.search.early_stopping import StopWhatFallsBehind, refill_rungs
     from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
@@ -81,7 +81,7 @@ def tune_trials(
             kinds=device.kinds,
             price_per_gpu_hour=options.price_per_gpu_hour,
         )
-        guard = MemoryGuard(plan.capacity_bytes if plan.on_cuda else plan.memory_cap_bytes)
+        guard = MemoryGuard(training_card(plan).capacity_bytes)
         for record in records:
             guard.learn(record)
         fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.sweep_table.front import pareto_front
-from analysis.sweep_table.table import MISSING, TrialRow, cell_text, memory_text, rate_text, trial_row
+from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
 from sweeps.planning.questions import BATCH_MEMORY, Question
 from sweeps.watch.follow import Listener
+from trainables.records.byte_sizes import memory_text
 from trainables.records.objectives import keeps_budgets
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint, TrialRecord

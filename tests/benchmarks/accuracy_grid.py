@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trainables.memory.cards import CARD_BYTES
+from trainables.memory.cards import find_card
 from trainables.records.settings import TrialSettings
 
 VARIED = (
@@ -44,7 +44,7 @@ CPU_LEVERS: list[dict[str, Any]] = [
 # fp32, near a cap on both sides, run under it: who fits is not plain there. The first two are the story of a 24 GB A10.
 GB = 10**9
 CAPPED = (
-    *((CARD_BYTES["a10"], "125m", batch, 2048) for batch in (8, 7)),
+    *((find_card("a10").capacity_bytes, "125m", batch, 2048) for batch in (8, 7)),
     *((24 * GB, *run) for run in (("125m", 32, 512), ("125m", 30, 512), ("1.3b", 4, 512))),
     *((40 * GB, *run) for run in (("125m", 13, 2048), ("125m", 14, 2048), ("1.3b", 4, 1024), ("1.3b", 8, 1024))),
     *((80 * GB, *run) for run in (("125m", 26, 2048), ("125m", 28, 2048), ("1.3b", 16, 1024))),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median, quantiles
 from typing import Any
 
-from trainables.memory.cards import CARD_BYTES
+from trainables.memory.cards import find_card
 
 COUNTERS = ("allocated_bytes", "reserved_bytes")
 CAPS_GB = (24, 40, 80)
@@ -38,7 +38,7 @@ def confusion(rows: Sequence[Row], cap_gb: int) -> str | None:
         if predicted is None:
             continue
         if own_bytes := row["settings"].get("memory_cap_bytes"):
-            if own_bytes == cap_bytes or (own_bytes == CARD_BYTES["a10"] and cap_gb == 24):
+            if own_bytes == cap_bytes or (own_bytes == find_card("a10").capacity_bytes and cap_gb == 24):
                 pairs.append((row["predicted"]["fits"], not measured["out_of_memory"]))
             continue
         if measured.get("reserved_bytes"):

@@ -64,10 +64,11 @@ def machine() -> dict[str, Any]:
 
 def compare(settings: TrialSettings, on_cuda: bool, hopper: bool) -> dict[str, Any]:
     """The prediction for the run, in bytes, and whether it fits its cap."""
+    from trainables.memory.cards import Card
     from trainables.memory.predict import predict
 
-    gpu = "h100" if hopper else "a10"
-    made = predict(settings, gpu=gpu, capacity_bytes=settings.memory_cap_bytes, on_cuda=on_cuda)
+    name = "h100" if hopper else "a10"
+    made = predict(settings, Card(name=name, capacity_bytes=settings.memory_cap_bytes, on_cuda=on_cuda))
     return {
         "allocated_bytes": made.allocated_bytes,
         "reserved_bytes": made.reserved_bytes if on_cuda else None,

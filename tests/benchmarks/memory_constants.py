@@ -18,7 +18,8 @@ from typing import NoReturn
 from measured_steps import measure
 from memory_accuracy import RUN_SECONDS
 
-from trainables.memory.cards import CARD_BYTES, FILE, ConstantsRun, fit_constants, store_constants
+from trainables.memory.cards import KNOWN_CARDS, UNNAMED_GPU
+from trainables.memory.constants import FILE, ConstantsRun, fit_constants, store_constants
 from trainables.memory.tracing.allocator import replay
 from trainables.memory.tracing.trial_trace import trial_trace, with_workspace
 from trainables.records.settings import TrialSettings
@@ -36,7 +37,7 @@ PRODUCT_SIDE = 1024  # its fp32 square is 4 MiB, a whole number of blocks
 def main() -> None:
     """Fit this machine's card and keep the fit."""
     parser = argparse.ArgumentParser(description="Fit context, workspace and kernel temporaries of this CUDA card.")
-    parser.add_argument("--card", choices=CARD_BYTES, help="the card's short name")
+    parser.add_argument("--card", choices=KNOWN_CARDS, help="the card's short name")
     parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -48,7 +49,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         _refuse("no CUDA GPU here; constants are fitted on the card that they describe. Run this there.")
     if options.card is None:
-        _refuse(f"--card is missing; name the card that is fitted: {', '.join(CARD_BYTES)}.")
+        _refuse(f"--card is missing; name the card that is fitted: {', '.join(KNOWN_CARDS)}.")
     import pynvml
 
     pynvml.nvmlInit()
@@ -94,7 +95,7 @@ def _run(settings: TrialSettings) -> ConstantsRun:
     if ran.returncode:
         _refuse(f"a run failed, nothing was fitted: {ran.stderr.strip().splitlines()[-1]}")
     found = json.loads(ran.stdout.strip().splitlines()[-1])
-    trace = with_workspace(trial_trace(settings, device="cuda"), found["workspace_bytes"])
+    trace = with_workspace(trial_trace(settings, UNNAMED_GPU), found["workspace_bytes"])
     return ConstantsRun(**found, replayed_bytes=replay(trace).reserved_bytes)
 
 

@@ -16,6 +16,7 @@ from sweeps.run.placement import predicted
 from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from tests.support.record_factory import MIB, make_memory, make_record
 from tests.trainables.memory.tracing.test_recorder import measured_peak
+from trainables.memory.cards import Card, find_card
 from trainables.memory.formula.sharding import sharded_memory
 from trainables.model.models import find_model, load_config, model_shape
 from trainables.records.plan import SweepPlan
@@ -155,7 +156,7 @@ def test_shards_are_judged_by_what_a_shard_needs() -> None:
 
     def needed(size: int, workers: int = 4) -> int:
         told = made.settings(model="125m", batch_size=32, micro_batch_size=size, learning_rate=1e-4)
-        return sharded_memory(told, shape, workers, made.gpu).device_bytes
+        return sharded_memory(told, shape, Card(name=made.gpu), workers).device_bytes
 
     capacity_bytes = (needed(2) + needed(4)) // 2
     assert needed(2, workers=1) > capacity_bytes  # which no card without the others holds
@@ -167,8 +168,8 @@ def test_shards_are_judged_by_what_a_shard_needs() -> None:
 def test_the_node_is_the_one_that_a_single_sequence_would_get() -> None:
     """Two cards: the cheap one holds few sequences, the dear one all; that is no reason to pay for it."""
     kinds = [
-        NodeKind(name="small", gpus=1, card="t4", cpus=4, most_nodes=1, price_per_hour=1.0),
-        NodeKind(name="large", gpus=1, card="a100-80", cpus=4, most_nodes=1, price_per_hour=9.0),
+        NodeKind(name="small", gpus=1, card=find_card("t4"), cpus=4, most_nodes=1, price_per_hour=1.0),
+        NodeKind(name="large", gpus=1, card=find_card("a100-80"), cpus=4, most_nodes=1, price_per_hour=9.0),
     ]
     made = plan(Device(gpus=2, gpu_bytes=80 * 2**30, cpus=8, kinds=tuple(kinds)), memory_cap=None, weights="random")
     shape = model_shape(load_config(find_model("125m"), "random"))

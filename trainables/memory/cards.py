@@ -1,156 +1,167 @@
-"""Cards by name, and memory sizes as people write them."""
+"""Cards: what a step's memory is held against, found by name or by size."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib.metadata
-import json
-import os
 import re
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
-from statistics import median
+from typing import Literal, NamedTuple
 
-# Device memory as the driver reports it; assumed from figures that people published, not measured here.
-CARD_BYTES = {
-    "t4": 15_360 * 2**20,
-    "a10": 23_028 * 2**20,
-    "l4": 23_034 * 2**20,
-    "l40s": 46_068 * 2**20,
-    "rtx4090": 24_564 * 2**20,
-    "a100-40": 40_960 * 2**20,
-    "a100-80": 81_920 * 2**20,
-    "h100": 81_559 * 2**20,
-    "h200": 143_771 * 2**20,
-}
+from data.errors import UserError
+from trainables.memory.constants import ASSUMED, Constants, constants_for
+from trainables.records.byte_sizes import KIB, MIB, UNITS, memory_text, parse_bytes
 
-_UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def card_bytes(name: str) -> int:
-    """Device memory of a card. Raises: ValueError for an unknown one, listing those known."""
-    try:
-        return CARD_BYTES[name]
-    except KeyError:
-        raise ValueError(f"unknown card {name!r}; known: {', '.join(CARD_BYTES)}.") from None
-
-
-def parse_bytes(text: str) -> int:
-    """Bytes in a size such as "24GiB" or "512MiB". Raises: ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B)", text.strip())
-    size_bytes = 0 if match is None else int(Fraction(match[1]) * _UNITS[match[2]])
-    if size_bytes < 1:
-        raise ValueError(f"{text!r} is not a memory size; write a positive number and a unit: {', '.join(_UNITS)}.")
-    return size_bytes
-
-
-FILE = Path(__file__).with_name("constants.json")
-FEWEST_RUNS = 3  # below that a median says nothing about an odd run
+# What cuBLAS keeps for a thread on Hopper and Blackwell; elsewhere it is what a trace has.
+# Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
+LARGE_WORKSPACE_BYTES = 8 * 4096 * KIB
+LARGE_WORKSPACE_FROM = 9  # the major compute capability
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constants:
-    """Bytes to add to a trace. `workspace_bytes` is one thread's, None for what the source says of the card.
+class Card:
+    """A GPU, or without CUDA a CPU whose live tensors may take `capacity_bytes` (None: no bound).
 
-    `temporaries_bytes` is reserved beyond the replay. `date` is None where the figures are assumed.
+    `name` is one that `find_card` gives, or says in words which GPU it is; None for a CPU, and a GPU nobody named.
+    `fit` stands in for the constants that were fitted to a card of this name.
     """
 
-    context_bytes: int
-    context_low_bytes: int
-    context_high_bytes: int
-    workspace_bytes: int | None = None
-    temporaries_bytes: int = 0
-    card: str | None = None
-    gpu: str | None = None
-    torch: str | None = None
-    driver: str | None = None
-    date: str | None = None
-    runs: int = 0
+    name: str | None = None
+    capacity_bytes: int | None = None
+    on_cuda: bool = True
+    fit: Constants | None = None
 
     @property
-    def label(self) -> str:
-        """Which figures these are, for a prediction's version."""
-        return f"constants fitted {self.date}, driver {self.driver}" if self.date else "assumed constants"
+    def device(self) -> Literal["cpu", "cuda"]:
+        """The kind of device that a step is traced for."""
+        return "cuda" if self.on_cuda else "cpu"
+
+    @property
+    def constants(self) -> Constants:
+        """What the card takes beside what a trace sees; on a CPU, which takes nothing, the assumed ones."""
+        return self.fit or (constants_for(self.name) if self.on_cuda else ASSUMED)
+
+    @property
+    def workspace_bytes(self) -> int | None:
+        """What the matrix library keeps for a thread on this card; None: as much as in the trace."""
+        fitted = self.constants.workspace_bytes
+        if fitted is not None or self.name not in KNOWN_CARDS:
+            return fitted
+        is_large = KNOWN_CARDS[self.name].capability >= LARGE_WORKSPACE_FROM
+        return LARGE_WORKSPACE_BYTES if is_large else None
+
+    def holds(self, size_bytes: int) -> bool:
+        """Whether there is room for so much, the context included where it is a GPU."""
+        return self.capacity_bytes is None or size_bytes <= self.capacity_bytes
+
+    def capped(self, cap_bytes: int | None) -> Card:
+        """The same card made to behave like a smaller one; None caps nothing."""
+        least = min((size for size in (self.capacity_bytes, cap_bytes) if size is not None), default=None)
+        return dataclasses.replace(self, capacity_bytes=least)
 
 
-ASSUMED = Constants(  # 300-600 MiB seen in reports, not yet measured
-    context_bytes=450 * 2**20, context_low_bytes=300 * 2**20, context_high_bytes=600 * 2**20
+UNNAMED_GPU = Card()
+
+
+class KnownCard(NamedTuple):
+    """Memory that the driver reports in MiB, the gigabytes that a card is sold with, major compute capability."""
+
+    mib: int
+    sold_gb: int
+    capability: int
+    other_names: tuple[str, ...] = ()
+
+
+# Assumed: from vendors' data sheets and `nvidia-smi` outputs that people published, none of it measured here.
+KNOWN_CARDS = {
+    "t4": KnownCard(15_360, 16, 7),
+    "a10": KnownCard(23_028, 24, 8, ("a10g",)),
+    "l4": KnownCard(23_034, 24, 8),
+    "l40s": KnownCard(46_068, 48, 8),
+    "rtx4090": KnownCard(24_564, 24, 8),
+    "a100-40": KnownCard(40_960, 40, 8),
+    "a100-80": KnownCard(81_920, 80, 8),
+    "h100": KnownCard(81_559, 80, 9),
+    "h200": KnownCard(143_771, 141, 9),
+    "b200": KnownCard(183_359, 180, 10, ("b200-192",)),
+    "gh200": KnownCard(97_871, 96, 9, ("gh200-480",)),  # 480 GB are the CPU's
+    "h100-nvl": KnownCard(95_830, 94, 9),
+    "h20": KnownCard(97_871, 96, 9),
+    "v100-16": KnownCard(16_384, 16, 7),
+    "v100-32": KnownCard(32_768, 32, 7),
+    "p100": KnownCard(16_384, 16, 6),
+    "a40": KnownCard(46_068, 48, 8),
+    "l20": KnownCard(46_068, 48, 8),
+    "a4000": KnownCard(16_376, 16, 8),
+    "a5000": KnownCard(24_564, 24, 8),
+    "a6000": KnownCard(49_140, 48, 8),
+    "rtx-pro-6000": KnownCard(97_887, 96, 12),
+    "gtx1080ti": KnownCard(11_264, 11, 6),
+    "rtx2080ti": KnownCard(11_264, 11, 7),
+    "rtx3060": KnownCard(12_288, 12, 8),
+    "rtx3080": KnownCard(10_240, 10, 8),
+    "rtx3090": KnownCard(24_576, 24, 8),
+    "rtx3090ti": KnownCard(24_564, 24, 8),
+    "rtx4060": KnownCard(8_188, 8, 8),
+    "rtx4060ti-8": KnownCard(8_188, 8, 8),
+    "rtx4060ti-16": KnownCard(16_380, 16, 8),
+    "rtx4070": KnownCard(12_282, 12, 8),
+    "rtx4070ti": KnownCard(12_282, 12, 8),
+    "rtx4070ti-super": KnownCard(16_376, 16, 8),
+    "rtx4080": KnownCard(16_376, 16, 8),
+    "rtx5070ti": KnownCard(16_303, 16, 12),
+    "rtx5080": KnownCard(16_303, 16, 12),
+    "rtx5090": KnownCard(32_607, 32, 12),
+}
+# The cards that answers list when a person named none: those that clouds let, and one of a desk.
+LISTED_CARDS = ("t4", "a10", "l4", "l40s", "rtx4090", "a100-40", "a100-80", "h100", "h200")
+
+# Words of a full name that do not tell one card from another.
+_IDLE_WORDS = re.compile(
+    r"nvidia|geforce|tesla|[rg]tx|gpu|pcie?|sxm\d*|hbm\d*e?|nvlink|blackwell|server|workstation|edition"
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConstantsRun:
-    """One small run: NVML's figure less the allocator's, the allocator's peak, and the replay of its trace."""
+def find_card(text: str) -> Card:
+    """The card that a person means: a name as people or `nvidia-smi` write it, or its memory, such as "24GiB".
 
-    context_bytes: int
-    reserved_bytes: int
-    replayed_bytes: int
-    workspace_bytes: int
-
-
-def fit_constants(
-    runs: Sequence[ConstantsRun], *, card: str, gpu: str, torch: str, driver: str, date: str
-) -> Constants:
-    """Constants of a card, each the median over `runs`, so that one odd run does not rule.
-
-    Raises: ValueError for fewer than 3 runs, or where a device holds less than its allocator.
+    Raises: UserError for an unknown one and for one that comes in several sizes, listing what is known.
     """
-    if len(runs) < FEWEST_RUNS:
-        raise ValueError(f"{len(runs)} runs are too few to fit constants; give {FEWEST_RUNS} or more.")
-    contexts = [run.context_bytes for run in runs]
-    if min(contexts) < 0:
-        raise ValueError("a run's device memory is below what its allocator reserved; the two are not of one process.")
-    return Constants(
-        context_bytes=round(median(contexts)),
-        context_low_bytes=min(contexts),
-        context_high_bytes=max(contexts),
-        workspace_bytes=round(median(run.workspace_bytes for run in runs)),
-        temporaries_bytes=max(0, round(median(run.reserved_bytes - run.replayed_bytes for run in runs))),
-        card=card,
-        gpu=gpu,
-        torch=torch,
-        driver=driver,
-        date=date,
-        runs=len(runs),
-    )
+    wanted = _spelling(text)
+    found = _NAMES.get(wanted)
+    if found is not None:
+        return Card(name=found, capacity_bytes=KNOWN_CARDS[found].mib * MIB)
+    sizes = [name for name in KNOWN_CARDS if wanted and _spelling(name.rpartition("-")[0]) == wanted]
+    if sizes:
+        raise UserError(f"card {text!r} comes in several sizes; write {' or '.join(sizes)}.")
+    try:
+        capacity_bytes = parse_bytes(text)
+    except UserError:
+        units = ", ".join(UNITS)
+        raise UserError(
+            f"unknown card {text!r}; known: {', '.join(KNOWN_CARDS)}; or give its memory, such as 24GiB ({units})."
+        ) from None
+    return Card(name=f"{memory_text(capacity_bytes)} card", capacity_bytes=capacity_bytes)
 
 
-@functools.cache
-def constants_for(gpu: str | None, file: Path = FILE, torch: str | None = None) -> Constants:
-    """The latest fit for a card, by its short or its full name, under this torch; else the assumed figures."""
-    wanted = _release(torch or importlib.metadata.version("torch"))
-    fits = [f for f in load_constants(file) if gpu in (f.card, f.gpu) and _release(f.torch or "") == wanted]
-    return max(fits, key=lambda fit: fit.date or "") if gpu and fits else ASSUMED
+def listed_cards() -> list[Card]:
+    """The cards that answers list, in their order."""
+    return [find_card(name) for name in LISTED_CARDS]
 
 
-def load_constants(file: Path = FILE) -> list[Constants]:
-    """Every fit in a file; none where there is no file."""
-    if not file.exists():
-        return []
-    return [Constants(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))["fits"]]
+def _spelling(name: str) -> str:
+    """A name without case, marks and idle words: "NVIDIA A100-SXM4-40GB" and "a100-40" are both "a10040"."""
+    words = re.findall(r"[a-z0-9.]+", name.lower())
+    kept = [re.sub(r"^(\d+)(g|gb|gib)$", r"\1", word) for word in words if not _IDLE_WORDS.fullmatch(word)]
+    return re.sub(r"^[rg]tx", "", "".join(kept))
 
 
-def store_constants(fitted: Constants, file: Path = FILE) -> None:
-    """Put a fit in a file, in place of one of the same card, torch and driver; written beside, flushed, renamed."""
-
-    def place(fit: Constants) -> tuple[str | None, ...]:
-        return fit.gpu, fit.torch, fit.driver
-
-    fits = [*(fit for fit in load_constants(file) if place(fit) != place(fitted)), fitted]
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    with beside.open("w", encoding="utf-8") as written:
-        json.dump({"fits": [dataclasses.asdict(fit) for fit in fits]}, written, indent=1)
-        written.write("\n")
-        written.flush()
-        os.fsync(written.fileno())
-    os.replace(beside, file)
-    constants_for.cache_clear()
+def _all_names() -> dict[str, str]:
+    """Every spelling that names one card, its size after it or not."""
+    names: dict[str, str] = {}
+    for name, card in KNOWN_CARDS.items():
+        for known in (name, *card.other_names):
+            names |= {_spelling(known): name, _spelling(f"{known}-{card.sold_gb}"): name}
+    return names
 
 
-def _release(version: str) -> str:
-    """A version without its build, such as +cu130."""
-    return version.partition("+")[0]
+_NAMES = _all_names()

@@ -42,7 +42,7 @@ def on_card(number: int, need_gib: float, quality: float, **changes: object) -> 
 def test_each_card_gets_the_best_trial_that_it_has_room_for() -> None:
     """A t4 has 15 GiB, an a10 22.5, an a100-40 40: as `trainables/memory/cards.py` has them."""
     records = [on_card(0, 14.9, 0.2), on_card(1, 22.4, 0.4), on_card(2, 39.0, 0.6), on_card(3, 200.0, 0.9)]
-    found = {card: answer.best for answer in answers_by_card(records) for card in answer.cards}
+    found = {str(card.name): answer.best for answer in answers_by_card(records) for card in answer.cards}
     numbers = {card: None if record is None else record.number for card, record in found.items()}
     assert (numbers["t4"], numbers["a10"], numbers["rtx4090"]) == (0, 1, 1)
     assert (numbers["a100-40"], numbers["h100"], numbers["h200"]) == (2, 2, 2)

@@ -11,17 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.sweep_table.front import best_record, nondominated, pareto_front
-from analysis.sweep_table.table import (
-    COLUMNS,
-    TrialRow,
-    cell_text,
-    count_text,
-    memory_text,
-    memory_unit,
-    rate_text,
-    trial_row,
-)
+from analysis.sweep_table.table import COLUMNS, TrialRow, cell_text, count_text, rate_text, trial_row
 from tests.support.record_factory import MIB, make_record
+from trainables.records.byte_sizes import memory_text, memory_unit
 from trainables.records.objectives import OBJECTIVES, objective_values
 from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 

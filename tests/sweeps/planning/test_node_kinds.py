@@ -14,6 +14,7 @@ from sweeps.planning.options import SweepOptions
 from sweeps.run.launch import main
 from sweeps.run.placement import fewest_sharded, place
 from tests.conftest import ROOT
+from trainables.memory.cards import find_card
 from trainables.model.models import ModelShape, galactica_config, model_shape
 from trainables.records.settings import TrialSettings
 
@@ -52,9 +53,14 @@ def shape_of(model: str) -> ModelShape:
 
 def test_a_cluster_file_tells_card_price_and_how_many_there_may_be(kinds: tuple[NodeKind, ...]) -> None:
     small, large = kinds
-    assert (small.name, small.gpus, small.card, small.accelerator) == ("small", 1, "a10", "A10G")
+    assert (small.name, small.gpus, small.card.name, small.accelerator) == ("small", 1, "a10", "A10G")
     assert (small.most_nodes, large.most_nodes) == (3, 1)  # the whole cluster may have 3 workers
-    assert (large.instance, large.card, large.price_of(1), large.price_of(9)) == ("p4d.24xlarge", "a100-40", 30.0, 60.0)
+    assert (large.instance, large.card.name, large.price_of(1), large.price_of(9)) == (
+        "p4d.24xlarge",
+        "a100-40",
+        30.0,
+        60.0,
+    )
 
 
 def test_nodes_that_are_up_are_grouped_by_what_they_have() -> None:
@@ -65,14 +71,14 @@ def test_nodes_that_are_up_are_grouped_by_what_they_have() -> None:
     ]
     found = {kind.name: kind for kind in live_kinds(nodes)}
     assert set(found) == {"1 x T4", "2 cores"}
-    assert (found["1 x T4"].most_nodes, found["1 x T4"].card, found["1 x T4"].cpus_per_gpu) == (2, "t4", 4.0)
-    assert (found["2 cores"].gpus, found["2 cores"].card) == (0, None)
+    assert (found["1 x T4"].most_nodes, found["1 x T4"].card.name, found["1 x T4"].cpus_per_gpu) == (2, "t4", 4.0)
+    assert (found["2 cores"].gpus, found["2 cores"].card.name) == (0, None)
 
 
 def test_the_card_that_is_asked_for_is_the_only_one_used(kinds: tuple[NodeKind, ...]) -> None:
     unnamed = NodeKind(name="?", cpus=1, gpus=1, most_nodes=1)
     assert [kind.name for kind in only_with((*kinds, unnamed), "a100-40")] == ["large", "?"]
-    assert only_with((unnamed,), "t4")[0].card == "t4"
+    assert only_with((unnamed,), "t4")[0].card == find_card("t4")
     with pytest.raises(UserError, match=r"^--gpu=h100; the cluster has a10, a100-40\.$"):
         only_with(kinds, "h100")
 

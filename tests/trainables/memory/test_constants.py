@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from tests.support.waiting import PATIENCE_SECONDS
-from trainables.memory import predict as predict_module
-from trainables.memory.cards import (
+from trainables.memory.cards import Card
+from trainables.memory.constants import (
     ASSUMED,
+    FILE,
     Constants,
     ConstantsRun,
     constants_for,
@@ -22,10 +23,15 @@ from trainables.memory.cards import (
     load_constants,
     store_constants,
 )
-from trainables.memory.predict import prediction_of
+from trainables.memory.predict import predict, prediction_of
+from trainables.memory.tracing import trial_trace as trial_trace_module
 from trainables.memory.tracing.timeline import Allocation, MemoryTrace
+from trainables.records.settings import TrialSettings
 
 MIB = 2**20
+SETTINGS = TrialSettings(
+    model="nano-0.3m", batch_size=1, micro_batch_size=1, learning_rate=1e-3, sequence_length=8, token_budget=1
+)
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "memory_constants.py"
 PLACE = {"card": "a10", "gpu": "NVIDIA A10", "torch": "2.13.0+cu130", "driver": "580.65", "date": "2026-12-01"}
 
@@ -85,14 +91,15 @@ def test_a_prediction_adds_what_was_fitted_and_says_which(monkeypatch: pytest.Mo
         events=(0, 1),
         block_bytes=512,
     )
-    assumed = prediction_of(trace, gpu="a10", capacity_bytes=None, on_cuda=True)
+    assumed = prediction_of(trace, Card(name="a10"))
     assert assumed.device_bytes == (40 + 20 + 450) * MIB
     assert str(assumed.version).endswith("assumed constants")
     known = dataclasses.replace(fitted(), workspace_bytes=12 * MIB)
-    monkeypatch.setattr(predict_module, "constants_for", lambda gpu: known)
-    made = prediction_of(trace, gpu="a10", capacity_bytes=458 * MIB, on_cuda=True)
+    card = Card(name="a10", capacity_bytes=458 * MIB, fit=known)
+    monkeypatch.setattr(trial_trace_module, "load_trace", lambda key: trace)
+    made = predict(SETTINGS, card)
     assert (made.reserved_bytes, made.device_bytes, made.fits) == ((40 + 12 + 2) * MIB, (54 + 404) * MIB, True)
-    assert not prediction_of(trace, gpu="a10", capacity_bytes=457 * MIB, on_cuda=True).fits
+    assert not predict(SETTINGS, card.capped(457 * MIB)).fits
     assert str(made.version).endswith("constants fitted 2026-12-01, driver 580.65")
 
 
@@ -106,6 +113,6 @@ def test_without_a_gpu_the_fit_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_file_that_ships_is_readable() -> None:
-    shipped = Path(predict_module.__file__).with_name("constants.json")
+    shipped = FILE
     assert set(json.loads(shipped.read_text())) == {"fits"}
     assert all(fit.date and fit.runs for fit in load_constants(shipped))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trainables.memory.cards import Card
 from trainables.memory.predict import predict, predict_by_formula, predict_shard
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
 
 # nano-0.3m by its config.json: three layers of 64, feed-forward 256, 2,048 words, 514 rows of positions
 SHAPE = ModelShape(layers=3, width=64, heads=4, ffn_width=256, vocabulary=2048, parameters=311_424, has_dropout=True)
-TARGET: dict[str, Any] = {"gpu": "a10", "capacity_bytes": 2**30}
+CARD = Card(name="a10", capacity_bytes=2**30)
+CPU = Card(capacity_bytes=2**30, on_cuda=False)
 
 
 @st.composite
@@ -37,11 +38,11 @@ def steps(draw: st.DrawFn) -> TrialSettings:
     )
 
 
-@given(steps(), st.integers(2, 9), st.booleans())
-def test_those_of_the_formulas_do(step: TrialSettings, gpus: int, on_cuda: bool) -> None:
+@given(steps(), st.integers(2, 9), st.sampled_from([CARD, CPU]))
+def test_those_of_the_formulas_do(step: TrialSettings, gpus: int, card: Card) -> None:
     for made in (
-        predict_by_formula(step, SHAPE, **TARGET, on_cuda=on_cuda),
-        predict_shard(step, SHAPE, gpus, **TARGET, on_cuda=on_cuda),
+        predict_by_formula(step, SHAPE, card),
+        predict_shard(step, SHAPE, card, gpus),
     ):
         assert sum(made.components.values()) == made.allocated_bytes
         assert made.peak_phase in ("forward", "backward", "optimizer")
@@ -49,12 +50,10 @@ def test_those_of_the_formulas_do(step: TrialSettings, gpus: int, on_cuda: bool)
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps(), st.booleans())
-def test_those_of_a_trace_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: TrialSettings, on_cuda: bool
-) -> None:
+@given(steps(), st.sampled_from([CARD, CPU]))
+def test_those_of_a_trace_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: TrialSettings, card: Card) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    made = predict(step, **TARGET, on_cuda=on_cuda)
+    made = predict(step, card)
     assert made.method.startswith("trace")
     assert sum(made.components.values()) == made.allocated_bytes
 
@@ -73,6 +72,6 @@ def test_eight_bit_states_are_kept_in_fp16_as_in_bf16(tmp_path: Path, monkeypatc
             precision=precision,  # pyright: ignore[reportArgumentType]
             optimizer="adamw-8bit",
         )
-        return predict(step, **TARGET, on_cuda=True).components["optimizer_states"]
+        return predict(step, CARD).components["optimizer_states"]
 
     assert states("fp16-amp") == states("bf16-amp") > 2 * 311_424  # two states of a byte, and their scales

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_model
 from torch.multiprocessing.spawn import spawn
 
 from data.batches import make_rows
+from trainables.memory.cards import Card
 from trainables.memory.measuring.meter import MemoryMeter
 from trainables.memory.predict import predict_worker
 from trainables.model.models import apply_levers, find_model, load_config, load_model, model_shape, weight_type
@@ -128,7 +129,7 @@ def test_each_worker_holds_half_of_weights_gradients_and_states(told: dict[str, 
 def test_what_a_worker_with_a_copy_needs_is_predicted_with_the_copy_of_its_gradients(told: dict[str, Any]) -> None:
     settings = dataclasses.replace(loop_of("adamw", "ddp", 0, 1).settings, workers=2)
     shape = model_shape(load_config(find_model(settings.model), settings.weights))
-    predicted = predict_worker(settings, shape, gpu=None, capacity_bytes=None, on_cuda=False)
+    predicted = predict_worker(settings, shape, Card(on_cuda=False))
     assert predicted.allocated_bytes == pytest.approx(told["adamw copies' peak"], rel=0.005)
     assert sum(predicted.components.values()) == predicted.allocated_bytes
 

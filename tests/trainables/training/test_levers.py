@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from data.batches import Rows
+from trainables.memory.cards import Card
 from trainables.memory.measuring.meter import MemoryMeter
 from trainables.memory.predict import predict
 from trainables.model.models import apply_levers, find_model, load_model
@@ -58,7 +59,7 @@ def test_a_lever_trains_and_takes_what_was_predicted(levers: dict[str, Any]) -> 
         loop.step()
 
     assert loop.progress.curve[-1].loss < loop.progress.curve[0].loss
-    predicted = predict(settings, gpu=None, capacity_bytes=None, on_cuda=False)
+    predicted = predict(settings, Card(on_cuda=False))
     measured = loop.meter.report()
     assert predicted.allocated_bytes == pytest.approx(measured.peak_bytes, rel=0.005)
     assert measured.components is not None

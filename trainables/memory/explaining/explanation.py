@@ -13,19 +13,20 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from trainables.memory.cards import Card
 from trainables.memory.tracing.cache import cache_key, load_document, store_document
 from trainables.memory.tracing.trial_trace import trial_facts
 from trainables.records.settings import TrialSettings
 
 
-def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int = 1) -> dict[str, Any]:
+def explain(settings: TrialSettings, card: Card, gpus: int = 1) -> dict[str, Any]:
     """Components, peak, fits or not, the largest micro-batch, remedies and sharded figures; sizes in bytes.
 
     Raises: UserError for a sequence longer than the model's positions or a LoRA rank above its width; ModelError.
     """
     started = time.perf_counter()
-    facts = trial_facts(settings, "cuda" if on_cuda else "cpu")
-    key = cache_key(facts | {"gpu": gpu, "capacity": capacity_bytes, "gpus": gpus, "batch_size": settings.batch_size})
+    facts = trial_facts(settings, card)
+    key = cache_key(facts | {"card": repr(card), "gpus": gpus, "batch_size": settings.batch_size})
     document = load_document(key)
     if document is None:
         # A process that has not used torch yet has none of its threads, so that it can be forked.
@@ -33,7 +34,7 @@ def explain(settings: TrialSettings, *, gpu: str, capacity_bytes: int, on_cuda: 
         with _quick_imports():
             from trainables.memory.explaining.step_explanation import explain_step
 
-            document = explain_step(settings, gpu, capacity_bytes, on_cuda, gpus, may_fork=may_fork)
+            document = explain_step(settings, card, gpus, may_fork=may_fork)
         store_document(key, json.dumps(document))
     return document | {"seconds": round(time.perf_counter() - started, 3)}
 

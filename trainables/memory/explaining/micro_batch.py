@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from trainables.memory.cards import UNNAMED_GPU, Card
 from trainables.memory.formula.full_training import step_memory
 from trainables.memory.formula.sizes import chunk_tokens
 from trainables.memory.predict import prediction_of
 from trainables.memory.tracing.timeline import MemoryTrace
-from trainables.memory.tracing.trial_trace import Device, interpolate, trial_trace, with_micro_batch
+from trainables.memory.tracing.trial_trace import interpolate, trial_trace, with_micro_batch
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
 
@@ -17,26 +18,24 @@ MOST_SEQUENCES = 4096  # the largest micro-batch that is looked for
 GUESSES = 8  # by the line through what is known; after as many the rest is halved
 
 
-def largest_micro_batch_size(
-    settings: TrialSettings, shape: ModelShape, *, gpu: str | None, capacity_bytes: int | None, on_cuda: bool
-) -> int | None:
+def largest_micro_batch_size(settings: TrialSettings, shape: ModelShape, card: Card) -> int | None:
     """Sequences that fit the card at once, 0 where not even one does, None without a bound.
 
     Two traces give all others where the step does not depend on the micro-batch. On a CPU, and in fp16, the fused loss
     makes it do so: then each size that is tried is traced, and the closed form says which to try.
     """
-    if capacity_bytes is None:
+    if card.capacity_bytes is None:
         return None
-    trace_at = _traces(settings, shape, "cuda" if on_cuda else "cpu", gpu)
+    trace_at = _traces(settings, shape, card)
 
     def needed(size: int) -> tuple[bool, int]:
-        made = prediction_of(trace_at(size), gpu=gpu, capacity_bytes=capacity_bytes, on_cuda=on_cuda)
+        made = prediction_of(trace_at(size), card)
         return made.fits, made.device_bytes
 
     given = settings.micro_batch_size
     more = step_memory(with_micro_batch(settings, 2 * given), shape).allocated_bytes
     sequence_bytes = max(1, (more - step_memory(settings, shape).allocated_bytes) // given)
-    return largest_that_fits(needed, capacity_bytes, start=given, sequence_bytes=sequence_bytes)
+    return largest_that_fits(needed, card.capacity_bytes, start=given, sequence_bytes=sequence_bytes)
 
 
 def largest_that_fits(
@@ -68,25 +67,23 @@ def largest_that_fits(
 def other_sizes(settings: TrialSettings) -> tuple[int, ...]:
     """The micro-batches that the search on CUDA traces beside the given one; none where traces do not give others."""
     given = settings.micro_batch_size
-    return () if _depends_on_size(settings, "cuda") else tuple(size for size in _pair(given) if size != given)
+    return () if _depends_on_size(settings, UNNAMED_GPU) else tuple(size for size in _pair(given) if size != given)
 
 
-def _depends_on_size(settings: TrialSettings, device: Device) -> bool:
-    return settings.loss == "fused" and (device == "cpu" or settings.precision == "fp16-amp")
+def _depends_on_size(settings: TrialSettings, card: Card) -> bool:
+    return settings.loss == "fused" and (not card.on_cuda or settings.precision == "fp16-amp")
 
 
-def _traces(
-    settings: TrialSettings, shape: ModelShape, device: Device, gpu: str | None
-) -> Callable[[int], MemoryTrace]:
+def _traces(settings: TrialSettings, shape: ModelShape, card: Card) -> Callable[[int], MemoryTrace]:
     @functools.cache
     def traced(size: int) -> MemoryTrace:
-        return trial_trace(with_micro_batch(settings, size), device=device, gpu=gpu)
+        return trial_trace(with_micro_batch(settings, size), card)
 
     def chunk(size: int) -> int:
         return chunk_tokens(size * settings.sequence_length, shape)
 
     small, large = _pair(settings.micro_batch_size)
-    if _depends_on_size(settings, device) or traced(small).events != traced(large).events:
+    if _depends_on_size(settings, card) or traced(small).events != traced(large).events:
         return traced
     return lambda size: traced(1) if size == 1 else interpolate(traced(small), traced(large), small, large, size, chunk)
 

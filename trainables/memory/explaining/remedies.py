@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.memory.cards import constants_for
+from trainables.memory.cards import Card
 from trainables.memory.formula.sharding import sharded_memory
 from trainables.model.models import ModelShape
 from trainables.records.record import MemoryPrediction
@@ -27,12 +27,12 @@ class Remedy:
 
 
 def remedies(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, *, on_cuda: bool, gpus: int = 1
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, gpus: int = 1
 ) -> list[Remedy]:
     """Every change that lowers the peak of each of `gpus` that share the model, the largest saving first."""
-    own_bytes = sharded_memory(settings, shape, gpus).allocated_bytes
+    own_bytes = sharded_memory(settings, shape, card, gpus).allocated_bytes
     found = [
-        _remedy(change, sharded_memory(changed, shape, gpus).allocated_bytes - own_bytes, prediction, on_cuda)
+        _remedy(change, sharded_memory(changed, shape, card, gpus).allocated_bytes - own_bytes, prediction, card)
         for change, fields in _changes(settings, gpus)
         for changed in (dataclasses.replace(settings, **fields),)
     ]
@@ -85,16 +85,16 @@ def _names(fields: dict[str, Any]) -> list[str]:
 
 
 def more_gpus(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, *, on_cuda: bool, gpus: int
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, gpus: int
 ) -> Remedy:
     """The model shared by twice as many GPUs, each with a micro-batch of its own."""
-    own_bytes, halved_bytes = (sharded_memory(settings, shape, n).allocated_bytes for n in (gpus, 2 * gpus))
-    return _remedy(f"shared by {2 * gpus} GPUs (FSDP)", halved_bytes - own_bytes, prediction, on_cuda)
+    own_bytes, halved_bytes = (sharded_memory(settings, shape, card, n).allocated_bytes for n in (gpus, 2 * gpus))
+    return _remedy(f"shared by {2 * gpus} GPUs (FSDP)", halved_bytes - own_bytes, prediction, card)
 
 
-def _remedy(change: str, difference_bytes: int, prediction: MemoryPrediction, on_cuda: bool) -> Remedy:
+def _remedy(change: str, difference_bytes: int, prediction: MemoryPrediction, card: Card) -> Remedy:
     allocated_bytes = max(0, prediction.allocated_bytes + difference_bytes)
     reserved_bytes = round(allocated_bytes * prediction.reserved_bytes / prediction.allocated_bytes)
-    needed_bytes = reserved_bytes + constants_for(prediction.gpu).context_bytes if on_cuda else allocated_bytes
-    fits = prediction.capacity_bytes is None or needed_bytes <= prediction.capacity_bytes
+    needed_bytes = reserved_bytes + card.constants.context_bytes if card.on_cuda else allocated_bytes
+    fits = card.holds(needed_bytes)
     return Remedy(change=change, allocated_bytes=allocated_bytes, reserved_bytes=reserved_bytes, fits=fits)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from data.errors import UserError
-from trainables.memory.cards import CARD_BYTES, card_bytes, constants_for
+from trainables.memory.cards import UNNAMED_GPU, Card, listed_cards
 from trainables.memory.explaining.micro_batch import largest_micro_batch_size, largest_that_fits, other_sizes
 from trainables.memory.explaining.remedies import Remedy, more_gpus, remedies
+from trainables.memory.formula.full_training import step_memory
 from trainables.memory.formula.sharding import cards_needed, sharded_memory
 from trainables.memory.predict import predict, predict_by_formula, predict_shard
 from trainables.memory.tracing.trial_trace import trial_trace, with_micro_batch
@@ -23,69 +24,66 @@ HOPELESS = 2  # a step whose formula needs this many times the card is not trace
 PATIENCE_SECONDS = 20  # for the other processes, which begin at the same time, each with as much to do
 
 
-def explain_step(
-    settings: TrialSettings, gpu: str, capacity_bytes: int, on_cuda: bool, gpus: int, *, may_fork: bool
-) -> dict[str, Any]:
+def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bool) -> dict[str, Any]:
     """The document of `explain`, made anew; on two cores at once where it may fork."""
     from trainables.model.models import find_model, load_config, model_shape
 
     config = load_config(find_model(settings.model), settings.weights)
     _check(settings, config)
     shape = model_shape(config)
-    target = {"gpu": gpu, "capacity_bytes": capacity_bytes, "on_cuda": on_cuda}
-    prediction = predict_by_formula(settings, shape, **target)
+    assert card.capacity_bytes is not None, "what fits is told of a bound"
+    prediction = predict_by_formula(settings, shape, card)
     if gpus > 1:
-        prediction = predict_shard(settings, shape, gpus, **target)
-        largest = _largest_of_a_shard(settings, shape, gpus, prediction) if on_cuda else None
-    elif prediction.allocated_bytes > HOPELESS * capacity_bytes:
-        largest = 0 if _one_sequence_is_hopeless(settings, shape, capacity_bytes) else None
+        prediction = predict_shard(settings, shape, card, gpus)
+        largest = _largest_of_a_shard(settings, shape, card, gpus) if card.on_cuda else None
+    elif prediction.allocated_bytes > HOPELESS * card.capacity_bytes:
+        largest = 0 if _one_sequence_is_hopeless(settings, shape, card) else None
     else:
-        with _other_sizes_traced(settings) if may_fork and on_cuda else contextlib.nullcontext():
-            prediction, largest = predict(settings, **target), None
-    if largest is None and on_cuda and gpus == 1:
-        largest = largest_micro_batch_size(settings, shape, **target)
-    sharded = sharded_memory(settings, shape, gpus, gpu)
+        with _other_sizes_traced(settings) if may_fork and card.on_cuda else contextlib.nullcontext():
+            prediction, largest = predict(settings, card), None
+    if largest is None and card.on_cuda and gpus == 1:
+        largest = largest_micro_batch_size(settings, shape, card)
+    sharded = sharded_memory(settings, shape, card, gpus)
     return {
         "settings": dataclasses.asdict(settings),
-        "gpu": gpu if on_cuda else None,
-        "device": "cuda" if on_cuda else "cpu",
+        "gpu": card.name,
+        "device": card.device,
         "allocated_bytes": prediction.allocated_bytes,
         "reserved_bytes": prediction.reserved_bytes,
         "device_bytes": prediction.device_bytes,
-        "capacity_bytes": capacity_bytes,
+        "capacity_bytes": card.capacity_bytes,
         "fits": prediction.fits,
         "largest_micro_batch_size": largest,
         "peak_phase": prediction.peak_phase,
         "peak_operation": prediction.peak_operation,
         "components": prediction.components,
         "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
-        "context_bytes": constants_for(gpu).context_bytes if on_cuda else 0,
+        "context_bytes": card.constants.context_bytes if card.on_cuda else 0,
         "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
-        "remedies": [dataclasses.asdict(remedy) for remedy in _remedies(settings, shape, prediction, on_cuda, gpus)],
-        "sharded": dataclasses.asdict(sharded) | {"fits": sharded.device_bytes <= capacity_bytes},
+        "remedies": [dataclasses.asdict(remedy) for remedy in _remedies(settings, shape, prediction, card, gpus)],
+        "sharded": dataclasses.asdict(sharded) | {"fits": card.holds(sharded.device_bytes)},
         "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method.startswith("trace")),
         "method": prediction.method,
         "version": prediction.version,
     }
 
 
-def _largest_of_a_shard(settings: TrialSettings, shape: ModelShape, gpus: int, prediction: MemoryPrediction) -> int:
+def _largest_of_a_shard(settings: TrialSettings, shape: ModelShape, card: Card, gpus: int) -> int:
     """Sequences that each of the GPUs holds at once, by the formula: 0 where not even one fits."""
-    capacity_bytes = prediction.capacity_bytes
-    assert capacity_bytes is not None
+    assert card.capacity_bytes is not None
 
     def needed(size: int) -> tuple[bool, int]:
-        shard = sharded_memory(with_micro_batch(settings, size), shape, gpus, prediction.gpu)
-        return shard.device_bytes <= capacity_bytes, shard.device_bytes
+        shard = sharded_memory(with_micro_batch(settings, size), shape, card, gpus)
+        return card.holds(shard.device_bytes), shard.device_bytes
 
-    return largest_that_fits(needed, capacity_bytes, start=settings.micro_batch_size, sequence_bytes=2**20)
+    return largest_that_fits(needed, card.capacity_bytes, start=settings.micro_batch_size, sequence_bytes=2**20)
 
 
 def _remedies(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, on_cuda: bool, gpus: int
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, gpus: int
 ) -> list[Remedy]:
-    found = remedies(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus)
-    shared = more_gpus(settings, shape, prediction, on_cuda=on_cuda, gpus=gpus)
+    found = remedies(settings, shape, prediction, card, gpus)
+    shared = more_gpus(settings, shape, prediction, card, gpus)
     if shared.allocated_bytes < prediction.allocated_bytes:
         found.append(shared)
     return sorted(found, key=lambda remedy: remedy.allocated_bytes)
@@ -100,7 +98,7 @@ def _other_sizes_traced(settings: TrialSettings) -> Iterator[None]:
 
     def work(size: int) -> None:
         with contextlib.suppress(Exception):
-            trial_trace(with_micro_batch(settings, size), device="cuda")
+            trial_trace(with_micro_batch(settings, size), UNNAMED_GPU)
 
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=work, args=(size,), daemon=True) for size in other_sizes(settings)]
@@ -116,19 +114,18 @@ def _other_sizes_traced(settings: TrialSettings) -> Iterator[None]:
 def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
     """How many cards of each kind hold the step: one where its own prediction fits, else by the sharded formula."""
     needed: dict[str, int | None] = {}
-    for name in CARD_BYTES:
-        count = cards_needed(settings, shape, card_bytes(name), name)
+    for card in listed_cards():
+        count = cards_needed(settings, shape, card)
         if is_traced and count is not None:
-            alone = predict(settings, shape, gpu=name, capacity_bytes=card_bytes(name), on_cuda=True)
-            count = 1 if alone.fits else max(2, count)
-        needed[name] = count
+            count = 1 if predict(settings, card, shape).fits else max(2, count)
+        needed[str(card.name)] = count
     return needed
 
 
-def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, capacity_bytes: int) -> bool:
+def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, card: Card) -> bool:
     alone = dataclasses.replace(settings, micro_batch_size=1, batch_size=settings.workers)
-    made = predict_by_formula(alone, shape, gpu=None, capacity_bytes=capacity_bytes, on_cuda=True)
-    return made.allocated_bytes > HOPELESS * capacity_bytes
+    assert card.capacity_bytes is not None
+    return step_memory(alone, shape).allocated_bytes > HOPELESS * card.capacity_bytes
 
 
 def _check(settings: TrialSettings, config: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainables.memory.cards import constants_for
+from trainables.memory.cards import Card
 from trainables.memory.formula.full_training import step_moments
 from trainables.memory.formula.sizes import SLACK_FRACTION, Moment
 from trainables.model.models import ModelShape
@@ -34,8 +34,8 @@ class ShardedMemory:
     components: dict[str, int]
 
 
-def sharded_memory(settings: TrialSettings, shape: ModelShape, gpus: int, gpu: str | None = None) -> ShardedMemory:
-    """Peak memory of each of `gpus` cards, each with a micro-batch of its own; `gpu` names the card."""
+def sharded_memory(settings: TrialSettings, shape: ModelShape, card: Card, gpus: int) -> ShardedMemory:
+    """Peak memory of each of `gpus` such cards, each with a micro-batch of its own."""
     moments = step_moments(settings, shape)
     candidates = moments if gpus == 1 else list(_sharded_moments(settings, shape, gpus, moments))
     highest = max(candidates, key=lambda moment: moment.allocated_bytes)
@@ -46,7 +46,7 @@ def sharded_memory(settings: TrialSettings, shape: ModelShape, gpus: int, gpu: s
         phase=highest.phase,
         allocated_bytes=allocated_bytes,
         reserved_bytes=reserved_bytes,
-        device_bytes=reserved_bytes + constants_for(gpu).context_bytes,
+        device_bytes=reserved_bytes + card.constants.context_bytes,
         components={name: size for name, size in highest.components.items() if size},
     )
 
@@ -97,13 +97,13 @@ def _between(last: Moment, first: Moment, done: int, layers: int) -> Moment:
     return Moment(phase="backward", components=components, whole_gradients=last.whole_gradients)
 
 
-def cards_needed(settings: TrialSettings, shape: ModelShape, capacity_bytes: int, gpu: str | None = None) -> int | None:
-    """The fewest cards of this capacity that hold the sharded step; None where no number does."""
-    if sharded_memory(settings, shape, MOST_CARDS, gpu).device_bytes > capacity_bytes:
+def cards_needed(settings: TrialSettings, shape: ModelShape, card: Card) -> int | None:
+    """The fewest such cards that hold the sharded step; None where no number does."""
+    if not card.holds(sharded_memory(settings, shape, card, MOST_CARDS).device_bytes):
         return None
     low, high = 0, MOST_CARDS
     while high - low > 1:
         middle = (low + high) // 2
-        fits = sharded_memory(settings, shape, middle, gpu).device_bytes <= capacity_bytes
+        fits = card.holds(sharded_memory(settings, shape, card, middle).device_bytes)
         low, high = (low, middle) if fits else (middle, high)
     return high

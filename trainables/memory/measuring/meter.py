@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.memory.cards import constants_for
+from trainables.memory.constants import constants_for
 from trainables.memory.measuring.probe import (
     PHASE,
     ProbedStep,

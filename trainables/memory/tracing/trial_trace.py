@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from trainables.memory.cards import Card
 from trainables.memory.tracing.cache import cache_key, load_trace, store_trace
 from trainables.memory.tracing.timeline import CHUNKED, MemoryTrace
 from trainables.model.models import find_model
 from trainables.records.settings import TrialSettings
 
-Device = Literal["cpu", "cuda"]
-HOPPER_CARDS = ("h100", "h200")
-# cuBLAS's workspace of a thread there. Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
-HOPPER_WORKSPACE_BYTES = 8 * 4096 * 1024
 # What of the settings decides memory; the rest of them decides what is learned.
 MEMORY_FIELDS = (
     "model",
@@ -31,17 +28,17 @@ MEMORY_FIELDS = (
 )
 
 
-def trial_trace(settings: TrialSettings, *, device: Device, gpu: str | None = None) -> MemoryTrace:
-    """The memory events of one worker's training step. Torch is imported only where nothing is cached.
+def trial_trace(settings: TrialSettings, card: Card) -> MemoryTrace:
+    """The memory events of one worker's training step on `card`. Torch is imported only where nothing is cached.
 
     Raises: trainables.model.models.ModelError when the model is not known or its config cannot be had.
     """
-    key = cache_key(trial_facts(settings, device))
+    key = cache_key(trial_facts(settings, card))
     trace = load_trace(key)
     if trace is None:
-        trace = _run(settings, device)
+        trace = _run(settings, card)
         store_trace(key, trace)
-    return with_workspace(trace, HOPPER_WORKSPACE_BYTES) if gpu in HOPPER_CARDS else trace
+    return trace if card.workspace_bytes is None else with_workspace(trace, card.workspace_bytes)
 
 
 def with_workspace(trace: MemoryTrace, workspace_bytes: int) -> MemoryTrace:
@@ -88,15 +85,15 @@ def interpolate(
     return dataclasses.replace(small, allocations=allocations)
 
 
-def _run(settings: TrialSettings, device: Device) -> MemoryTrace:
+def _run(settings: TrialSettings, card: Card) -> MemoryTrace:
     from trainables.memory.tracing.own_step import trace_trial
     from trainables.model.models import load_config
 
     config = load_config(find_model(settings.model), settings.weights)
-    return trace_trial(settings, config, device=device)
+    return trace_trial(settings, config, device=card.device)
 
 
-def trial_facts(settings: TrialSettings, device: Device) -> dict[str, Any]:
+def trial_facts(settings: TrialSettings, card: Card) -> dict[str, Any]:
     """What a trace hangs on beside the programs, as plain JSON. Raises: ModelError for an unknown model."""
     source = find_model(settings.model)
     config = Path(source.location) / "config.json"
@@ -104,5 +101,5 @@ def trial_facts(settings: TrialSettings, device: Device) -> dict[str, Any]:
         "settings": {name: getattr(settings, name) for name in MEMORY_FIELDS},
         "micro_batches": min(settings.accumulation_steps, 2),
         "config": config.read_text(encoding="utf-8") if source.is_local and config.is_file() else source.location,
-        "device": device,
+        "device": card.device,
     }

@@ -13,6 +13,7 @@ import pytest
 from analysis.explain_memory import main
 from analysis.memory_timeline import phase_starts, stacked_levels
 from tests.support.record_factory import make_memory, make_record
+from trainables.memory.cards import find_card
 from trainables.memory.explaining.oom_card import oom_card
 from trainables.memory.explaining.remedies import Remedy
 from trainables.memory.tracing.timeline import Allocation, MemoryTrace
@@ -77,7 +78,7 @@ def test_120b_on_one_24_gb_card_is_an_answer(capsys: pytest.CaptureFixture[str])
 
 def test_on_hopper_the_same_trace_keeps_32_mib_for_each_of_two_threads() -> None:
     def workspaces(gpu: str) -> list[int]:
-        trace = trial_trace(_nano_settings(), device="cuda", gpu=gpu)
+        trace = trial_trace(_nano_settings(), find_card(gpu))
         return [a.size_bytes for a in trace.allocations if a.component == "workspaces"]
 
     assert workspaces("a10") == [8_519_680] * 2  # 8.125 MiB

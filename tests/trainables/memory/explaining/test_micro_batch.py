@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.memory.cards import ASSUMED
+from trainables.memory.cards import Card
+from trainables.memory.constants import ASSUMED
 from trainables.memory.explaining.micro_batch import MOST_SEQUENCES, largest_micro_batch_size, largest_that_fits
 from trainables.memory.predict import predict
 from trainables.model.models import ModelShape
@@ -68,7 +69,7 @@ def test_one_sequence_more_than_the_answer_does_not_fit(
     loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    card = {"gpu": None, "capacity_bytes": ASSUMED.context_bytes + 64 * MIB, "on_cuda": True}
+    card = Card(capacity_bytes=ASSUMED.context_bytes + 64 * MIB)
 
     def at(size: int) -> TrialSettings:
         return TrialSettings(
@@ -83,8 +84,8 @@ def test_one_sequence_more_than_the_answer_does_not_fit(
             loss=loss,  # pyright: ignore[reportArgumentType]
         )
 
-    largest = largest_micro_batch_size(at(1), NANO, **card)
+    largest = largest_micro_batch_size(at(1), NANO, card)
     assert largest is not None
     assert largest > 1
-    assert predict(at(largest), **card).fits
-    assert not predict(at(largest + 1), **card).fits
+    assert predict(at(largest), card).fits
+    assert not predict(at(largest + 1), card).fits
