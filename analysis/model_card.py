@@ -11,6 +11,7 @@ from pathlib import Path
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import COUNTERS, cell_text, rate_text
 from data.tokenizer import LoadedTokenizer
+from trainables.model import smollm2
 from trainables.model.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
 from trainables.records.byte_sizes import memory_text
 from trainables.records.record import MemoryPrediction, QualityReport, Sample, TrialRecord
@@ -30,7 +31,7 @@ def model_card(sweep: Sweep, record: TrialRecord, source: ModelSource, loaded: L
     """The card of the model that was written into `folder`, as Markdown; text of models stands in code blocks only."""
     parts = [
         _front_matter(record, source),
-        f"# {_plain(os.path.basename(source.location))}, tuned on quotations",
+        f"# {_plain(source.name if source.origin else os.path.basename(source.location))}, tuned on quotations",
         f"Trial {record.number} (`{_plain(record.trial_id)}`) of the sweep `{_plain(sweep.name)}`. It continues"
         f" `keyword:` with a line in the style of what it was tuned on. It knows nothing, and may repeat what it read.",
         "## How to use it",
@@ -58,6 +59,8 @@ def _front_matter(record: TrialRecord, source: ModelSource) -> str:
         lines.append("license: cc-by-nc-4.0")
     elif record.settings.model in NANO_SIZES:
         lines.append("license: cc0-1.0")
+    elif record.settings.model == smollm2.NAME:
+        lines.append("license: apache-2.0")
     if not source.is_local:
         lines.append(f"base_model: {json.dumps(source.location)}")
     return "\n".join(["---", *lines, "---"])
@@ -210,6 +213,8 @@ def _licence(record: TrialRecord, source: ModelSource) -> str:
         base = GALACTICA_LICENCE
     elif record.settings.model in NANO_SIZES:
         base = NANO_LICENCE
+    elif source.origin:
+        base = f"Its base weights: {_plain(source.origin)}. Their licence holds for this model too."
     if record.settings.data == "shipped":
         return f"{base} The quotations are public domain."
     return f"{base} What it was tuned on is yours to answer for."

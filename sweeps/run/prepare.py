@@ -139,6 +139,7 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
     notes: list[str] = []
     for name in plan.models:
         source = find_model(name)
+        notes += [f"model {name}: {source.origin}"] if source.origin and lines else []
         config = load_config(source, plan.weights)
         loaded = load_tokenizer(tokenizer_location(source, plan.weights))
         notes += require_contract(name, loaded, lines, config.get_text_config().vocab_size)

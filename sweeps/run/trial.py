@@ -231,7 +231,8 @@ def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Plac
 
 
 def _provenance(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> Provenance:
-    told = replace(context.provenance, tokenizer=_tokenizer_name(settings))
+    origin = find_model(settings.model).origin if settings.weights == "pretrained" else ""
+    told = replace(context.provenance, tokenizer=_tokenizer_name(settings), model_origin=origin)
     if placement is None:
         return told
     kind = placement.kind

@@ -1,4 +1,4 @@
-"""Which models there are, and how one is loaded: nano sizes, Galactica by size, any causal LM by name or path."""
+"""Which models there are, and how one is loaded: nano sizes, SmolLM2, Galactica by size, any causal LM, any GGUF."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import UserError
+from trainables.model import smollm2
+from trainables.model.gguf_weights import convert, find_gguf, origin_of
 from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -34,11 +36,15 @@ class ModelError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """Where a model comes from. `location` is a folder or a hub name; `size` is Galactica's, or None."""
+    """Where a model comes from. `location` is a folder or a hub name; `size` is Galactica's, or None.
+
+    `origin` says where converted weights come from and under which licence, where that is known.
+    """
 
     name: str
     location: str
     size: str | None
+    origin: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -49,18 +55,28 @@ class ModelSource:
 def find_model(name: str) -> ModelSource:
     """The source of a model called by size, by hub name or by path.
 
-    Raises: ModelError for a name that is none of these; the message lists the known sizes.
+    A GGUF file, and SmolLM2 by its size, are converted (and fetched) at the first call on a machine.
+    Raises: ModelError for a name that is none of these; the message lists the known sizes. UserError for a GGUF file
+        that cannot be read, or SmolLM2 where it cannot be fetched.
     """
     if name in NANO_SIZES:
         return ModelSource(name=name, location=str(NANO_FOLDER / name), size=None)
     if name in GALACTICA_SHAPES:
         return ModelSource(name=name, location=f"facebook/galactica-{name}", size=name)
+    if name == smollm2.NAME:
+        folder = str(smollm2.smollm2_folder())
+        return ModelSource(name=name, location=folder, size=None, origin=origin_of(folder))
+    if file := find_gguf(name):
+        folder = str(convert(file))
+        return ModelSource(name=name, location=folder, size=None, origin=origin_of(folder))
     if os.path.isdir(name):
         return ModelSource(name=name, location=os.path.abspath(name), size=None)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return ModelSource(name=name, location=name, size=None)
-    known = ", ".join((*NANO_SIZES, *GALACTICA_SHAPES))
-    raise ModelError(f"unknown model size {name!r}; known: {known}, a hub name such as owner/model, or a model folder.")
+    known = ", ".join((*NANO_SIZES, smollm2.NAME, *GALACTICA_SHAPES))
+    raise ModelError(
+        f"unknown model size {name!r}; known: {known}, a hub name such as owner/model, a model folder or a GGUF file."
+    )
 
 
 def galactica_config(size: str) -> OPTConfig:

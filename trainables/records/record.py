@@ -225,7 +225,10 @@ class WorkerReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a record comes from: enough to run it again and to tell two machines apart."""
+    """Where a record comes from: enough to run it again and to tell two machines apart.
+
+    `model_origin` says where converted weights come from, how they were kept and under which licence; else "".
+    """
 
     git_sha: str
     data_fingerprint: str
@@ -233,6 +236,7 @@ class Provenance:
     device: str
     host_cpus: int
     tokenizer: str
+    model_origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
