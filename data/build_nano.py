@@ -2,10 +2,10 @@
 
     python data/build_nano.py --size nano-1m
 
-Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). Two sizes at a time, the three took
-50 minutes on a busy 2-core machine. Each model goes to data/nano/<size>/ as fp16 safetensors with its tokenizer;
-`python data/nano_card.py`
-then writes data/nano/MODEL_CARD.md from what is there.
+Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). Each model goes to data/nano/<size>/ as
+fp16 safetensors with its tokenizer, one size after the other, so that a run that was cut off goes on with the sizes
+that are missing; `python data/nano_card.py` then writes data/nano/MODEL_CARD.md from what ships.
+nano-9m does not ship: it is the size that nobody has tuned on, and is built by whoever checks the size ladder on it.
 """
 
 import argparse
@@ -50,13 +50,19 @@ class NanoSize:
     layers: int
     heads: int
     learning_rate: float
-    tokens: int  # real tokens seen in pretraining, padding not counted
+    tokens: int = 5_000_000  # real tokens seen in pretraining, padding not counted
+    ships: bool = True
 
 
+# The rates of 0.3m, 1m and 4m were chosen; the others lie on their slope, rate ~ parameters**-0.48.
 SIZES = {
-    "nano-0.3m": NanoSize(width=64, layers=3, heads=4, learning_rate=5e-3, tokens=5_000_000),
-    "nano-1m": NanoSize(width=128, layers=4, heads=4, learning_rate=3e-3, tokens=5_000_000),
-    "nano-4m": NanoSize(width=256, layers=4, heads=8, learning_rate=1.5e-3, tokens=5_000_000),
+    "nano-0.1m": NanoSize(width=32, layers=2, heads=2, learning_rate=8.4e-3),
+    "nano-0.3m": NanoSize(width=64, layers=3, heads=4, learning_rate=5e-3),
+    "nano-0.6m": NanoSize(width=96, layers=4, heads=4, learning_rate=3.4e-3),
+    "nano-1m": NanoSize(width=128, layers=4, heads=4, learning_rate=3e-3),
+    "nano-2m": NanoSize(width=192, layers=4, heads=6, learning_rate=1.9e-3),
+    "nano-4m": NanoSize(width=256, layers=4, heads=8, learning_rate=1.5e-3),
+    "nano-9m": NanoSize(width=384, layers=5, heads=6, learning_rate=9.5e-4, ships=False),
 }
 
 
@@ -150,8 +156,13 @@ def heldout_perplexity(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFas
     return math.exp(loss_sum / tokens)
 
 
-def pretrain(model: OPTForCausalLM, documents: list[list[int]], size: NanoSize, tokens: int) -> None:
-    """Train `model` in place on `tokens` tokens with AdamW; a short warm-up, then a cosine down to a tenth."""
+def pretrain(
+    model: OPTForCausalLM, documents: list[list[int]], size: NanoSize, tokens: int, bf16: bool = False
+) -> None:
+    """Train `model` in place on `tokens` tokens with AdamW; a short warm-up, then a cosine down to a tenth.
+
+    `bf16` multiplies matrices in bfloat16 by autocast: half the time for nano-9m on a core that has AMX.
+    """
     order = random.Random(SEED)
     optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
     model.train()
@@ -162,7 +173,8 @@ def pretrain(model: OPTForCausalLM, documents: list[list[int]], size: NanoSize, 
             shape = min(1.0, 40 * done + 0.01) * (0.55 + 0.45 * math.cos(math.pi * done))
             for group in optimizer.param_groups:
                 group["lr"] = size.learning_rate * shape
-            loss = model(input_ids=ids_BT, labels=ids_BT.masked_fill(ids_BT == PAD, -100)).loss
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                loss = model(input_ids=ids_BT, labels=ids_BT.masked_fill(ids_BT == PAD, -100)).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -176,7 +188,7 @@ def pretrain(model: OPTForCausalLM, documents: list[list[int]], size: NanoSize, 
                 break
 
 
-def build(name: str, tokens: int) -> None:
+def build(name: str, tokens: int, bf16: bool = False) -> None:
     """Train one size and save it, as fp16 safetensors with tokenizer, under data/nano/<name>/."""
     torch.manual_seed(SEED)
     size, lines, heldout = SIZES[name], pretraining_lines(), heldout_lines()
@@ -188,13 +200,14 @@ def build(name: str, tokens: int) -> None:
         f"{name}: {count:,} parameters, {len(lines):,} lines, {sum(map(len, documents)):,} tokens an epoch", flush=True
     )
     started = time.monotonic()
-    pretrain(model, documents, size, tokens)
+    pretrain(model, documents, size, tokens, bf16)
     seconds = time.monotonic() - started
     perplexity = heldout_perplexity(model, tokenizer, heldout)
     print(f"{name}: held-out perplexity {perplexity:.2f} on {len(heldout):,} lines after {seconds:,.0f} s", flush=True)
     save(model, tokenizer, NANO / name)
     facts: dict[str, float | str] = {"tokens": tokens, "epoch_tokens": sum(len(document) + 1 for document in documents)}
     facts |= {"lines": len(lines), "learning_rate": size.learning_rate, "seconds": round(seconds), "seed": SEED}
+    facts |= {"precision": "bf16 autocast"} if bf16 else {}
     facts["lines_fingerprint"] = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
     (NANO / name / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")
 
@@ -213,14 +226,16 @@ def save(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
 
 
 def main() -> None:
-    """Build the sizes that are asked for (all three by default)."""
+    """Build the sizes that are asked for (by default those that ship and are missing)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, help="one size only (default: all three)")
+    parser.add_argument("--size", choices=SIZES, help="one size, anew (default: those that ship and are missing)")
     parser.add_argument("--tokens", type=int, help="tokens to see (default: each size's own budget)")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16: faster on a core that has AMX")
     options = parser.parse_args()
+    missing = [name for name, size in SIZES.items() if size.ships and not (NANO / name / "pretraining.json").is_file()]
     try:
-        for name in [options.size] if options.size else SIZES:
-            build(name, options.tokens or SIZES[name].tokens)
+        for name in [options.size] if options.size else missing:
+            build(name, options.tokens or SIZES[name].tokens, options.bf16)
     except FileNotFoundError as error:
         print(f"{error.filename} is missing; install Debian's package dict-wn.", file=sys.stderr)
         sys.exit(2)
