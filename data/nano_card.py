@@ -1,4 +1,4 @@
-"""Write data/nano/MODEL_CARD.md from the saved nano models: measured anew, from the fp16 files that ship."""
+"""Write data/nano/MODEL_CARD.md from the nano models that ship: measured anew, from their fp16 files."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ NEW_TOKENS = 48
 CARD = """\
 # The nano models
 
-Three small language models with Galactica's architecture and special tokens, pretrained on scientific definitions
+Small language models with Galactica's architecture and special tokens, pretrained on scientific definitions
 until they babble science. They exist so that the whole project, style shift and size ladder included, really
 happens on a laptop. They know nothing; use them for nothing else.
 
@@ -52,7 +52,7 @@ tokens, seed {sample_seed}; prompt included.
 
 ## Rebuild
 
-`apt-get install dict-wn`, then `python data/build_nano.py` (about an hour on one slow core) and `python
+`apt-get install dict-wn`, then `python data/build_nano.py` (about two hours on one slow core) and `python
 data/nano_card.py`.
 
 ## Licence
@@ -89,6 +89,8 @@ def write_card(folder: Path) -> None:
     samples = []
     facts = {}
     for name, size in SIZES.items():
+        if not (size.ships and (folder / name).is_dir()):
+            continue
         model = AutoModelForCausalLM.from_pretrained(folder / name, dtype=torch.float32).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder / name)
         facts = json.loads((folder / name / "pretraining.json").read_text())

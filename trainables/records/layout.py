@@ -132,3 +132,8 @@ def attempts_path(trial_id: str) -> str:
 def checkpoints_path(trial_id: str) -> str:
     """Where a trial's checkpoints lie in the sweep's storage."""
     return f"trials/{trial_id}/checkpoints"
+
+
+def prediction_path(rung: int) -> str:
+    """Where a ladder's prediction of that rung lies, as it was written before the rung ran."""
+    return f"ladder/rung-{rung}.json"
