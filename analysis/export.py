@@ -114,9 +114,18 @@ def whole_folder(target: Path) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
+        _let_read(beside)
         os.replace(beside, target)  # onto nothing, or onto an empty folder
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _let_read(folder: Path) -> None:
+    """Give each file the mode that the umask leaves: safetensors writes its own for the owner's eyes only."""
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
 
 
 def _write(uri: str, sweep: Sweep, record: TrialRecord, folder: Path) -> None:

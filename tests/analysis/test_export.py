@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +54,18 @@ def exported(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in (WHOLE, HALF, ADAPTER):
         export_trial(str(sweep), str(number), str(folder / str(number)))
     return folder
+
+
+def test_every_exported_file_has_the_mode_that_the_umask_leaves(sweep: Path, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        folder = export_trial(str(sweep), str(ADAPTER), str(tmp_path / "shared with the group"))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
+    assert "adapter_model.safetensors" in modes
+    assert set(modes.values()) == {0o640}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
 
 
 def record_of(sweep: Path, number: int) -> TrialRecord:

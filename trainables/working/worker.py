@@ -38,7 +38,7 @@ from trainables.working.spot_notice import spot_notice
 T = TypeVar("T")
 
 CHECKPOINTS = 4
-PROGRESS_SECONDS = 1.0
+PROGRESS_SECONDS, REMOTE_PROGRESS_SECONDS = 1.0, 5.0  # an object store is read no more often either
 STOP_SECONDS = 0.3  # between looks whether the trial is to end early
 
 
@@ -252,8 +252,12 @@ class Worker:
             loop.save(folder)
 
     def _tell_progress(self, loop: TrainingLoop) -> None:
-        """Store how far training has come, about once a second and at its end: table, board and wandb follow it."""
-        if time.monotonic() - self._progress_at >= PROGRESS_SECONDS or loop.is_done:
+        """Store how far training has come, every second or few and at its end: table, board and wandb follow it.
+
+        What is stored does not grow with the run: a curve has fewer than 2 x CURVE_POINTS points.
+        """
+        seconds = PROGRESS_SECONDS if self.storage.is_local else REMOTE_PROGRESS_SECONDS
+        if time.monotonic() - self._progress_at >= seconds or loop.is_done:
             self._store_progress("steps")
 
     def _tell_part(self, part: str) -> None:

@@ -55,7 +55,7 @@ class MemoryMeter:
         self.last_phase = "load"
         self._phases: dict[str, PhaseMemory] = {}
         self._components: dict[str, int] | None = None
-        self._spans: list[Span] = []
+        self._spans: list[Span] | None = None  # kept while a step is probed, and no longer
         self._free_at_start_bytes: int | None = None
         self._capacity_bytes = cap_bytes
         if device.type == "cuda":
@@ -83,7 +83,8 @@ class MemoryMeter:
             yield
         finally:
             stats = torch.cuda.memory_stats(self.device)
-            self._spans.append(Span(began_ns, time.time_ns(), name))
+            if self._spans is not None:
+                self._spans.append(Span(began_ns, time.time_ns(), name))
             self._join(
                 PhaseMemory(
                     phase=name,
@@ -111,10 +112,13 @@ class MemoryMeter:
             live = {place: sizes[place] for place in live}
             # What nobody named is the matrix library's, and scales of a few bytes.
             others = {"workspaces": max(0, torch.cuda.memory_allocated(self.device) - sum(live.values()))}
-            self._spans = []
-            with memory_history(self.device) as trace:
-                yield
-            self._keep_components(probed_step(history_changes(trace), self._spans, live), seen, others)
+            spans = self._spans = []
+            try:
+                with memory_history(self.device) as trace:
+                    yield
+            finally:
+                self._spans = None
+            self._keep_components(probed_step(history_changes(trace), spans, live), seen, others)
             return
         self._join(PhaseMemory(phase="load", peak_allocated_bytes=sum(live.values())))
         # Without `acc_events` torch 2.11 warns that a second cycle, of which there is none, would begin anew.
