@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from data.errors import UserError
 from trainables.memory.cards import LISTED_CARDS, Card, find_card
 from trainables.model.models import GALACTICA_SHAPES
+from trainables.records.byte_sizes import memory_text
 from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GIB = 2**30
 BAR_WIDTH = 40
 METHODS = {
     "trace_and_replay": "the step traced and replayed through the allocator's rules",
@@ -135,8 +135,8 @@ def _text(document: dict[str, Any]) -> str:
     largest = max(parts.values())
     for name, size in sorted(parts.items(), key=lambda part: -part[1]):
         bar = "#" * max(1, round(BAR_WIDTH * size / largest)) if size else ""
-        lines.append(f"  {name.replace('_', ' '):20s} {_gib(size):>11s}  {bar}")
-    lines += ["", f"Predicted peak: {_gib(document['allocated_bytes'])} allocated" + _reserved(document, on_cuda)]
+        lines.append(f"  {name.replace('_', ' '):20s} {memory_text(size):>11s}  {bar}")
+    lines += ["", f"Predicted peak: {memory_text(document['allocated_bytes'])} allocated{_reserved(document, on_cuda)}"]
     moment = f" at {document['peak_operation']}" if document["peak_operation"] else ""
     lines.append(f"Moment of the peak: {document['peak_phase']}{moment} ({METHODS[document['method']]}).")
     if on_cuda:
@@ -152,16 +152,17 @@ def _reserved(document: dict[str, Any], on_cuda: bool) -> str:
     if not on_cuda:
         return "."
     low, high = document["interval"]["low_bytes"], document["interval"]["high_bytes"]
-    between = f" ({_gib(low)} to {_gib(high)})" if low is not None else ""
-    return f", {_gib(document['reserved_bytes'])} reserved, {_gib(document['device_bytes'])} of the device{between}."
+    between = f" ({memory_text(low)} to {memory_text(high)})" if low is not None else ""
+    reserved, device = memory_text(document["reserved_bytes"]), memory_text(document["device_bytes"])
+    return f", {reserved} reserved, {device} of the device{between}."
 
 
 def _verdict(document: dict[str, Any]) -> str:
     needed, capacity = document["device_bytes"], document["capacity_bytes"]
-    share = f"{needed / capacity:.0%} of the {document['gpu']}'s {_gib(capacity)}"
+    share = f"{needed / capacity:.0%} of the {document['gpu']}'s {memory_text(capacity)}"
     if document["fits"]:
-        return f"Fits: {share}, {_gib(max(0, capacity - needed))} to spare."
-    return f"Does not fit: {share}, {_gib(max(0, needed - capacity))} too much."
+        return f"Fits: {share}, {memory_text(max(0, capacity - needed))} to spare."
+    return f"Does not fit: {share}, {memory_text(max(0, needed - capacity))} too much."
 
 
 def _micro_batch(document: dict[str, Any]) -> str:
@@ -174,9 +175,10 @@ def _remedies(document: dict[str, Any]) -> list[str]:
         return []
     lines = ["", "What would bring it down:"]
     for remedy in document["remedies"]:
-        saved = document["allocated_bytes"] - remedy["allocated_bytes"]
+        needed = memory_text(remedy["allocated_bytes"])
+        saved = memory_text(document["allocated_bytes"] - remedy["allocated_bytes"])
         fits = "" if document["device"] == "cpu" else "  fits" if remedy["fits"] else "  does not fit"
-        lines.append(f"  {_gib(remedy['allocated_bytes']):>11s} (-{_gib(saved)}){fits}  {remedy['change']}")
+        lines.append(f"  {needed:>11s} (-{saved}){fits}  {remedy['change']}")
     return lines
 
 
@@ -184,10 +186,6 @@ def _cards(document: dict[str, Any]) -> list[str]:
     needed = document["cards_needed"]
     counts = ", ".join(f"{count} x {name}" for name, count in needed.items() if count is not None)
     return ["", f"Cards that hold it, sharded where more than one: {counts or 'none of those known'}."]
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.2f} MiB"
 
 
 if __name__ == "__main__":

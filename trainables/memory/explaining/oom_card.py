@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainables.memory.explaining.remedies import Remedy
+from trainables.records.byte_sizes import memory_text
 from trainables.records.record import MemoryPrediction, MemoryReport, OutOfMemory
-
-GIB = 2**30
 
 
 def oom_card(
@@ -29,13 +28,13 @@ def oom_card(
         held = moment.reserved_bytes + (moment.requested_bytes or 0)
         needs, needed = ("Needs at least", held) if held > needed else (needs, needed)
     if capacity is not None:
-        is_close = _gib(needed) == _gib(capacity)
-        sizes = (f"{needed:,} bytes", f"{capacity:,}") if is_close else (_gib(needed), _gib(capacity))
+        is_close = memory_text(needed) == memory_text(capacity)
+        sizes = (f"{needed:,} bytes", f"{capacity:,}") if is_close else (memory_text(needed), memory_text(capacity))
         needs += f" {sizes[0]}, {prediction.gpu or 'the device'} has {sizes[1]}"
     else:
-        needs += f" {_gib(needed)}"
+        needs += f" {memory_text(needed)}"
     largest = sorted(components.items(), key=lambda part: -part[1])[:2]
-    parts = " and ".join(f"{_gib(size)} of it is {name.replace('_', ' ')}" for name, size in largest)
+    parts = " and ".join(f"{memory_text(size)} of it is {name.replace('_', ' ')}" for name, size in largest)
     sentences = [f"{needs}; {parts}."]
     if moment is not None:
         sentences.insert(0, _moment_text(moment))
@@ -47,7 +46,7 @@ def oom_card(
 def _moment_text(moment: OutOfMemory) -> str:
     where = f"Out of memory in {moment.phase}" + (f" at {moment.operation}" if moment.operation else "")
     figures = [
-        f"{_gib(size)} {what}"
+        f"{memory_text(size)} {what}"
         for size, what in (
             (moment.requested_bytes, "asked for"),
             (moment.allocated_bytes, "allocated"),
@@ -63,8 +62,4 @@ def _remedy_text(remedies: Sequence[Remedy]) -> str:
     fitting = [remedy for remedy in remedies if remedy.fits]
     chosen = min(fitting or remedies, key=lambda remedy: (remedy.change.count("+"), remedy.reserved_bytes))
     end = "" if chosen.fits else ", which still does not fit"
-    return f"{chosen.change[0].upper()}{chosen.change[1:]} would bring it to {_gib(chosen.reserved_bytes)}{end}."
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"
+    return f"{chosen.change[0].upper()}{chosen.change[1:]} would bring it to {memory_text(chosen.reserved_bytes)}{end}."

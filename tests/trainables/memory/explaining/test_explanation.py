@@ -95,7 +95,7 @@ def test_text_names_the_verdict_and_the_moment(capsys: pytest.CaptureFixture[str
     assert main([*NANO, "--gpu", "t4"]) == 0
     text = capsys.readouterr().out
     assert "Moment of the peak: backward at" in text
-    assert "of the t4's 15.00 GiB" in text
+    assert "of the t4's 15.0 GiB" in text
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_an_out_of_memory_card_says_what_was_needed_of_what_and_the_remedy() -> 
     remedy = Remedy(change="fused loss", allocated_bytes=12 * GIB, reserved_bytes=13 * GIB, fits=True)
     moment = OutOfMemory(phase="backward", operation="mm", requested_bytes=3 * GIB, allocated_bytes=20 * GIB)
     assert oom_card(prediction, moment, [remedy]) == (
-        "Out of memory in backward at mm (3.0 GiB asked for, 20.0 GiB allocated). Needs 25.0 GiB, a10 has 22.0 GiB;"
-        " 10.0 GiB of it is loss and 9.0 GiB of it is activations. Fused loss would bring it to 13.0 GiB."
+        "Out of memory in backward at mm (3.00 GiB asked for, 20.0 GiB allocated). Needs 25.0 GiB, a10 has 22.0 GiB;"
+        " 10.0 GiB of it is loss and 9.00 GiB of it is activations. Fused loss would bring it to 13.0 GiB."
     )
 
 
@@ -208,7 +208,7 @@ def test_a_card_tells_the_measured_need_where_the_prediction_was_too_low() -> No
     assert predicted is not None
     measured = dataclasses.replace(make_memory(800 * 2**20), components={"loss": 500 * 2**20, "weights": 300 * 2**20})
     card = oom_card(predicted, OutOfMemory(phase="forward"), [], measured)
-    assert "Needs 0.8 GiB, the device has 0.7 GiB; 0.5 GiB of it is loss and 0.3 GiB of it is weights." in card
+    assert "Needs 800 MiB, the device has 700 MiB; 500 MiB of it is loss and 300 MiB of it is weights." in card
 
 
 def test_a_card_tells_bytes_where_the_need_is_hardly_above_the_device() -> None:
@@ -216,11 +216,11 @@ def test_a_card_tells_bytes_where_the_need_is_hardly_above_the_device() -> None:
     assert predicted is not None
     measured = dataclasses.replace(make_memory(700 * 2**20 + 9_044), components={"loss": 500 * 2**20})
     card = oom_card(predicted, OutOfMemory(phase="backward"), [], measured)
-    assert "Needs 734,012,244 bytes, the device has 734,003,200; 0.5 GiB of it is loss." in card
+    assert "Needs 734,012,244 bytes, the device has 734,003,200; 500 MiB of it is loss." in card
 
 
 def test_a_card_never_says_that_what_was_refused_would_fit() -> None:
     predicted = make_record(predicted_mib=100, capacity_mib=700).prediction
     assert predicted is not None
     moment = OutOfMemory(phase="forward", requested_bytes=300 * 2**20, reserved_bytes=600 * 2**20)
-    assert "Needs at least 0.9 GiB, the device has 0.7 GiB;" in oom_card(predicted, moment, [])
+    assert "Needs at least 900 MiB, the device has 700 MiB;" in oom_card(predicted, moment, [])
