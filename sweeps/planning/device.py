@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 
 from sweeps.planning.node_kinds import NodeKind, kinds_of_cluster, only_with, read_cluster_file
 from sweeps.planning.options import CommonOptions, OptionsError
+from sweeps.planning.ray_start import join_ray
 
 MAX_CPU_TRIALS = 4  # at the same time on a machine: each takes about 1.5 GB in its three processes
 MAX_CLUSTER_TRIALS = 8  # at the same time on a cluster's GPUs, each with a driver on the head; assumed, about 1 GB each
@@ -60,7 +60,8 @@ class Device:
 def find_device(options: CommonOptions) -> Device:
     """What the sweep can train on; the cluster that RAY_ADDRESS names is asked.
 
-    Raises: OptionsError where no cluster answers there, or for a cluster file that cannot be read or is not used.
+    Raises: RayStartError where no cluster answers there; OptionsError for a cluster file that cannot be read or is not
+        used.
     """
     if os.environ.get("RAY_ADDRESS"):
         return _cluster(kinds_of_cluster(_nodes_there(), options.cluster_file, options.gpu))
@@ -102,14 +103,7 @@ def _cluster(kinds: tuple[NodeKind, ...]) -> Device:
 def _nodes_there() -> list[dict]:
     import ray
 
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise OptionsError(
-            f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no Ray cluster could be joined there ({reason}); a cluster is"
-            " joined on one of its own nodes, from elsewhere use `ray job submit`."
-        ) from None
+    join_ray()
     nodes = ray.nodes()
     ray.shutdown()  # the sweep joins anew with its name in the job's metadata, once it is known
     return nodes

@@ -13,6 +13,7 @@ from data.shown_command import shown_command
 from sweeps.planning.device import Device, find_device
 from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
 from sweeps.planning.questions import QUESTIONS
+from sweeps.planning.ray_start import RayStartError
 from sweeps.planning.space import space_size, starting_points, to_settings
 from sweeps.run.dashboard import Board
 from sweeps.run.interrupt import Interrupt
@@ -63,6 +64,9 @@ def main(name: str, description: str, arguments: Sequence[str]) -> int:
         again = _resume_command(prepared)
         place = prepared.storage.uri
         exit_with(StorageError(f"{error}; records in {place} are whole. When it works, go on with: {again}"))
+        return 1
+    except RayStartError as error:
+        exit_with(RayStartError(f"{error} Then go on with: {_resume_command(prepared)}"))
         return 1
     except KeyboardInterrupt:  # the second Ctrl-C: at once
         return INTERRUPTED

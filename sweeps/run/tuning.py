@@ -7,9 +7,11 @@ import gc
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 
 from sweeps.planning.device import Device
 from sweeps.planning.options import CommonOptions
+from sweeps.planning.ray_start import join_ray, local_ray
 from sweeps.run.dashboard import Board, job_options
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.orphans import freeing_orphans, withdraw_requests
@@ -36,7 +38,7 @@ def tune_trials(
     """Run what is owed and has no record yet.
 
     Returns: the limit that ended it before, None when none did.
-    Raises: StorageError where the sweep's storage refused what was written, or did not answer for long.
+    Raises: RayStartError; StorageError where the sweep's storage refused what was written, or did not answer for long.
     """
     history = load_history(prepared.storage)
     records = [record for _, record in history.values() if record is not None]
@@ -47,6 +49,7 @@ def tune_trials(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a running trial reports tokens and loss alone
+    os.environ.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "300")  # 60 by default: too few on a busy machine
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is ours: sweeps/run/interrupt.py
 
     import ray
@@ -70,7 +73,8 @@ def tune_trials(
 
     # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
-    _start_ray(prepared, device, board)
+    ray_up = contextlib.ExitStack()
+    ray_up.enter_context(_ray(prepared, device, board))
     try:
         context = TrialContext(
             facts=prepared.facts,
@@ -139,31 +143,31 @@ def tune_trials(
         gc.disable()
         ray.shutdown()
         gc.enable()
+        ray_up.close()
         with contextlib.suppress(OSError):  # what Ray Train wrote of worker groups; no one reads it again
             prepared.storage.delete_folder("workers")
 
 
-def _start_ray(prepared: Prepared, device: Device, board: Board) -> None:
-    """Join the cluster that RAY_ADDRESS names, else start one on this machine, its dashboard on loopback only."""
+@contextlib.contextmanager
+def _ray(prepared: Prepared, device: Device, board: Board) -> Iterator[None]:
+    """The cluster that RAY_ADDRESS names, else one on this machine, its dashboard on loopback only.
+
+    Raises: RayStartError.
+    """
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **job_options(prepared))
+        join_ray(**job_options(prepared))
         print(f"Board: {board.address}", flush=True)
+        yield
         return
     board.announce()
-    ray.init(
-        address="local",
-        num_cpus=device.cpus,
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        **job_options(prepared),
-    )
-    dashboard = f"http://{ray.get_runtime_context().worker.node.webui_url}"
-    board.allow(dashboard)
-    print(f"Ray dashboard: {dashboard}\nBoard: {board.address}, also in the dashboard's Metrics tab", flush=True)
+    local = local_ray(num_cpus=device.cpus, include_dashboard=True, dashboard_host="127.0.0.1", **job_options(prepared))
+    with local:
+        dashboard = f"http://{ray.get_runtime_context().worker.node.webui_url}"
+        board.allow(dashboard)
+        print(f"Ray dashboard: {dashboard}\nBoard: {board.address}, also in the dashboard's Metrics tab", flush=True)
+        yield
 
 
 def _driver_resources(device: Device) -> dict[str, float]:

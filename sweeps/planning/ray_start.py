@@ -1,0 +1,143 @@
+"""Ray brought up for a sweep, or joined: what keeps it from starting is one line that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from data.errors import UserError, error_line
+
+START_SECONDS = 300.0  # for Ray on a machine with much other work; Ray itself gives up after 30, and is started again
+ANSWER_SECONDS = 5.0  # for a cluster's head to answer its port
+# Ray's sockets lie in <folder>/ray/session_<time>_<process>/sockets, and a socket's path may have 107 bytes.
+# Source: ray 2.60, ray._private.node and validate_socket_filename; the longest name is dash_<module>.
+LONGEST_FOLDER = 30
+FOLDER_VARIABLES = ("RAY_TMPDIR", "TMPDIR")  # the second for the sockets of its dashboard's processes
+LEAST_FREE_BYTES = 200 * 2**20  # for logs and spilled objects; assumed
+
+
+class RayStartError(UserError):
+    """Ray could not be started or joined; the message is one line that says why and what to do."""
+
+
+def check_answers(address: str) -> None:
+    """See that a Ray head answers at "host:port", before Ray asks for minutes. Raises: RayStartError."""
+    import grpc
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto" and its kin, which Ray resolves by itself
+    channel = grpc.insecure_channel(f"{host}:{port}")
+    try:
+        grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
+    except grpc.FutureTimeoutError:
+        raise RayStartError(
+            f"RAY_ADDRESS={address}: nothing that is a Ray head answers there ({ANSWER_SECONDS:g} s); start the"
+            " cluster, or unset RAY_ADDRESS to train on this machine."
+        ) from None
+    finally:
+        channel.close()
+
+
+@contextlib.contextmanager
+def local_ray(**options: Any) -> Iterator[None]:
+    """A Ray of this machine's own, with `options` of ray.init, in a folder whose path is short enough for its sockets.
+
+    Raises: RayStartError, with nothing left behind.
+    """
+    with _ray_folder() as folder:
+        _start(folder, options)
+        yield
+
+
+@contextlib.contextmanager
+def _ray_folder() -> Iterator[str]:
+    """Where Ray keeps its sockets and logs: the usual place, or a short one made for this sweep."""
+    usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    made = None
+    if len(os.fsencode(os.path.abspath(usual))) > LONGEST_FOLDER:
+        try:
+            made = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+        except OSError as error:
+            raise RayStartError(
+                f"{usual} is too long a path for Ray's sockets, and /tmp cannot be used ({error.strerror}); set"
+                f" RAY_TMPDIR to a folder of at most {LONGEST_FOLDER} characters."
+            ) from None
+        print(f"{usual} is too long a path for Ray's sockets: they lie in {made} while the sweep runs.", flush=True)
+    folder, before = made or usual, {name: os.environ.get(name) for name in FOLDER_VARIABLES}
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise RayStartError(
+            f"{folder}, where Ray keeps its files: {error.strerror}; set RAY_TMPDIR to another."
+        ) from None
+    if free_bytes < LEAST_FREE_BYTES:
+        raise RayStartError(
+            f"{folder}, where Ray keeps its files, has {free_bytes // 2**20} MiB free; make room for"
+            f" {LEAST_FREE_BYTES // 2**20} MiB, or set RAY_TMPDIR to another folder."
+        )
+    try:
+        if made:
+            os.environ |= dict.fromkeys(FOLDER_VARIABLES, made)
+            tempfile.tempdir = None  # asked of the variables again
+        yield folder
+    finally:
+        if made:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+            tempfile.tempdir = None
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _start(folder: str, options: dict[str, Any]) -> None:
+    """Start Ray, again where it gave a busy machine too little time."""
+    until = time.monotonic() + START_SECONDS
+    while (trouble := _trouble(address="local", **options)) is not None:
+        if "timed out during startup" not in str(trouble) or time.monotonic() > until:
+            raise RayStartError(_line(trouble, folder))
+        print("Ray is slow to start on this busy machine; trying again.", flush=True)
+
+
+def _trouble(**options: Any) -> Exception | None:
+    """What `ray.init` raised; None where Ray is up."""
+    import ray
+
+    try:
+        # What goes wrong is told in one line; afterwards errors show again.
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        logging.getLogger("ray").setLevel(logging.ERROR)
+    except Exception as error:  # noqa: BLE001 - Ray raises bare Exceptions too, and each means that it is not up
+        ray.shutdown()
+        return error
+    return None
+
+
+def _line(error: Exception, folder: str) -> str:
+    reason = error_line(error).rstrip(".")
+    if "timed out during startup" in str(error):
+        return f"Ray did not start in {START_SECONDS:.0f} s ({reason}); end other programs, or try again later."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"Ray could not start, as a disk is full ({reason}); make room in {folder}, or set RAY_TMPDIR."
+    if isinstance(error, PermissionError):
+        return f"Ray could not start ({reason}); make that writable, or set HOME and RAY_TMPDIR to folders that are."
+    return f"Ray could not start ({reason}); its logs are in {folder}/ray/session_latest/logs."
+
+
+def join_ray(**options: Any) -> None:
+    """Join the cluster that RAY_ADDRESS names. Raises: RayStartError."""
+    address = os.environ["RAY_ADDRESS"]
+    check_answers(address)
+    if (trouble := _trouble(**options)) is not None:
+        raise RayStartError(
+            f"RAY_ADDRESS={address}: no Ray cluster could be joined there ({error_line(trouble).rstrip('.')}); a"
+            " cluster is joined on one of its own nodes, from elsewhere use `ray job submit`."
+        )
