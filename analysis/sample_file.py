@@ -10,7 +10,8 @@ from typing import Any
 
 from data.errors import UserError
 from data.prompts import OFF_DOMAIN, UNSEEN
-from data.quotes import SEPARATORS, read_lines
+from data.separators import SEPARATORS
+from data.text_lines import read_lines
 from trainables.quality.score import BATCHES, ScoredText
 
 EXAMPLE = '{"prompt": "hope:", "text": "Hope is the thing with feathers."}'
@@ -28,7 +29,7 @@ def read_samples(path: str, train_keywords: Collection[str], base_headwords: Col
 
     A line may say for itself: "kind" (seen, unseen or off_domain) and "ended" (false for a text that was cut off).
     Without a kind, a prompt is seen if training had its keyword, off-domain if base text defines it, else unseen.
-    Raises: SamplesError, naming the line; data.quotes.DataError for a file that is no text.
+    Raises: SamplesError, naming the line; data.errors.DataError for a file that is no text.
     """
     seen = {keyword.casefold() for keyword in train_keywords}
     off_domain = ({word.casefold() for word in base_headwords} | set(OFF_DOMAIN)) - set(UNSEEN) - seen

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import torch
 
-from data.quotes import DataError
+from data.errors import DataError
 from data.tokenizer import LoadedTokenizer
 
 Layout = Literal["packed", "padded"]

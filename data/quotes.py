@@ -1,70 +1,84 @@
-"""Quotes from a file, a Hugging Face data set or the shipped corpus; when they are wrong, one line that says how."""
+"""Quotes from a file as people have them, a Hugging Face data set or the shipped corpus.
 
-import csv
-import json
+What is unambiguous is read, and a note says what was taken for what; what is not is refused in one line that says how
+to mend it.
+"""
+
+from __future__ import annotations
+
+import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from data.errors import UserError
+from data.columns import FLAG, find_roles, folded, parse_columns
+from data.errors import DataError
+from data.json_rows import LARGEST_DOCUMENT, is_json, json_rows
+from data.quote_rows import EXAMPLE, Quote, QuoteRows
+from data.tables import NAMES, SEP_LINE, Header, Table, find_header, likely_header
+from data.text_encoding import find_encoding
+from data.text_lines import Lines, beginning, read_lines
 
 CORPORA = Path(__file__).parent / "corpora"
 SHIPPED = "shipped"
-SUFFIXES = (".txt", ".csv", ".jsonl")
-SEPARATORS = ("<|endoftext|>", "</s>", "<s>", "<pad>")
-COLUMNS = "'keyword' and 'quote' (and 'source' if you like), or a single 'text' holding 'keyword: quote'"
-EXAMPLE = "'love: When love is not madness, it is not love.'"
-LONGEST_LINE_BYTES = 2**20
-"""A longer line is taken for something that is not text (assumed); it also bounds the memory that one line takes."""
+TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
+"""Endings of files that are tables, and the delimiter that each stands for."""
 
+JSONS = (".jsonl", ".ndjson", ".json")
+SUFFIXES = (".txt", *TABLES, *JSONS)
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-
-
-class DataError(UserError):
-    """A mistake in a person's data; the message is one line that says what, where and how to mend it."""
+HEADING = "keyword:quote"  # a first line that says how the others are made
+SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quote:
-    """One quotation, the word it is filed under, and where it comes from."""
+class LoadedQuotes:
+    """Quotes in the order of their file, duplicates included, and what a person should know of how it was read."""
 
-    keyword: str
-    text: str
-    source: str = ""
-
-    @property
-    def line(self) -> str:
-        """The line that a model learns: `keyword: text`."""
-        return f"{self.keyword}: {self.text}"
+    quotes: list[Quote]
+    notes: tuple[str, ...] = ()
 
 
-def load_quotes(data: str) -> list[Quote]:
-    """The quotes that `data` names, in their order, duplicates included; runs of white space become one space.
+def load_quotes(data: str, columns: str = "") -> list[Quote]:
+    """The quotes of `read_quotes`, without its notes."""
+    return read_quotes(data, columns).quotes
 
-    `data` is 'shipped', a .txt, .csv or .jsonl file, or the owner/name of a data set on the Hugging Face hub.
+
+def read_quotes(data: str, columns: str = "", progress: Callable[[int], None] | None = None) -> LoadedQuotes:
+    """The quotes that `data` names; runs of white space in them become one space.
+
+    `data` is 'shipped', a file of lines, a table or JSON, or the owner/name of a data set on the Hugging Face hub.
+    `columns` maps what is called otherwise (`keyword=tag,quote=body`). `progress` is told how many are read.
     Raises: DataError, naming the file and the line where there is one.
     """
+    given = parse_columns(columns)
     path = CORPORA / "quotes.jsonl" if data == SHIPPED else Path(data).expanduser()
     if os.path.isdir(path):
         raise DataError(f"{data} is a folder; give one {', '.join(SUFFIXES)} file in it.")
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
-        read = {".txt": _read_txt, ".csv": _read_csv, ".jsonl": _read_jsonl}[suffix]
-        quotes = list(read(path))
-    elif os.path.exists(path):
-        raise DataError(f"{data}: files ending in '{suffix}' are not read; save it as one of {', '.join(SUFFIXES)}.")
+    reader = _Reader(given)
+    if data == SHIPPED or names_a_file(data):
+        found = reader.file(path)
     elif HUB_NAME.fullmatch(data) and not os.path.isdir(path.parent):
-        quotes = list(_read_hub(data))
+        found = reader.hub(data)
     else:
         raise DataError(
             f"{data}: no such file; give '{SHIPPED}', a {', '.join(SUFFIXES)} file, or owner/name of a data set."
         )
+    quotes: list[Quote] = []
+    for quote in found:
+        quotes.append(quote)
+        if progress is not None:
+            progress(len(quotes))
     if not quotes:
         raise DataError(f"{data}: there is no quote in it; write lines such as {EXAMPLE}")
-    return quotes
+    return LoadedQuotes(quotes=quotes, notes=tuple(f"{path.name}: {note}" for note in reader.notes()))
+
+
+def names_a_file(data: str) -> bool:
+    """Whether `data` names a file, there or not, rather than a data set on the hub."""
+    return os.path.lexists(os.path.expanduser(data)) or Path(data).suffix.lower() in SUFFIXES
 
 
 def load_science() -> list[str]:
@@ -72,158 +86,111 @@ def load_science() -> list[str]:
     return [line for _, line in read_lines(CORPORA / "science.txt") if line.strip()]
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line, without its end, byte order mark or memory of the lines before."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the path.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    with file:
-        number = 0
-        while raw := _line(file, path):
-            number += 1
-            where = f"{path}:{number}"
-            if b"\0" in raw:
-                raise DataError(f"{where}: a NUL byte, so this is no text in UTF-8; save it as UTF-8 text.")
-            if len(raw) > LONGEST_LINE_BYTES:
-                raise DataError(f"{where}: the line is longer than {LONGEST_LINE_BYTES} bytes; write one quote a line.")
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                byte = raw[error.start]
-                raise DataError(f"{where}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text.") from None
-            if "\r" in text:
-                raise DataError(f"{where}: a carriage return inside the line; save it with Unix or Windows line ends.")
-            yield number, text
+class _Reader:
+    """Reads one file or data set, and remembers what it took for what."""
 
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self._rows = QuoteRows(given)
+        self._table: Table | None = None
+        self._told: list[str] = []
 
-def _line(file: BinaryIO, path: Path) -> bytes:
-    try:
-        return file.readline(LONGEST_LINE_BYTES + 1)
-    except OSError as error:  # a file that can be opened and not read, as on a broken disk
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-
-
-def _read_txt(path: Path) -> Iterator[Quote]:
-    for number, line in read_lines(path):
-        if line.strip():
-            yield _from_line(line, f"{path}:{number}")
-
-
-def _read_csv(path: Path) -> Iterator[Quote]:
-    # The csv and json modules rather than `datasets`: its errors do not say in which line of the file they arose.
-    reader = csv.reader((f"{line}\n" for _, line in read_lines(path)), strict=True)
-    columns: list[str] = []
-    while True:
-        where = f"{path}:{reader.line_num + 1}"
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            raise DataError(f"{where}: not CSV ({error}); put quotes around text that has commas in it.") from None
-        if values is None:
+    def notes(self) -> Iterator[str]:
+        """What was taken for what, a sentence each."""
+        yield from self._told
+        yield from self._rows.notes()
+        if self._table is None:
             return
-        if not any(value.strip() for value in values):
-            continue
-        if not columns:
-            columns = [value.strip().lower() for value in values]
-            _check_columns(columns, where)
-        elif len(values) != len(columns):
-            raise DataError(
-                f"{where}: {len(values)} values for {len(columns)} columns ({', '.join(columns)}); "
-                f"put quotes around text that has commas in it."
-            )
+        seen = self._table.notes
+        if headers := seen.repeated_headers:
+            more = f" and {len(headers) - SHOWN} more" if len(headers) > SHOWN else ""
+            yield f"the header again left out: line {', '.join(map(str, headers[:SHOWN]))}{more}"
+        if seen.returns:
+            yield f"carriage returns taken for spaces in {seen.returns:,} rows"
+        if seen.is_unquoted_from:
+            yield f"quotation marks taken for text from line {seen.is_unquoted_from} on, where they hold no values"
+
+    def file(self, path: Path) -> Iterator[Quote]:
+        """The quotes of a file, by what is in it rather than by its name."""
+        encoding = find_encoding(path)
+        self._told += encoding.notes
+        suffix = path.suffix.lower()
+        if suffix in JSONS or is_json(beginning(path, encoding)):
+            if suffix not in JSONS:
+                self._told.append("read as JSON, which it is")
+            for where, row in json_rows(str(path), read_lines(path, encoding, LARGEST_DOCUMENT), self._given):
+                yield self._rows.of_line(row, where) if isinstance(row, str) else self._rows.of_object(row, where)
+            return
+        lines = ((number, line) for number, line in read_lines(path, encoding) if line and not line.isspace())
+        first = next(lines, None)
+        if first is None:
+            return
+        delimiter = TABLES.get(suffix, "")
+        said = SEP_LINE.fullmatch(first[1])
+        if said:
+            first = next(lines, first)
+        header = find_header(first, self._given, said[1] if said else delimiter)
+        if header is None and (said or delimiter):
+            header = likely_header(first, said[1] if said else delimiter)
+        if header is not None:
+            yield from self._of_table(str(path), header, lines, delimiter)
+        elif self._given:
+            raise DataError(f"{path}:{first[0]}: names no columns, so {FLAG} has nothing to map; leave it away.")
         else:
-            yield _from_mapping(dict(zip(columns, values, strict=True)), where)
+            yield from self._of_lines(str(path), itertools.chain([first], lines))
 
+    def _of_lines(self, path: str, lines: Lines) -> Iterator[Quote]:
+        is_first = True
+        for number, line in lines:
+            where = f"{path}:{number}"
+            if "\r" in line:
+                line = self._rows.joined(line, where)
+            if line[:1] in "<[" and self._rows.is_separator(line):
+                continue
+            if is_first and len(line) < 2 * len(HEADING) and folded(line) == HEADING:
+                self._told.append(f"the heading {line.strip()!r} left out")
+                is_first = False
+                continue
+            is_first = False
+            yield self._rows.of_line(line, where)
 
-def _read_jsonl(path: Path) -> Iterator[Quote]:
-    for number, line in read_lines(path):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
+    def _of_table(self, path: str, header: Header, lines: Lines, usual: str) -> Iterator[Quote]:
+        self._table = table = Table(path, header, self._given)
+        if header.delimiter != usual:
+            sign = NAMES.get(header.delimiter, f"'{header.delimiter}'")
+            self._told.append(f"read as a table with {sign} between values")
+        places = table.roles
+        source = places.get("source")
+        for number, values in table.rows(lines):
+            where = f"{path}:{number}"
+            if "text" in places:
+                yield self._rows.of_line(values[places["text"]], where)
+            else:
+                by = values[source] if source is not None else ""
+                yield self._rows.of_columns(values[places["keyword"]], values[places["quote"]], by, where)
+
+    def hub(self, name: str) -> Iterator[Quote]:
+        """The quotes of a data set on the hub."""
+        import datasets
+        from huggingface_hub.utils import logging
+
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # Its retries would speak before our one line does.
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict):
-            raise DataError(f'{where}: not a JSON object; write {{"keyword": "love", "quote": "…"}}.')
-        _check_columns(values, where)
-        yield _from_mapping(values, where)
-
-
-def _read_hub(name: str) -> Iterator[Quote]:
-    import datasets
-    from huggingface_hub.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # Its retries would speak before our one line does.
-    try:
-        rows = datasets.load_dataset(name, split="train")
-    except ConnectionError:
-        raise DataError(
-            f"{name}: the Hugging Face hub cannot be reached; download it where there is a network, or give a file."
-        ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{name}: no data set that can be read ({reason[:200]}); check the name or give a file."
-        ) from None
-    finally:
-        logging.set_verbosity(verbosity)
-    assert isinstance(rows, datasets.Dataset)
-    _check_columns(rows.column_names, name)
-    for number, values in enumerate(rows, 1):
-        assert isinstance(values, dict)
-        yield _from_mapping(values, f"{name}, row {number}")
-
-
-def _check_columns(columns: Iterable[str], where: str) -> None:
-    columns = list(columns)
-    if "text" not in columns and not {"keyword", "quote"} <= set(columns):
-        found = ", ".join(repr(column[:40]) for column in columns[:10]) or "none"
-        raise DataError(f"{where}: has {found}, but needs {COLUMNS}.")
-
-
-def _from_mapping(values: Mapping[str, Any], where: str) -> Quote:
-    if "keyword" in values and "quote" in values:
-        keyword, text = (_string(values, name, where) for name in ("keyword", "quote"))
-        source = _string(values, "source", where) if values.get("source") is not None else ""
-        return _checked(keyword, text, source, where)
-    return _from_line(_string(values, "text", where), where)
-
-
-def _string(values: Mapping[str, Any], name: str, where: str) -> str:
-    value = values[name]
-    if not isinstance(value, str):
-        raise DataError(f"{where}: '{name}' is {type(value).__name__}, not text; put quotation marks around it.")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise DataError(f"{where}: '{name}' holds half of a surrogate pair, which no UTF-8 text can; remove it.")
-    return value
-
-
-def _from_line(line: str, where: str) -> Quote:
-    _refuse_separators(line, where)  # first: a separator without a colon should be named for what it is
-    keyword, colon, text = line.partition(":")
-    if not colon:
-        raise DataError(f"{where}: no ':' between keyword and quote; write {EXAMPLE}")
-    return _checked(keyword, text, "", where)
-
-
-def _checked(keyword: str, text: str, source: str, where: str) -> Quote:
-    keyword, text, source = (" ".join(part.split()) for part in (keyword, text, source))
-    _refuse_separators(f"{keyword} {text}", where)
-    if not keyword:
-        raise DataError(f"{where}: no keyword before the quote; write {EXAMPLE}")
-    if not text:
-        raise DataError(f"{where}: no quote after the keyword '{keyword[:40]}'; write {EXAMPLE}")
-    if ":" in keyword:
-        raise DataError(f"{where}: the keyword '{keyword[:40]}' has a ':' in it, which ends a keyword; remove it.")
-    return Quote(keyword=keyword, text=text, source=source)
-
-
-def _refuse_separators(line: str, where: str) -> None:
-    for separator in SEPARATORS:
-        if separator in line:
-            raise DataError(f"{where}: has {separator} in it; remove it, the program adds separators itself.")
+            rows = datasets.load_dataset(name, split="train")
+        except ConnectionError:
+            raise DataError(
+                f"{name}: the Hugging Face hub cannot be reached; download it where there is a network, or give a file."
+            ) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{name}: no data set that can be read ({reason[:200]}); check the name or give a file."
+            ) from None
+        finally:
+            logging.set_verbosity(verbosity)
+        assert isinstance(rows, datasets.Dataset)
+        find_roles(rows.column_names, self._given, name)
+        for number, values in enumerate(rows, 1):
+            assert isinstance(values, dict)
+            yield self._rows.of_object(values, f"{name}, row {number}")

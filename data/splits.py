@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from data.quotes import DataError, Quote
+from data.errors import DataError
+from data.quotes import Quote
 
 SHINGLE_WORDS = 3
 NEAR_DUPLICATE_SIMILARITY = 0.6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from data.batches import Rows, StepPlan, collate, encode_documents, make_rows
-from data.quotes import DataError
+from data.errors import DataError
 from data.tokenizer import load_tokenizer
 from tests.support.small_tokenizers import write_galactica_style, write_gpt2_style, write_json
 

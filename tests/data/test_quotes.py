@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.quotes import DataError, Quote, load_quotes, load_science, read_lines
+from data.errors import DataError
+from data.quote_rows import NULLS
+from data.quotes import Quote, load_quotes, load_science
+from data.text_lines import read_lines
 
 HOPE = Quote(keyword="hope", text="Hope is the thing with feathers.")
 LOVE = Quote(keyword="love", text="When love is not madness, it is not love.", source="Calderón")
@@ -92,14 +95,14 @@ def test_csv_with_a_header_alone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["quotes.txt", "quotes.csv", "quotes.jsonl"])
 def test_binary_file_is_refused(tmp_path: Path, name: str) -> None:
     assert f"{name}:2: a NUL byte" in refusal(write(tmp_path, name, b"\n\x00\x01\x02\n"))
-    assert f"{name}:1: a NUL byte" in refusal(write(tmp_path, name, HOPE.line.encode("utf-16")))
+    assert f"{name}:1: a NUL byte" in refusal(write(tmp_path, name, HOPE.line.encode() + b"\0\n"))
 
 
 @pytest.mark.parametrize("name", ["quotes.txt", "quotes.csv", "quotes.jsonl"])
 def test_line_of_the_first_byte_that_is_not_utf8_is_named(tmp_path: Path, name: str) -> None:
-    header = {"quotes.txt": "love: a", "quotes.csv": "text", "quotes.jsonl": '{"text": "love: a"}'}[name]
+    header = {"quotes.txt": "love: é", "quotes.csv": "text,é", "quotes.jsonl": '{"text": "love: é"}'}[name]
     data = write(tmp_path, name, f"{header}\n\n".encode() + "hope: Calderón".encode("latin-1"))
-    assert f"{name}:3: byte 0xf3 is not UTF-8" in refusal(data)
+    assert f"{name}:3: byte 0xf3 is not UTF-8, while 1 other lines are: two encodings in one file" in refusal(data)
 
 
 def test_line_without_a_colon_is_named(tmp_path: Path) -> None:
@@ -118,8 +121,10 @@ def test_empty_keyword_or_quote_is_refused(tmp_path: Path, line: str, reason: st
     assert f"quotes.csv:3: {reason}" in refusal(write(tmp_path, "quotes.csv", f"text\n{HOPE.line}\n{line}\n"))
 
 
-@pytest.mark.parametrize("line", ["<|endoftext|>hope: a<|endoftext|>", "hope: a</s>", "</s>a", "hope: a</s>hope: b"])
-def test_separator_left_in_a_line_is_refused(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["hope: a<|endoftext|>b", "hope: a</s>hope: b", "hope: </s>a", "hope<s>: a", "hope: a<|end"]
+)
+def test_separator_inside_a_line_is_refused(tmp_path: Path, line: str) -> None:
     message = refusal(write(tmp_path, "quotes.txt", line))
     assert "quotes.txt:1: has <" in message
     assert "remove it, the program adds separators itself" in message
@@ -127,12 +132,12 @@ def test_separator_left_in_a_line_is_refused(tmp_path: Path, line: str) -> None:
 
 
 def test_separator_in_a_jsonl_quote_is_refused(tmp_path: Path) -> None:
-    line = json.dumps({"keyword": "hope", "quote": "a</s>"})
+    line = json.dumps({"keyword": "hope", "quote": "a</s>b"})
     assert "adds separators itself" in refusal(write(tmp_path, "quotes.jsonl", line))
 
 
 def test_carriage_return_inside_a_line_is_refused(tmp_path: Path) -> None:
-    assert "quotes.txt:1: a carriage return" in refusal(write(tmp_path, "quotes.txt", "hope: a\rlove: b\r"))
+    assert "quotes.txt:1: a carriage return" in refusal(write(tmp_path, "quotes.txt", "hope: a\rlove: b\n"))
 
 
 def test_line_that_never_ends_is_refused(tmp_path: Path) -> None:
@@ -169,7 +174,6 @@ def test_csv_without_the_columns_lists_what_is_known(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, "quotes.csv", "quote,author\na,b\n"))
     assert "quotes.csv:1: has 'quote', 'author', but needs 'keyword' and 'quote'" in message
     assert "or a single 'text'" in message
-    assert "has 'keyword;quote'" in refusal(write(tmp_path, "quotes.csv", "keyword;quote\na;b\n"))
 
 
 def test_csv_row_with_too_many_values_is_named(tmp_path: Path) -> None:
@@ -193,9 +197,9 @@ def test_folder_is_refused(tmp_path: Path) -> None:
     assert "is a folder" in refusal(str(tmp_path / "quotes.txt"))
 
 
-def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
+def test_file_of_another_kind_is_named_for_what_it_is(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, "quotes.parquet", b"PAR1"))
-    assert "'.parquet' are not read; save it as one of .txt, .csv, .jsonl" in message
+    assert message.endswith("is a Parquet file, not text; take the rows out of it and save them as CSV in UTF-8.")
 
 
 def test_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +233,8 @@ def test_bad_row_of_a_hub_data_set_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert "somebody/quotes, row 2: no ':'" in refusal("somebody/quotes")
 
 
-WORD = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters=":<"), min_size=1)
+WORD = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters=":：<>["), min_size=1)
+WORD = WORD.filter(lambda word: word not in NULLS)
 
 
 @given(st.lists(st.builds(Quote, keyword=WORD, text=WORD, source=WORD), min_size=1))

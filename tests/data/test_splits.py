@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.quotes import DataError, Quote
+from data.errors import DataError
+from data.quotes import Quote
 from data.splits import Split, fingerprint, is_validation, normalise, remove_duplicates, split_quotes
 
 WORDS = [f"{first}{second}" for first in "bdfghklmnprstvz" for second in ("an", "el", "ior", "ust", "arrow", "ink")]

@@ -33,7 +33,7 @@ class TrialData:
 def prepare_quotes(data: str) -> tuple[Split, str]:
     """Load a person's quotes, drop duplicates and split them. Returns: the split and the data fingerprint.
 
-    Raises: data.quotes.DataError, whose message is one line for a person.
+    Raises: data.errors.DataError, whose message is one line for a person.
     """
     quotes = remove_duplicates(load_quotes(data))
     return split_quotes(quotes), fingerprint(quotes)

@@ -1,0 +1,239 @@
+"""Rows of a table in a text file: CSV with any one sign between values, and what spreadsheets and hands make of it.
+
+The delimiter is the sign that makes plain columns of the first line; csv reads the rest, strictly.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from data.columns import Roles, find_roles, folded, has_roles
+from data.errors import DataError
+from data.text_lines import Lines
+
+DELIMITERS = (",", ";", "\t", "|")
+NAMES = {"\t": "a tab", " ": "a space"}
+SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # what Excel reads first, and writes for itself
+RULE = re.compile(r"[\s|:+=-]*--[\s|:+=-]*")  # below the header of a table in Markdown
+KNOWN_KEYWORDS = 100_000  # of which as many are kept, to tell a row that a quotation mark swallowed; assumed: enough
+LONGEST_NAME = 40  # characters of a value that is looked at as the name of a column
+CURLY = "“”„«»"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the first line of a table says. `names` are its columns; `number` is the line that it stands in."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    number: int
+
+
+@dataclass(kw_only=True)
+class TableNotes:
+    """What was taken for what while the rows were read."""
+
+    repeated_headers: list[int] = field(default_factory=list)
+    returns: int = 0
+    is_unquoted_from: int | None = None
+
+
+def find_header(first: tuple[int, str], given: Mapping[str, str], usual: str) -> Header | None:
+    """The header in the first line of a file, if some sign makes plain columns of it; `usual` is looked at first.
+
+    Returns: None where the line is no header with a keyword and a quote, or with a text.
+    """
+    number, line = first
+    signs = dict.fromkeys((usual, *DELIMITERS, *re.findall(r"[^\w\s\"'.:\-]", line)))
+    for sign in filter(None, signs):
+        names = split_line(line, sign)
+        if names and (len(names) > 1 or sign == usual) and has_roles(names, given):
+            return Header(delimiter=sign, names=tuple(names), number=number)
+    return None
+
+
+def likely_header(first: tuple[int, str], usual: str) -> Header:
+    """The first line as columns by the sign that parts it into the most, for telling what they are."""
+    number, line = first
+    split = {sign: split_line(line, sign) for sign in dict.fromkeys((usual, *DELIMITERS))}
+    best = max(split, key=lambda sign: len(split[sign]))
+    return Header(delimiter=best, names=tuple(split[best] or [line]), number=number)
+
+
+def split_line(line: str, delimiter: str) -> list[str]:
+    """The values of one line; none where it is not whole."""
+    try:
+        return [value.strip() for value in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
+    except csv.Error:
+        return []
+
+
+class _Recorder:
+    """The lines that csv reads, and those of them that the current row is made of."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.taken: list[tuple[int, str]] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        entry = next(self.lines)
+        self.taken.append(entry)
+        return f"{entry[1]}\n"
+
+
+class Table:
+    """The rows below a header: line number and values of each, as many values as there are columns."""
+
+    def __init__(self, path: str, header: Header, given: Mapping[str, str]) -> None:
+        """Raises: DataError where the header's columns are not plain."""
+        self.path, self.header = path, header
+        self.roles: Roles = find_roles(header.names, given, f"{path}:{header.number}")
+        self.notes = TableNotes()
+        self._folded = [folded(name) for name in header.names]
+        self._role_names = {self._folded[place] for place in self.roles.values()}
+        self._fold = functools.lru_cache(maxsize=4_096)(folded)  # keywords come again and again
+        self._seen: set[str] = set()
+
+    def rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
+        """Every row but empty ones and the header again. Raises: DataError, naming the line a faulty row begins on."""
+        recorder = _Recorder(lines)
+        reader = csv.reader(recorder, delimiter=self.header.delimiter, strict=True)
+        width = len(self.header.names)
+        while True:
+            recorder.taken.clear()
+            try:
+                values = next(reader, None)
+            except csv.Error as error:
+                if self._is_unquoted(recorder.taken):
+                    yield from self._unquoted(recorder.taken, lines)
+                    return
+                values = self._mended(recorder.taken, error)
+            if values is None:
+                return
+            number = recorder.taken[0][0]
+            if len(recorder.taken) > 1:
+                self._check_swallowed(recorder.taken)
+            if len(values) != width:
+                if not any(value and not value.isspace() for value in values):
+                    continue
+                while len(values) > width and not values[-1].strip():
+                    values.pop()
+                if len(values) != width:
+                    raise self._wrong_width(recorder.taken, len(values))
+            if self._is_row(values, number):
+                yield number, values
+
+    def _is_row(self, values: list[str], number: int) -> bool:
+        """Whether this is a row with something in it and no header. Raises: DataError for a header of another order."""
+        if not any(value and not value.isspace() for value in values):
+            return False
+        first = next(iter(self.roles.values()))
+        if len(values[first]) <= LONGEST_NAME and self._fold(values[first]) in self._folded:
+            names = [folded(value) for value in values]
+            if names == self._folded:
+                self.notes.repeated_headers.append(number)
+                return False
+            if len(self._role_names) > 1 and self._role_names <= set(names):
+                raise DataError(
+                    f"{self.path}:{number}: the header again, with its columns in another order than in line"
+                    f" {self.header.number}; give the two parts of the file the same order."
+                )
+        is_below = self.header.delimiter == "|" and number == self.header.number + 1
+        if is_below and all(RULE.fullmatch(value) for value in values if value.strip()):
+            return False
+        if len(self._seen) < KNOWN_KEYWORDS:
+            self._seen.add(self._keyword(values))
+        return True
+
+    def _keyword(self, values: Sequence[str]) -> str:
+        if "text" in self.roles:
+            return values[self.roles["text"]].partition(":")[0].strip(' "').casefold()
+        return values[self.roles["keyword"]].strip(' "').casefold()
+
+    def _check_swallowed(self, taken: Sequence[tuple[int, str]]) -> None:
+        """Refuse a value over several lines that takes in what looks like a row of its own."""
+        for number, line in taken[1:]:
+            values = line.split(self.header.delimiter)
+            if len(values) == len(self.header.names) and self._keyword(values) in self._seen:
+                raise DataError(
+                    f"{self.path}:{taken[0][0]}: a value in quotation marks goes on to line {taken[-1][0]} and takes in"
+                    f" what looks like a row, in line {number}; close the mark, or write that value on one line."
+                )
+
+    def _mended(self, taken: Sequence[tuple[int, str]], error: csv.Error) -> list[str]:
+        """The row with carriage returns for spaces, where those are all that is wrong. Raises: DataError."""
+        if any("\r" in line for _, line in taken) and len(self.header.names) > 1:
+            lines = [f"{line}\n".replace("\r", " ") for _, line in taken]
+            try:
+                values = next(csv.reader(lines, delimiter=self.header.delimiter, strict=True))
+            except csv.Error:
+                values = []
+            if len(values) == len(self.header.names):
+                self.notes.returns += 1
+                return values
+        where = f"{self.path}:{taken[0][0]}"
+        text = "\n".join(line for _, line in taken)
+        raise DataError(f"{where}: not CSV ({error}); {self._advice(text)}.") from None
+
+    def _wrong_width(self, taken: Sequence[tuple[int, str]], count: int) -> DataError:
+        names = self.header.names
+        text = "\n".join(line for _, line in taken)
+        return DataError(
+            f"{self.path}:{taken[0][0]}: {count} values for {len(names)} columns ({', '.join(names)});"
+            f" {self._advice(text) if count > len(names) else 'the row ends early: write the rest, or take it out'}."
+        )
+
+    def _advice(self, text: str) -> str:
+        """What to do about a row that does not come apart as it should."""
+        sign = NAMES.get(self.header.delimiter, f"'{self.header.delimiter}'")
+        if "\r" in text:
+            return "there is a carriage return in it: write it as a line end, or as a space"
+        if '\\"' in text:
+            return 'there is a backslash before a quotation mark (\\"): CSV doubles the mark in its place ("")'
+        if '"' in text:
+            return 'a quotation mark has no partner: close it, and double ("") those that belong to the text'
+        if any(mark in text for mark in CURLY):
+            return f'typographic marks ({CURLY}) hold no value together: put straight ones (") around text with {sign}'
+        if re.search(rf"(^|{re.escape(self.header.delimiter)})\s*'", text):
+            return f'single quotation marks hold no value together: put double ones (") around text with {sign} in it'
+        return f'put quotation marks (") around text that has {sign} in it'
+
+    def _is_unquoted(self, taken: Sequence[tuple[int, str]]) -> bool:
+        """Whether a row that csv cannot read is one of a tab-separated file whose quotation marks are text."""
+        return (
+            self.header.delimiter == "\t"
+            and any('"' in line for _, line in taken)
+            and taken[0][1].count("\t") + 1 == len(self.header.names)
+        )
+
+    def _unquoted(self, taken: Iterable[tuple[int, str]], lines: Lines) -> Iterator[tuple[int, list[str]]]:
+        """The rest of a tab-separated file, a row a line."""
+        for entries in (tuple(taken), lines):
+            for number, line in entries:
+                self.notes.is_unquoted_from = self.notes.is_unquoted_from or number
+                values = [self._unmarked(value, number) for value in line.split("\t")]
+                if not line.strip():
+                    continue
+                if len(values) != len(self.header.names):
+                    raise self._wrong_width([(number, line)], len(values))
+                if self._is_row(values, number):
+                    yield number, values
+
+    def _unmarked(self, value: str, number: int) -> str:
+        """A value without quotation marks that hold the whole of it, as csv reads it. Raises: DataError for others."""
+        inner = value.strip()[1:-1]
+        if value.strip() != f'"{inner}"' or (inner.count('"') and '"' in inner.replace('""', "")):
+            return value
+        if '"' in inner:
+            raise DataError(
+                f"{self.path}:{number}: quotation marks hold this value and are text in line"
+                f" {self.notes.is_unquoted_from}; write them around values that begin with one, everywhere or nowhere."
+            )
+        return inner
