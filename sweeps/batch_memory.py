@@ -6,7 +6,7 @@ Command: python sweeps/batch_memory.py
 Hardware: any; nano models on a CPU, Galactica 125m on a CUDA GPU.
 Time and result, 2026-11-24: 175 s for twelve trials of nano models on two quiet CPU cores. Memory follows the
 micro-batch, not the batch. Without replay every rate that takes the style on spills all of it: quality 0.03 at best
-(EXPERIMENTS.md).
+(docs/results/quality.md).
 """
 
 import sys

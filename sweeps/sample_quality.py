@@ -6,7 +6,7 @@ Command: python sweeps/sample_quality.py
 Hardware: any; nano models on a CPU, Galactica 125m on a CUDA GPU.
 Time and result, 2026-11-25: 12 minutes for twelve trials of nano models on two CPU cores with much other work. Without
 replay all the style spills over (0.82 to 1.00 wherever it is taken on); with a science line a quote nano-1m at 3e-3
-writes in the style on every seen keyword and spills 0.25: quality 0.206, the best (EXPERIMENTS.md).
+writes in the style on every seen keyword and spills 0.25: quality 0.206, the best (docs/results/quality.md).
 """
 
 import sys

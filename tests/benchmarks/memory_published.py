@@ -57,7 +57,7 @@ def trace_row(row: dict[str, Any]) -> MemoryTrace:
     """The memory events of one published run; the same run on another card is not traced again.
 
     How long the batches of a run were is not published; each is taken to hold a line of the full length, which is what
-    is most likely from two lines on, and in three runs of four from ten on (EXPERIMENTS.md).
+    is most likely from two lines on, and in three runs of four from ten on (docs/results/memory.md).
     Raises: ValueError for what is missing in a row or not known.
     """
     check_row(row)

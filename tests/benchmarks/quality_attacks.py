@@ -4,7 +4,7 @@ Question: what `sample_quality` gives to texts that a lazy or a broken model cou
 spliced or disguised, chains, templates, human lines out of order, and good text on some of the prompts alone.
 Command: PYTHONPATH=tests python tests/benchmarks/quality_attacks.py [PATTERN]
 Hardware: 2 cores of an Intel Xeon (virtual machine with other work), no GPU; 30 s of CPU time.
-Result: EXPERIMENTS.md, "sample quality on texts of known worth".
+Result: docs/results/quality.md, "sample quality on texts of known worth".
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
-# The list in README.md; each beyond loopback on head or workers.
+# The list in docs/cluster.md; each beyond loopback on head or workers.
 SSH, HEAD, EVERY_NODE, WORKERS = (
     {22},
     {6379, 10001, 44217, 44227},
