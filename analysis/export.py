@@ -71,17 +71,20 @@ def export_trial(uri: str, trial: str, out: str) -> Path:
 
 def choose_trial(sweep: Sweep, trial: str) -> TrialRecord:
     """The record that `trial` names, of a trial that has a tuned model. Raises: ExportError."""
-    from analysis.sweep_table.front import best_record
     from trainables.records.record import Outcome
 
     finished = [record for record in sweep.records if record.outcome is Outcome.FINISHED]
     if not finished:
         raise ExportError(f"sweep {sweep.name}: no trial has finished, so there is no tuned model to export.")
-    record = best_record(finished) if trial == BEST else None
+    record = sweep.best if trial == BEST else None
     record = next((found for found in sweep.records if trial in (found.trial_id, str(found.number))), record)
     ids = [found.trial_id for found in finished]
     more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
     known = f"{', '.join(ids[:IDS_SHOWN])}{more}"
+    if record is None and trial == BEST:
+        budgets = sweep.facts.aims.budget_phrase
+        missing = f"keeps to {budgets}" if budgets else f"has {' and '.join(sweep.facts.aims.names)} measured"
+        raise ExportError(f"no finished trial of sweep {sweep.name} {missing}, so none is best; name one of: {known}.")
     if record is None:
         raise ExportError(f"no trial {trial!r} in sweep {sweep.name}; finished ones are: {known}; or {BEST}.")
     if record.outcome is not Outcome.FINISHED:

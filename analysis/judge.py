@@ -57,7 +57,7 @@ def prepare(uri: str, pairs: PairKind, size: int) -> Judging:
     if size < 1:
         raise RecordsError(f"--size={size}; it must be at least 1.")
     sweep = load_sweep(uri)
-    seed = f"{sweep.name}/{sweep.facts.get('token', '')}"
+    seed = f"{sweep.name}/{sweep.facts.token}"
     deck = make_deck(sweep.records, seed, pairs=pairs, size=size)
     if not deck:
         raise RecordsError(

@@ -56,21 +56,21 @@ def render(sweep: Sweep) -> str:
         return Section(identity=identity, word=word, heading=heading, content=content)
 
     def drawn(shown: Shown, more: str = "") -> Section:
-        block = figure_block(shown.identity, shown.draw(sweep.records), shown.meaning, shown.absent)
+        block = figure_block(shown.identity, shown.draw(sweep), shown.meaning, shown.absent)
         return section(shown.identity, shown.word, shown.heading, block + more)
 
     on_card = figure_block("card", anatomy(sweep.records, on_card=True), "The same for the card named: predicted.", "")
     sections = [
         section("answer", "Answer", "", answer(sweep) + front_table(sweep)),
         section("trials", "Trials", "Trials", trials_table(sweep)),
-        drawn(STYLE, style_tables(sweep.records)),
+        drawn(STYLE, style_tables(sweep)),
         *(drawn(shown, on_card if shown.identity == "anatomy" else "") for shown in FIGURES),
         section("samples", "Samples", "Samples, base against tuned", samples(sweep)),
         section("failures", "Failures", "What failed, and why", failures(sweep)),
         section("cost", "Cost", "Cost", cost(sweep.records)),
         section("provenance", "Provenance", "Provenance", provenance(sweep)),
     ]
-    return whole_page(sweep.name, sweep.question, sections)
+    return whole_page(sweep.name, sweep.facts.question, sections)
 
 
 def write_comparison(first: str, second: str, out: str | None = None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.reporting.html_parts import plain_table
-from analysis.sweep_table.front import best_record
+from analysis.sweep_table.front import contender_of, decide
+from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
 from trainables.memory.cards import Card, listed_cards
 from trainables.records.byte_sizes import memory_text
@@ -21,17 +22,23 @@ class CardAnswer:
     best: TrialRecord | None
 
 
-def answers_by_card(records: Sequence[TrialRecord]) -> list[CardAnswer]:
-    """The best finished trial that fits each card of `trainables.memory.cards`, cards with one answer together."""
-    finished = [record for record in records if record.outcome is Outcome.FINISHED and needed_bytes(record)]
+def answers_by_card(sweep: Sweep) -> list[CardAnswer]:
+    """The best finished trial that fits each card of `trainables.memory.cards`, cards with one answer together.
+
+    Empty where no trial that could be best has a prediction for a card.
+    """
+    candidates = [(record, needed_bytes(record), contender_of(record, sweep.facts.aims)) for record in sweep.records]
+    known = [(record, size, one) for record, size, one in candidates if size is not None and one is not None]
+    by_id = {record.trial_id: record for record, _, _ in known}
     answers: list[CardAnswer] = []
     for card in _by_size():
-        best = best_record(r for r in finished if card.holds(needed_bytes(r) or 0))
+        best_id = decide(one for _, size, one in known if card.holds(size)).best
+        best = None if best_id is None else by_id[best_id]
         if answers and answers[-1].best is best:
             answers[-1] = CardAnswer(cards=(*answers[-1].cards, card), best=best)
         else:
             answers.append(CardAnswer(cards=(card,), best=best))
-    return answers if finished else []
+    return answers if known else []
 
 
 def _by_size() -> list[Card]:
@@ -52,9 +59,9 @@ def card_prediction(record: TrialRecord) -> MemoryPrediction | None:
     return None
 
 
-def cards_table(records: Sequence[TrialRecord]) -> str:
+def cards_table(sweep: Sweep) -> str:
     """The answers as a table; empty where no finished trial has a prediction for a card."""
-    answers = answers_by_card(records)
+    records, answers = sweep.records, answers_by_card(sweep)
     if not answers:
         return ""
     predicted_for = sorted({prediction.gpu or "" for r in records if (prediction := card_prediction(r))})

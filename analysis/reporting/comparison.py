@@ -14,15 +14,14 @@ import plotly.graph_objects as go
 from analysis.reporting import comparison
 from analysis.reporting.html_parts import Section, figure_block, plain_table, text, whole_page
 from analysis.reporting.report_figures import FIGURES, STYLE, Shown
-from analysis.sweep_table.front import best_record, pareto_front
 from analysis.sweep_table.load import RecordsError, Sweep
 from analysis.sweep_table.table import MISSING, Kind, TrialRow, cell_text, trial_row
 from trainables.records.byte_sizes import memory_text
 from trainables.records.record import Outcome, TrialRecord
 
 TRIALS_SHOWN = 40
-DERIVED = ("epoch_tokens",)  # counted from the other options
-Figure = Callable[[Sequence[TrialRecord]], float | None]
+DERIVED = ("epoch_tokens", "row_lengths")  # counted from the other options
+Figure = Callable[[Sweep], float | None]
 
 
 def settings_table(first: Sweep, second: Sweep) -> str:
@@ -40,7 +39,7 @@ def results_table(first: Sweep, second: Sweep) -> str:
     """What each reached, and the difference of the second from the first."""
     rows = []
     for title, kind, figure in _RESULTS:
-        values = [figure(sweep.records) for sweep in (first, second)]
+        values = [figure(sweep) for sweep in (first, second)]
         rows.append([title, *(cell_text(value, kind) for value in values), _difference(values, kind)])
     caption = "What each reached. Difference: the second less the first."
     return plain_table(["Result", first.name, second.name, "Difference"], rows, caption, "results")
@@ -49,8 +48,10 @@ def results_table(first: Sweep, second: Sweep) -> str:
 def warnings(first: Sweep, second: Sweep) -> str:
     """What makes a comparison of the two unfair, a sentence each; empty where nothing does."""
     told = []
-    if first.question != second.question:
+    if first.facts.question != second.facts.question:
         told.append("They answer different questions.")
+    if first.facts.aims != second.facts.aims:
+        told.append("They strive for different figures, or within different budgets: best and front mean two things.")
     for what, find in _FAIRNESS:
         values = [{find(record) for record in sweep.records} - {None} for sweep in (first, second)]
         if values[0] and values[1] and not values[0] & values[1]:
@@ -75,9 +76,9 @@ def shared_trials(first: Sweep, second: Sweep) -> str:
 
 def best_line(sweep: Sweep) -> str:
     """One sentence on a sweep's best trial."""
-    best = best_record(sweep.records)
+    best = sweep.best
     if best is None:
-        return f"<p><strong>{text(sweep.name)}</strong>: no trial finished.</p>"
+        return f"<p><strong>{text(sweep.name)}</strong>: no trial to recommend.</p>"
     row = trial_row(best)
     peak = MISSING if row.peak_bytes is None else memory_text(row.peak_bytes)
     return (
@@ -89,12 +90,9 @@ def best_line(sweep: Sweep) -> str:
 
 def _facts(sweep: Sweep) -> dict[str, str]:
     """Options and provenance by name, as text."""
-    options: Any = sweep.facts.get("options")
-    told = options.items() if isinstance(options, dict) else ()
-    found = {name: _words(name, value) for name, value in told if name not in DERIVED}
-    found["question"] = sweep.question
-    provenance: Any = sweep.facts.get("provenance")
-    for name, value in provenance.items() if isinstance(provenance, dict) else ():
+    options = dataclasses.asdict(sweep.facts.plan)
+    found = {name: _words(name, value) for name, value in options.items() if name not in DERIVED}
+    for name, value in sweep.facts.provenance.items():
         if isinstance(value, dict):
             found |= {f"{name}: {inner}": _words(inner, worth) for inner, worth in value.items()}
         else:
@@ -103,18 +101,18 @@ def _facts(sweep: Sweep) -> dict[str, str]:
 
 
 def _words(name: str, value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value == ():
         return MISSING
     if isinstance(value, int) and name.endswith("_bytes"):
         return memory_text(value)
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return ", ".join(_words(name, item) for item in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _best(name: str, lowest: bool = False) -> Figure:
-    def find(records: Sequence[TrialRecord]) -> float | None:
-        rows = [trial_row(record) for record in records if record.outcome is Outcome.FINISHED]
+    def find(sweep: Sweep) -> float | None:
+        rows = [trial_row(record) for record in sweep.records if record.outcome is Outcome.FINISHED]
         values = [value for row in rows if (value := getattr(row, name)) is not None]
         return (min(values) if lowest else max(values)) if values else None
 
@@ -122,11 +120,7 @@ def _best(name: str, lowest: bool = False) -> Figure:
 
 
 def _count(outcome: Outcome | None) -> Figure:
-    return lambda records: sum(outcome in (None, record.outcome) for record in records)
-
-
-def _on_front(records: Sequence[TrialRecord]) -> float:
-    return len(pareto_front(records))
+    return lambda sweep: sum(outcome in (None, record.outcome) for record in sweep.records)
 
 
 def _of_report(record: TrialRecord, part: str, name: str) -> Any:
@@ -136,15 +130,15 @@ def _of_report(record: TrialRecord, part: str, name: str) -> Any:
 _RESULTS: tuple[tuple[str, Kind, Figure], ...] = (
     ("Trials", "integer", _count(None)),
     *((outcome.value.replace("_", " ").capitalize(), "integer", _count(outcome)) for outcome in Outcome),
-    ("On the front of quality, peak and speed", "integer", _on_front),
+    ("On the front", "integer", lambda sweep: len(sweep.standing.front)),
     ("Best sample quality", "decimal", _best("sample_quality")),
     ("Most style", "decimal", _best("style")),
     ("Least spill-over", "decimal", _best("spill_over", lowest=True)),
     ("Lowest loss on held-out quotes", "decimal", _best("quote_loss", lowest=True)),
     ("Smallest measured peak", "bytes", _best("peak_bytes", lowest=True)),
     ("Fastest, tokens/s", "speed", _best("tokens_per_second")),
-    ("Seconds of all trials", "seconds", lambda records: sum(record.seconds for record in records)),
-    ("GPU-seconds", "seconds", lambda records: sum(record.gpu_seconds for record in records)),
+    ("Seconds of all trials", "seconds", lambda sweep: sum(record.seconds for record in sweep.records)),
+    ("GPU-seconds", "seconds", lambda sweep: sum(record.gpu_seconds for record in sweep.records)),
 )
 _FAIRNESS: tuple[tuple[str, Callable[[TrialRecord], Any]], ...] = (
     ("the data, by its fingerprint", lambda record: record.provenance.data_fingerprint),
@@ -204,7 +198,7 @@ def render_comparison(first: Sweep, second: Sweep) -> str:
 
 
 def _pair(shown: Shown, first: Sweep, second: Sweep) -> Section:
-    drawn = [shown.draw(sweep.records) for sweep in (first, second)]
+    drawn = [shown.draw(sweep) for sweep in (first, second)]
     if shown.identity in ALIGNED and drawn[0] is not None and drawn[1] is not None:
         _share_axes(drawn[0], drawn[1])
     halves = "".join(

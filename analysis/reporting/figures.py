@@ -14,10 +14,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.reporting import figure_style as style
-from analysis.sweep_table.front import nondominated, pareto_front
+from analysis.sweep_table.front import nondominated
+from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import COUNTERS, TrialRow, rate_text, trial_row
 from trainables.records.byte_sizes import MemoryUnit, memory_text, memory_unit
-from trainables.records.objectives import objective_values
+from trainables.records.objectives import listed
 from trainables.records.record import TrialRecord
 
 CURVES_SHOWN = 60  # more lines than this are a smear
@@ -53,16 +54,16 @@ def memory_against_batch(records: Sequence[TrialRecord]) -> go.Figure | None:
     return style.finish(figure, "Peak memory by batch size, a panel for each model", subtitle, 190 + 280 * panel_rows)
 
 
-def pareto(records: Sequence[TrialRecord]) -> go.Figure | None:
-    """Peak memory against quality (against speed where quality was not measured), with the front connected."""
-    comparable = [record for record in records if objective_values(record)]
-    rows = [trial_row(record) for record in comparable]
+def pareto(sweep: Sweep) -> go.Figure | None:
+    """Peak memory against quality (against speed where quality was not measured), the sweep's front filled."""
+    finished = [row for row in map(trial_row, sweep.records) if row.outcome == "finished"]
+    rows = [row for row in finished if row.peak_bytes is not None and row.tokens_per_second is not None]
     judged = any(row.sample_quality is not None for row in rows)
     height = _quality if judged else _speed
     rows = [row for row in rows if height(row) is not None]
     if not rows:
         return None
-    front = {record.trial_id for record in pareto_front(comparable)}
+    front = set(sweep.standing.front)
     unit, fastest = memory_unit(row.peak_bytes for row in rows), max(row.tokens_per_second or 0 for row in rows) or 1
     figure = go.Figure()
     counters = sorted({row.peak_counter or "" for row in rows})
@@ -81,7 +82,8 @@ def pareto(records: Sequence[TrialRecord]) -> go.Figure | None:
     counted = ", ".join(COUNTERS.get(counter, style.label(counter)) for counter in counters)
     figure.update_xaxes(title_text=f"Peak memory, measured, {unit.name} ({counted})")
     figure.update_yaxes(title_text="Sample quality" if judged else "Tokens per second")
-    subtitle = "Filled: on the front of all objectives. Larger: faster. Line: the best within a given memory."
+    headings = listed([objective.heading for objective in sweep.facts.aims.objectives])
+    subtitle = f"Filled: on the front of {headings}. Larger: faster. Line: the highest within a given memory."
     return style.finish(figure, f"Peak memory against {'quality' if judged else 'speed'}", subtitle, 500)
 
 
@@ -196,7 +198,7 @@ def _envelope(rows: list[TrialRow], height: style.Value, unit: MemoryUnit) -> go
     front = sorted((rows[index].peak_bytes or 0, height(rows[index])) for index in nondominated(pairs))
     line = {"color": style.NEUTRAL, "width": 1.5, "shape": "hv"}
     xs, ys = [_in(unit, size) for size, _ in front], [value for _, value in front]
-    return go.Scatter(x=xs, y=ys, mode="lines", line=line, name="best within a given memory", hoverinfo="skip")
+    return go.Scatter(x=xs, y=ys, mode="lines", line=line, name="highest within a given memory", hoverinfo="skip")
 
 
 def _in(unit: MemoryUnit, size_bytes: int | None) -> float | None:

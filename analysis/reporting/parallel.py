@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as style
+from analysis.sweep_table.front import Standing
+from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import TrialRow, cell_text, rate_text, trial_row
 from trainables.records.byte_sizes import memory_text
-from trainables.records.record import Outcome, TrialRecord
+from trainables.records.record import Outcome
 
-NAMED = 5  # the best, each in its own colour
+NAMED = 5  # of the front, the best first, each in its own colour
 OTHERS = 300  # more lines than this are a smear
 
 
@@ -57,14 +59,17 @@ AXES = (
 )
 
 
-def parallel_coordinates(records: Sequence[TrialRecord]) -> go.Figure | None:
-    """Finished trials over every column that varies; the best by quality (else speed) in colour, the rest in grey."""
-    rows = [trial_row(record) for record in records if record.outcome is Outcome.FINISHED]
+def parallel_coordinates(sweep: Sweep) -> go.Figure | None:
+    """Finished trials over every column that varies; the first on the front in colour, the rest in grey."""
+    rows = [trial_row(record) for record in sweep.records if record.outcome is Outcome.FINISHED]
     axes = [axis for axis in AXES if len({axis.value(row) for row in rows}) > 1 and _is_whole(axis, rows)]
     if len(rows) < 2 or len(axes) < 2:
         return None
-    ranked = sorted(rows, key=_merit, reverse=True)
-    named, others = ranked[:NAMED], ranked[NAMED : NAMED + OTHERS]
+    standing = sweep.standing
+    places = {trial_id: place for place, trial_id in enumerate(standing.front, 1)} | {standing.best: 0}
+    ranked = sorted(rows, key=lambda row: (places.get(row.trial_id, len(rows) + 1), -_merit(row)))
+    named = [row for row in ranked if row.trial_id in places][:NAMED]
+    others = ranked[len(named) : len(named) + OTHERS]
     figure = go.Figure()
     spans = {axis.title: _span(axis, rows) for axis in axes}
     if others:
@@ -96,8 +101,15 @@ def parallel_coordinates(records: Sequence[TrialRecord]) -> go.Figure | None:
     figure.update_yaxes(visible=False, range=[-0.13, 1.13])
     left_out = len(ranked) - len(named) - len(others)
     more = f" {left_out} more are not drawn." if left_out else ""
-    subtitle = f"A line a finished trial, low at the foot of each column. In colour: the {len(named)} best.{more}"
+    coloured = _named_text(len(named), standing)
+    subtitle = f"A line a finished trial, low at the foot of each column. In colour: {coloured}.{more}"
     return style.finish(figure, "Parallel coordinates", subtitle, 460)
+
+
+def _named_text(count: int, standing: Standing) -> str:
+    if standing.best is None:
+        return "none, as none is on the front"
+    return "the front" if count == len(standing.front) else f"the best and {count - 1} more of the front"
 
 
 def _label_ends(figure: go.Figure, place: int, axis: Axis, rows: Sequence[TrialRow]) -> None:

@@ -12,9 +12,15 @@ from analysis.reporting.anatomy import anatomy
 from analysis.reporting.importance import FEWEST_TRIALS, importance_figure
 from analysis.reporting.parallel import parallel_coordinates
 from analysis.reporting.spill_over import style_against_spill_over
+from analysis.sweep_table.load import Sweep
 from trainables.records.record import TrialRecord
 
-Draw = Callable[[Sequence[TrialRecord]], go.Figure | None]
+Draw = Callable[[Sweep], go.Figure | None]
+
+
+def _of_records(draw: Callable[[Sequence[TrialRecord]], go.Figure | None]) -> Draw:
+    """A figure in which no trial is told to be better than another."""
+    return lambda sweep: draw(sweep.records)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ FIGURES = (
         identity="memory",
         word="Memory",
         heading="Memory against batch size",
-        draw=figures.memory_against_batch,
+        draw=_of_records(figures.memory_against_batch),
         meaning="Peak memory of one worker against batch size. Gradient accumulation lets the batch grow while the"
         " micro-batch, and with it the memory, stays.",
         absent="No trial has a measured or predicted peak.",
@@ -43,7 +49,7 @@ FIGURES = (
         identity="anatomy",
         word="Anatomy",
         heading="Anatomy of the peak",
-        draw=anatomy,
+        draw=_of_records(anatomy),
         meaning="What the peak is made of, as predicted, and as measured in the probe step where a record has it; else"
         " the mark is the measured peak.",
         absent="No trial has a prediction by component.",
@@ -60,7 +66,7 @@ FIGURES = (
         identity="rates",
         word="Learning rate",
         heading="Learning rate",
-        draw=figures.learning_rate,
+        draw=_of_records(figures.learning_rate),
         meaning="What each learning rate reached, for each model, on a logarithmic scale.",
         absent="No finished trial has a quality or a held-out loss.",
     ),
@@ -68,7 +74,7 @@ FIGURES = (
         identity="importance",
         word="Importance",
         heading="Which settings mattered",
-        draw=importance_figure,
+        draw=_of_records(importance_figure),
         meaning="How much worse a random forest, fitted to the trials, predicts a result when one setting is shuffled.",
         absent=f"No forest is drawn: it takes {FEWEST_TRIALS} finished trials, and results that settings explain.",
     ),
@@ -84,7 +90,7 @@ FIGURES = (
         identity="curves",
         word="Loss",
         heading="Training loss",
-        draw=figures.loss_curves,
+        draw=_of_records(figures.loss_curves),
         meaning="Training loss of each trial as it saw more tokens.",
         absent="No trial logged a training loss.",
     ),

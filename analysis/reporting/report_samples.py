@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.reporting.html_parts import script_json, text
-from analysis.sweep_table.front import best_record
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, cell_text, rate_text, trial_row
-from trainables.records.objectives import objective_values
-from trainables.records.record import Sample, TrialRecord
+from trainables.records.record import Outcome, Sample, TrialRecord
 
 SHOWN_PROMPTS = ("hope", "solitude", "virus", "phosphorylation")
 SAMPLES_A_PROMPT = 3
@@ -27,7 +25,7 @@ def samples(sweep: Sweep) -> str:
     if not sampled:
         return "<p class='muted'>No trial wrote samples.</p>"
     ranked = sorted(sampled, key=_quality, reverse=True)
-    best = best_record(sampled) or ranked[0]
+    best = next((record for record in sampled if record.trial_id == sweep.standing.best), ranked[0])
     worst = ranked[-1] if _quality(ranked[-1]) < _quality(best) else None
     chosen = [best, *(record for record in ranked if record is not best)][:SAMPLED_TRIALS]
     return _fixed_prompts(best, worst) + _matrix(best, worst) + _chooser(chosen, len(sampled))
@@ -116,7 +114,8 @@ def _samples_of(record: TrialRecord) -> Sequence[Sample]:
 
 
 def _quality(record: TrialRecord) -> float:
-    return (objective_values(record) or {}).get("sample_quality", float("-inf"))
+    quality = record.report.quality if record.report and record.outcome is Outcome.FINISHED else None
+    return quality.sample_quality if quality else float("-inf")
 
 
 def _named(record: TrialRecord) -> str:

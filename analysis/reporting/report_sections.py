@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,19 +10,19 @@ from typing import Any
 
 from analysis.reporting.card_answer import cards_table
 from analysis.reporting.html_parts import plain_table, text
-from analysis.sweep_table.front import best_record
-from analysis.sweep_table.load import Sweep, front_of, objectives_of
+from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import (
-    COLUMNS,
     COUNTERS,
     MISSING,
     Column,
     TrialRow,
+    all_columns,
     cell_text,
     rate_text,
     trial_row,
 )
-from trainables.records.byte_sizes import memory_text, memory_unit
+from trainables.records.byte_sizes import memory_unit
+from trainables.records.objectives import OBJECTIVES, Aims, listed
 from trainables.records.record import Outcome, TrialRecord
 
 OUTCOMES = {
@@ -33,7 +34,8 @@ OUTCOMES = {
     Outcome.FAILED: ("failed", "An error ended these."),
 }
 FRONT_COLUMNS = ("number", "model", "batch_size", "micro_batch_size", "learning_rate")
-STYLE_FRONT_COLUMNS = ("number", "model", "learning_rate", "epochs", "replay_ratio", "sample_quality", "retention")
+DOSE_COLUMNS = ("number", "model", "learning_rate", "epochs", "replay_ratio", "sample_quality", "retention")
+ALWAYS_TOLD = ("peak_bytes", "tokens_per_second")  # of the best trial, whatever was strived for
 LONG_COLUMNS = ("error", "memory_explanation")
 FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_size", "learning_rate", "error")
 FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
@@ -41,7 +43,7 @@ FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predic
 
 def answer(sweep: Sweep) -> str:
     """The first thing to read: which trial to use, what it reaches, and how the trials ended."""
-    best = best_record(sweep.records)
+    best = sweep.best
     if not sweep.records:
         return "<p class='lead'>No trial is recorded yet.</p>"
     counts = Counter(record.outcome for record in sweep.records)
@@ -49,27 +51,26 @@ def answer(sweep: Sweep) -> str:
     total = "1 trial" if len(sweep.records) == 1 else f"{len(sweep.records):,} trials"
     parts = [f"<p class='muted'>{total}: {tally}.</p>"]
     if best is None:
-        lead = "No trial finished, so there is nothing to recommend. <a href='#failures'>What failed, and why</a>."
-        return f"<p class='lead'>{lead}</p>{parts[0]}"
-    parts.insert(0, f"<p class='lead'>{_recommendation(best)}</p>")
-    parts += [_memory_note(sweep.records), cards_table(sweep.records)]
+        return f"<p class='lead'>{_nothing_to_use(sweep)}</p>{parts[0]}"
+    parts.insert(0, f"<p class='lead'>{_recommendation(best, sweep.facts.aims)}</p>")
+    parts += [_memory_note(sweep.records), cards_table(sweep)]
     return "".join(parts)
 
 
 def front_table(sweep: Sweep) -> str:
     """The trials that no other beats in all that the sweep strives for."""
-    objectives = objectives_of(sweep)
-    rows = [trial_row(record) for record in front_of(sweep)]
+    aims = sweep.facts.aims
+    rows = [trial_row(record) for record in sweep.front]
     if not rows:
         return ""
-    if "style" in objectives:
-        caption = "The front of style and spill-over, least spill-over first: none has more style and less spill-over."
-        rows.sort(key=lambda row: row.spill_over or 0)
-        return table(rows, [*STYLE_FRONT_COLUMNS, *objectives], caption, identity="front")
-    many = {3: "one of these three without loss in another", 2: "one of these two without loss in the other"}
-    caption = f"The Pareto front, least memory first: none can be bettered in {many.get(len(objectives), 'this')}."
-    rows.sort(key=lambda row: row.peak_bytes or 0)
-    return table(rows, [*FRONT_COLUMNS, *objectives], caption, identity="front")
+    least = next((objective for objective in aims.objectives if objective.direction == "minimize"), aims.objectives[0])
+    rows.sort(key=lambda row: -least.gain(row.value(least.name) or 0))
+    order = f"{'least' if least.direction == 'minimize' else 'most'} {least.heading} first"
+    headings = listed([objective.heading for objective in aims.objectives])
+    kept = f" Each keeps to {aims.budget_phrase}." if aims.budgets else ""
+    caption = f"The front of {headings}, {order}: none other has {aims.better_phrase}.{kept}"
+    has_dose = any(row.epochs is not None for row in rows)
+    return table(rows, [*(DOSE_COLUMNS if has_dose else FRONT_COLUMNS), *aims.names], caption, identity="front")
 
 
 def trials_table(sweep: Sweep) -> str:
@@ -77,7 +78,7 @@ def trials_table(sweep: Sweep) -> str:
     rows = [trial_row(record) for record in sweep.records]
     if not rows:
         return "<p>No trial is recorded yet.</p>"
-    values = {column.name: {getattr(row, column.name) for row in rows} - {None} for column in COLUMNS}
+    values = {column.name: {row.value(column.name) for row in rows} - {None} for column in all_columns()}
     names = [name for name in values if values[name] and name not in LONG_COLUMNS]
     names = [name for name in names if name not in FOLDED_COLUMNS or len(values[name]) > 1]
     folded = [
@@ -86,9 +87,8 @@ def trials_table(sweep: Sweep) -> str:
         if len(values[name]) == 1
     ]
     caption = " ".join(["Choose a heading to sort by it.", *folded])
-    best = best_record(sweep.records)
-    front = {record.trial_id for record in front_of(sweep)}
-    marks = dict.fromkeys(front, "front") | ({best.trial_id: "best"} if best else {})
+    standing = sweep.standing
+    marks = dict.fromkeys(standing.front, "front") | ({standing.best: "best"} if standing.best else {})
     return table(rows, names, caption, identity="trials", sortable=True, marks=marks)
 
 
@@ -101,8 +101,9 @@ def table(
     marks: dict[str, str] | None = None,
 ) -> str:
     """`rows` as an HTML table of the columns in `names`; `marks` puts a word behind a trial's id."""
-    columns = [column for column in COLUMNS if column.name in set(names)]
-    units = {c.name: memory_unit(getattr(row, c.name) for row in rows) for c in columns if c.kind == "bytes"}
+    wanted = set(names)
+    columns = [column for column in all_columns() if column.name in wanted]
+    units = {c.name: memory_unit(row.value(c.name) for row in rows) for c in columns if c.kind == "bytes"}
     heads = []
     for column in columns:
         title = text(column.title) + (f", {units[column.name].name}" if column.kind == "bytes" else "")
@@ -143,8 +144,7 @@ def provenance(sweep: Sweep) -> str:
     """Where the numbers come from; a fact on which the trials differ is listed with all its values."""
     found = [record.provenance for record in sweep.records]
     versions = sorted({f"{name} {version}" for item in found for name, version in item.versions.items()})
-    told = sweep.facts.get("provenance")
-    sweep_sha = told.get("git_sha", MISSING) if isinstance(told, dict) else MISSING
+    sweep_sha = sweep.facts.provenance.get("git_sha", MISSING)
     facts: dict[str, Iterable[Any]] = {
         "Code": [item.git_sha for item in found] or [sweep_sha],
         "Data fingerprint": [item.data_fingerprint for item in found],
@@ -153,9 +153,9 @@ def provenance(sweep: Sweep) -> str:
         "Tokens a trial": [f"{record.settings.token_budget:,}" for record in sweep.records],
         "Device": [f"{item.device}, {item.host_cpus} host CPUs" for item in found],
         "Versions": versions,
-        "Sweep begun": [sweep.facts.get("created_at", MISSING)],
+        "Sweep begun": [sweep.facts.created_at],
         "Trials begun": _first_and_last([record.started_at for record in sweep.records]),
-        "Options": [json.dumps(sweep.facts.get("options", {}), ensure_ascii=False)],
+        "Options": [json.dumps(dataclasses.asdict(sweep.facts.plan), ensure_ascii=False)],
     }
     items = "".join(
         f"<dt>{text(name)}</dt><dd>{'<br>'.join(map(text, dict.fromkeys(values))) or MISSING}</dd>"
@@ -164,24 +164,33 @@ def provenance(sweep: Sweep) -> str:
     return f"<dl class='facts'>{items}</dl>"
 
 
-def _recommendation(best: TrialRecord) -> str:
+def _nothing_to_use(sweep: Sweep) -> str:
+    aims = sweep.facts.aims
+    if not any(record.outcome is Outcome.FINISHED for record in sweep.records):
+        return "No trial finished, so there is nothing to recommend. <a href='#failures'>What failed, and why</a>."
+    if aims.budgets and any(aims.values(record) for record in sweep.records):
+        return f"No finished trial keeps to {text(aims.budget_phrase)}, so there is nothing to recommend."
+    headings = listed([objective.heading for objective in aims.objectives])
+    return f"No finished trial has {text(headings)} measured, so there is nothing to recommend."
+
+
+def _recommendation(best: TrialRecord, aims: Aims) -> str:
     row = trial_row(best)
-    reached = [f"a measured peak of {memory_text(row.peak_bytes or 0)}"]
-    if row.epochs is not None and row.style is not None:
-        figures = (cell_text(value, "decimal") for value in (row.style, row.spill_over))
-        reached.insert(0, "style {} with a spill-over of {}".format(*figures))
-    if row.sample_quality is not None:
-        reached.insert(0, f"sample quality {cell_text(row.sample_quality, 'decimal')}")
-    reached.append(f"{cell_text(row.tokens_per_second, 'speed')} tokens/s")
+    told = dict.fromkeys(("sample_quality", *aims.names, *ALWAYS_TOLD))
+    reached = [
+        OBJECTIVES[name].phrase.format(cell_text(row.value(name), OBJECTIVES[name].kind))
+        for name in sorted(told, key=lambda name: name in ALWAYS_TOLD)
+        if row.value(name) is not None
+    ]
     sentence = (
         f"Use <strong>{text(row.model)}</strong> with batch {row.batch_size} (micro-batch {row.micro_batch_size}) and"
-        f" learning rate {text(rate_text(row.learning_rate))}{_dose(row)}: {', '.join(reached[:-1])} and {reached[-1]}"
-        f" (trial {row.number})."
+        f" learning rate {text(rate_text(row.learning_rate))}{_dose(row)}: {listed(reached)} (trial {row.number})."
     )
     if row.sample_quality is not None:
         return sentence
     reason = best.report.quality_absent_reason if best.report else None
-    return f"{sentence} It is the fastest; quality was not measured ({text(reason or 'no reason recorded')})."
+    why = text(reason or "no reason recorded")
+    return f"{sentence} It is the fastest on the front; quality was not measured ({why})."
 
 
 def _dose(row: TrialRow) -> str:
@@ -205,7 +214,7 @@ def _memory_note(records: Sequence[TrialRecord]) -> str:
 
 
 def _cell(row: TrialRow, column: Column, unit: Any, mark: str | None) -> str:
-    value = getattr(row, column.name)
+    value = row.value(column.name)
     shown = text(_counter_text(cell_text(value, column.kind, unit)))
     if column.name == "outcome":
         shown = text(OUTCOMES[Outcome(row.outcome)][0])

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import fmean
 
+import numpy as np
 import plotly.graph_objects as go
 
 from analysis.reporting import figure_style as look
 from analysis.reporting.html_parts import plain_table
-from analysis.sweep_table.front import nondominated_rows
+from analysis.sweep_table.front import nondominated
+from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, trial_row
+from trainables.records.objectives import listed
 from trainables.records.record import QualityReport, TrialRecord
 
 
-def style_tables(records: Sequence[TrialRecord]) -> str:
+def style_tables(sweep: Sweep) -> str:
     """Near and far prompts in figures, and what replay costs and buys."""
-    return near_and_far(records) + replay_table(records)
+    return near_and_far(sweep) + replay_table(sweep.records)
 
 
-def style_against_spill_over(records: Iterable[TrialRecord]) -> go.Figure | None:
-    """Each scored trial by style and spill-over, the best joined; larger markers had more base text replayed."""
-    rows = [row for row in map(trial_row, records) if row.style is not None and row.outcome == "finished"]
+def style_against_spill_over(sweep: Sweep) -> go.Figure | None:
+    """Each scored trial by style and spill-over, the sweep's front filled; larger markers had more text replayed."""
+    rows = [row for row in map(trial_row, sweep.records) if row.style is not None and row.outcome == "finished"]
     if not rows:
         return None
-    front = sorted(nondominated_rows(rows, ("style", "spill_over")), key=_spill_over)
+    on_front = set(sweep.standing.front)
+    keeping = {record.trial_id for record in sweep.records if sweep.facts.aims.keeps_budgets(record)}
+    within = [row for row in rows if row.trial_id in keeping]
+    gains = np.array([[row.style or 0.0, -_spill_over(row)] for row in within], dtype=float).reshape(-1, 2)
+    front = sorted((within[index] for index in nondominated(gains)), key=_spill_over)
     figure = go.Figure()
     joined = {"color": look.NEUTRAL, "width": 1.5, "shape": "hv"}
     xs, ys = [_spill_over(row) for row in front], [row.style for row in front]
@@ -35,26 +42,34 @@ def style_against_spill_over(records: Iterable[TrialRecord]) -> go.Figure | None
         group = [row for row in rows if row.model == model]
         # The area of a marker says how much was replayed.
         sizes = [9 + 13 * ((row.replay_ratio or 0) / most) ** 0.5 for row in group]
-        marker = look.marker(kind) | {"size": sizes, "opacity": 0.85}
+        filled, hollow = look.marker(kind), look.open_marker(kind)
+        symbols = [(filled if row.trial_id in on_front else hollow)["symbol"] for row in group]
+        marker = filled | {"size": sizes, "symbol": symbols, "opacity": 0.85, "line": {"width": 1.5}}
         points = look.points(group, _spill_over, lambda row: row.style, look.label(model), marker)
         figure.add_trace(points.update(showlegend=False))
         figure.add_trace(look.legend_entry(look.label(model), look.marker(kind)))
     figure.update_xaxes(title_text="Spill-over: style gained on scientific prompts (lower is better)")
     figure.update_yaxes(title_text="Style on quotation prompts")
-    subtitle = "A marker a trial. Larger: more base text replayed. Line: none has more style with as little spill-over."
+    headings = listed([objective.heading for objective in sweep.facts.aims.objectives])
+    subtitle = (
+        f"Filled: on the front of {headings}. Larger: more base text replayed. Line: none has more style with as little"
+        f" spill-over{', within the budgets' if sweep.facts.aims.budgets else ''}."
+    )
     return look.finish(figure, "Style against spill-over", subtitle, 480)
 
 
-def near_and_far(records: Iterable[TrialRecord]) -> str:
+def near_and_far(sweep: Sweep) -> str:
     """Base model, best and worst trial against kinds of prompt, from keywords of the training set to far science."""
-    scored = [(record, record.report.quality) for record in records if record.report and record.report.quality]
+    scored = [(record, record.report.quality) for record in sweep.records if record.report and record.report.quality]
     if not scored:
         return ""
     ranked = sorted(scored, key=lambda pair: (-pair[1].sample_quality, pair[0].number))
-    best, worst = ranked[0], ranked[-1]
-    named = [(f"Base, {best[0].settings.model}", best[1], True), (f"Best, trial {best[0].number}", best[1], False)]
-    if worst is not best:
-        named.append((f"Worst, trial {worst[0].number}", worst[1], False))
+    best = next((pair for pair in ranked if pair[0].trial_id == sweep.standing.best), None)
+    first, worst = best or ranked[0], ranked[-1]
+    named = [(f"Base, {first[0].settings.model}", first[1], True)]
+    named.append((f"{'Best' if best else 'Highest quality'}, trial {first[0].number}", first[1], False))
+    if worst is not first:
+        named.append((f"Lowest quality, trial {worst[0].number}", worst[1], False))
     kinds = (
         ("Keywords seen in training", "style_seen"),
         ("Keywords not in training", "style_unseen"),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from typing import Any
 
-from analysis.serve.board_rows import board_row, detail, running_row
+from analysis.serve.board_rows import board_row, detail, objective_words, running_row
 from analysis.serve.local_page import visible
-from analysis.sweep_table.load import READERS, RecordsError
+from analysis.sweep_table.front import Contender, Standing, contender_of, decide
+from analysis.sweep_table.load import READERS, read_facts
 from data.errors import one_line
-from trainables.records.record import TrialRecord, from_document
+from trainables.records.documents import figures_from_json, from_json
+from trainables.records.layout import progress_path, record_path
+from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage
 
 AT_ONCE = 64  # records read before the page may ask again
@@ -25,13 +29,16 @@ class FollowedSweep:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.facts = _facts(storage)
+        self.facts = read_facts(storage)
         self.waiting = 0  # trials that the first look has yet to read
         self._run = secrets.token_hex(4)  # a cursor of another run of the program is worth nothing
         self._ended: set[str] = set()
         self._proposals: dict[str, dict[str, Any]] = {}
         self._rows: dict[str, str] = {}
         self._changed: list[str] = []
+        self._contenders: dict[str, Contender] = {}
+        self._kinds: dict[str, tuple[str, frozenset[str]]] = {}  # each contender's model, and the cards that hold it
+        self._standing: tuple[int, Standing] = (0, decide(()))  # and of how many contenders
 
     @property
     def cursor(self) -> str:
@@ -60,10 +67,12 @@ class FollowedSweep:
         head = {
             "cursor": f"{before}{self._run}.{end}",
             "sweep": {
-                "name": visible(str(self.facts.get("name") or self.storage.root.rpartition("/")[2])),
-                "question": visible(str(self.facts.get("question") or "")),
-                "trials": _number(self.facts.get("options"), "trials"),
+                "name": visible(self.facts.name),
+                "question": visible(self.facts.question),
+                "trials": self.facts.plan.trials,
+                "objectives": objective_words(self.facts.aims),
             },
+            **asdict(self._whole_standing()),
             "waiting": self.waiting,
             "whole": start == 0,
             **more,
@@ -71,21 +80,41 @@ class FollowedSweep:
         rows = ",".join(self._rows[name] for name in names)
         return f'{json.dumps(head)[:-1]}, "rows": [{rows}]}}'
 
+    def standing(self, model: str = "", card: str = "") -> Standing:
+        """Front and best of the trials of `model` that `card` has room for; "" for any of either."""
+        kinds = dict(self._kinds)
+        return decide(
+            contender
+            for trial_id, contender in dict(self._contenders).items()
+            if trial_id in kinds and model in ("", kinds[trial_id][0]) and (not card or card in kinds[trial_id][1])
+        )
+
     def detail(self, trial_id: str) -> dict[str, Any] | None:
         """The whole of a trial that is listed and has ended, read again since only its row is kept; else None."""
         if trial_id not in self._ended:
             return None
         record = self._record(trial_id, whole=True)
-        return detail(record) if isinstance(record, TrialRecord) else {"unreadable": visible(record or "")}
+        return (
+            detail(record, self.facts.aims)
+            if isinstance(record, TrialRecord)
+            else {"unreadable": visible(record or "")}
+        )
 
     def _read(self, trial_id: str) -> tuple[str, dict[str, Any] | None]:
         record = self._record(trial_id, whole=False)
         if isinstance(record, TrialRecord):
             self._ended.add(trial_id)
-            return trial_id, board_row(record) | {"trial_id": trial_id}
+            row: dict[str, Any] = board_row(record, self.facts.aims) | {"trial_id": trial_id}
+            contender = contender_of(record, self.facts.aims)
+            if contender is not None:
+                cards: dict[str, Any] = row["cards"]
+                fitting = frozenset(card for card, need in cards.items() if need.get("fits"))
+                self._kinds[trial_id] = (row["model"], fitting)
+                self._contenders[trial_id] = replace(contender, trial_id=trial_id)
+            return trial_id, row
         if trial_id not in self._proposals:
             self._proposals[trial_id] = self._json(f"trials/{trial_id}/proposal.json")
-        progress = self._json(f"trials/{trial_id}/progress.json") if record is None else {}
+        progress = self._json(progress_path(trial_id)) if record is None else {}
         row = running_row(trial_id, self._proposals[trial_id], progress)
         if record is not None:
             self._ended.add(trial_id)
@@ -95,13 +124,10 @@ class FollowedSweep:
     def _record(self, trial_id: str, *, whole: bool) -> TrialRecord | str | None:
         """The record, why it cannot be read, or None while there is none."""
         try:
-            document = json.loads(self.storage.read_text(f"trials/{trial_id}/record.json"))
-            if not whole:  # a row needs no samples, and checking them is nine tenths of the time
-                document["report"] = document["report"] and document["report"] | {"samples": []}
-            return from_document(document)
+            return (from_json if whole else figures_from_json)(self.storage.read_text(record_path(trial_id)))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             return one_line(error)
 
     def _json(self, path: str) -> dict[str, Any]:
@@ -117,17 +143,9 @@ class FollowedSweep:
             self._rows[trial_id] = text
             self._changed.append(trial_id)
 
-
-def _facts(storage: Storage) -> dict[str, Any]:
-    try:
-        facts = json.loads(storage.read_text("sweep.json"))
-    except (OSError, ValueError) as error:
-        raise RecordsError(
-            f"{storage.uri}: no sweep can be read there ({one_line(error)}); give results/<name>."
-        ) from None
-    return facts if isinstance(facts, dict) else {}
-
-
-def _number(options: Any, name: str) -> int | None:
-    value = options.get(name) if isinstance(options, dict) else None
-    return value if isinstance(value, int) else None
+    def _whole_standing(self) -> Standing:
+        """Front and best of all, decided anew only when a trial has come to them."""
+        count = len(self._contenders)
+        if self._standing[0] != count:
+            self._standing = (count, self.standing())
+        return self._standing[1]

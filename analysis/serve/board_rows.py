@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from analysis.serve.local_page import visible
-from analysis.sweep_table.table import trial_row
+from analysis.sweep_table.table import plain_row, trial_row
+from trainables.records.objectives import Aims
 from trainables.records.record import MemoryPrediction, TrialRecord
 
 SHORT = (
@@ -32,13 +32,21 @@ SHORT = (
 )
 
 
-def board_row(record: TrialRecord) -> dict[str, Any]:
-    """A trial that has ended, in plain values; texts come visible.
+def objective_words(aims: Aims) -> list[dict[str, str]]:
+    """What a sweep strives for, as the board shows it."""
+    return [
+        {"name": o.name, "title": o.title, "kind": o.kind, "heading": o.heading, "better": o.better}
+        for o in aims.objectives
+    ]
+
+
+def board_row(record: TrialRecord, aims: Aims) -> dict[str, Any]:
+    """A trial that has ended, in plain values with those that the sweep strives for; texts come visible.
 
     `card` is what trained it, `cards` what each card needs: bytes, band and capacity, and whether that was measured.
     """
-    whole = asdict(trial_row(record))
-    row: dict[str, Any] = {name: _plain(whole[name]) for name in SHORT}
+    whole = plain_row(trial_row(record))
+    row: dict[str, Any] = {name: _plain(whole[name]) for name in (*SHORT, *aims.names)}
     report, prediction = record.report, record.prediction
     device = report.device if report else (prediction.gpu if prediction else None) or "cpu"
     cards = {visible(p.gpu): _need(p) for p in (prediction, record.card_prediction) if p is not None and p.gpu}
@@ -92,13 +100,13 @@ def running_row(trial_id: str, proposal: dict[str, Any], progress: dict[str, Any
     }
 
 
-def detail(record: TrialRecord) -> dict[str, Any]:
+def detail(record: TrialRecord, aims: Aims) -> dict[str, Any]:
     """All that the board shows of a chosen trial: anatomy, samples beside the base model's, and what went wrong."""
     report = record.report
     memory = report.memory if report else None
     prediction = record.prediction
     return {
-        "row": board_row(record),
+        "row": board_row(record, aims),
         "predicted": prediction.components if prediction else None,
         "measured": memory.components if memory else None,
         "predictedFor": visible((prediction.gpu or "this machine") if prediction else ""),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from importlib.resources import files
 
 from aiohttp import web
@@ -56,6 +57,13 @@ def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Appli
             raise web.HTTPNotFound(text="no ended trial of this name.")
         return web.json_response(found)
 
+    async def front(request: web.Request) -> web.StreamResponse:
+        sweep = sweeps.get(request.query.get("sweep", ""))
+        if sweep is None:
+            raise web.HTTPNotFound(text="no such sweep.")
+        model, card = request.query.get("model", ""), request.query.get("card", "")
+        return web.json_response(asdict(await asyncio.to_thread(sweep.standing, model, card)))
+
     async def health(_: web.Request) -> web.StreamResponse:
         return web.json_response({"database": "ok"})
 
@@ -100,6 +108,7 @@ def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Appli
             web.get(r"/page/{name:[a-z]+\.(?:js|css)}", static),
             web.get("/api/rows", rows),
             web.get("/api/trials/{trial}", trial),
+            web.get("/api/front", front),
             web.get("/api/health", health),
             web.get("/api/v1/query", query),
         ]

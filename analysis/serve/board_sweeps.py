@@ -6,9 +6,11 @@ import json
 
 from analysis.serve.board_data import FollowedSweep
 from analysis.sweep_table.load import RecordsError
+from trainables.records.layout import SWEEP_FILE
 from trainables.records.storage import Storage
 
 _NOTHING = {"cursor": "0:", "sweep": None, "sweeps": [], "folder": "", "waiting": 0, "whole": True, "rows": []}
+_NOTHING |= {"front": [], "best": None}
 
 
 class FollowedSweeps:
@@ -29,7 +31,7 @@ class FollowedSweeps:
     def names(self) -> list[str]:
         """Folders of the sweeps, the newest first; [""] where the storage is itself the one sweep."""
         found = dict(self._found)  # another thread may be adding to it
-        return sorted(found, key=lambda name: (str(found[name].facts.get("created_at")), name), reverse=True)
+        return sorted(found, key=lambda name: (found[name].facts.created_at, name), reverse=True)
 
     def get(self, name: str) -> FollowedSweep | None:
         """The sweep in the folder `name`, from now on followed; None where there is none."""
@@ -42,7 +44,7 @@ class FollowedSweeps:
         """Read what is new. Raises: OSError when the storage does not answer."""
         if self._every:
             for name in self.storage.list_folders(""):
-                if name not in self._found and self.storage.exists(f"{name}/sweep.json"):
+                if name not in self._found and self.storage.exists(f"{name}/{SWEEP_FILE}"):
                     self._add(name)
         for name in {*self._asked, *self.names()[:1]}:
             self._found[name].look()

@@ -1,43 +1,87 @@
-"""What makes one trial better than another: objectives, the Pareto front of them, and the trial to use."""
+"""Which trials of a sweep are on its Pareto front, and which of them to use: decided here, for every page.
+
+Both follow the sweep's own objectives, among the trials that keep its budgets.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.sweep_table.table import TrialRow
-from trainables.records.objectives import DIRECTIONS, OBJECTIVES, objective_values
+from trainables.records.objectives import Aims
 from trainables.records.record import TrialRecord
 
 
-def pareto_front(records: Iterable[TrialRecord], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[TrialRecord]:
-    """The finished records that no comparable one dominates, in order of number.
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """What decides how a trial stands, of a finished one that keeps the sweep's budgets.
 
-    One dominates another when it is nowhere worse and somewhere better; equals stand side by side. Comparable are
-    records that have the same objectives measured and, where the peak is one, by the same counter.
+    Only trials of one `group` are compared; more of each of `gains` is better. `preference` orders the front.
     """
-    groups: dict[tuple[str, ...], list[tuple[TrialRecord, list[float]]]] = defaultdict(list)
-    for record in records:
-        values = objective_values(record, objectives)
-        if values is not None and record.report:
-            gains = [value if DIRECTIONS[name] == "maximize" else -value for name, value in values.items()]
-            memory = record.report.memory if "peak_bytes" in values else None
-            groups[(memory.counter if memory else "", *values)].append((record, gains))
+
+    trial_id: str
+    number: int
+    group: tuple[str, ...]
+    gains: tuple[float, ...]
+    preference: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """The trials on a front, by id and in order of number, and the one of them to use; None where there is none."""
+
+    front: tuple[str, ...]
+    best: str | None
+
+
+def standing_of(records: Iterable[TrialRecord], aims: Aims) -> Standing:
+    """The front of `records` and its best trial, as `aims` has it."""
+    return decide(contender for record in records if (contender := contender_of(record, aims)) is not None)
+
+
+def contender_of(record: TrialRecord, aims: Aims) -> Contender | None:
+    """What decides how a trial stands; None for one that cannot be on the front.
+
+    Comparable are trials that have the same objectives measured, and by the same counters.
+    """
+    values, report = aims.values(record), record.report
+    if values is None or report is None or not aims.keeps_budgets(record):
+        return None
+    reached = [objective for objective in aims.objectives if objective.name in values]
+    counters = [objective.counter(report) for objective in reached if objective.counter]
+    speed = _or_least(report.tokens_per_second)
+    room = -_or_least(report.memory.peak_bytes if report.memory else None, math.inf)
+    quality = report.quality.sample_quality if report.quality else None
+    return Contender(
+        trial_id=record.trial_id,
+        number=record.number,
+        group=(*counters, *values),
+        gains=tuple(objective.gain(values[objective.name]) for objective in reached),
+        preference=(0.0, speed, room) if quality is None else (1.0, quality, room, speed),
+    )
+
+
+def decide(contenders: Iterable[Contender]) -> Standing:
+    """The front: whom no comparable other dominates. The best: of these the one of highest sample quality.
+
+    One dominates another when it is nowhere worse and somewhere better; equals stand side by side. Of equal quality
+    the smallest peak is best, then the highest speed; where no quality was measured, the fastest, then the smallest.
+    """
+    groups: dict[tuple[str, ...], list[Contender]] = defaultdict(list)
+    for contender in contenders:
+        groups[contender.group].append(contender)
     front = [
-        members[index][0]
+        members[index]
         for members in groups.values()
-        for index in nondominated(np.array([gains for _, gains in members]))
+        for index in nondominated(np.array([member.gains for member in members]))
     ]
-    return sorted(front, key=lambda record: (record.number, record.trial_id))
-
-
-def nondominated_rows(rows: Sequence[TrialRow], names: Sequence[str]) -> list[TrialRow]:
-    """The rows that none dominates in the fields `names`, which every row has measured."""
-    signs = [1 if DIRECTIONS[name] == "maximize" else -1 for name in names]
-    gains = [[sign * getattr(row, name) for sign, name in zip(signs, names, strict=True)] for row in rows]
-    return [rows[index] for index in nondominated(np.array(gains, dtype=float))]
+    front.sort(key=lambda member: (member.number, member.trial_id))
+    best = max(front, key=lambda member: (member.preference, -member.number), default=None)
+    return Standing(front=tuple(member.trial_id for member in front), best=best.trial_id if best else None)
 
 
 def nondominated(gains: np.ndarray) -> list[int]:
@@ -53,17 +97,5 @@ def nondominated(gains: np.ndarray) -> list[int]:
     return sorted(front)
 
 
-def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The finished trial to use: highest sample quality, then smallest peak, then fastest.
-
-    Where no quality was measured: the fastest, then the smallest. None when no trial finished.
-    """
-    found = [(record, values) for record in records if (values := objective_values(record)) is not None]
-    judged = [pair for pair in found if "sample_quality" in pair[1]]
-
-    def rank(pair: tuple[TrialRecord, dict[str, float]]) -> tuple[float, ...]:
-        record, values = pair
-        peak, speed = -values["peak_bytes"], values["tokens_per_second"]
-        return (values["sample_quality"], peak, speed, -record.number) if judged else (speed, peak, -record.number)
-
-    return max(judged or found, key=rank)[0] if found else None
+def _or_least(value: float | None, least: float = -math.inf) -> float:
+    return least if value is None else value

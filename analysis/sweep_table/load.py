@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
-from analysis.sweep_table.front import pareto_front
-from data.errors import one_line
-from trainables.records.objectives import DIRECTIONS, OBJECTIVES, keeps_budgets
-from trainables.records.record import Sample, TrialRecord, from_document, samples_from_json
+from analysis.sweep_table.front import Standing, standing_of
+from data.errors import UserError, one_line
+from trainables.records.documents import from_json, samples_from_json
+from trainables.records.layout import SWEEP_FILE, SweepFacts, facts_from_json, record_path
+from trainables.records.record import Sample, TrialRecord
 from trainables.records.storage import Storage, StorageError, open_storage
 
 READERS = 16  # assumed: enough to hide an object store's latency, few enough not to be throttled
 NAMES_SHOWN = 8
 
 
-class RecordsError(ValueError):
+class RecordsError(UserError):
     """A place from which no sweep can be read; the message is one line for a person."""
 
 
@@ -29,15 +29,34 @@ class RecordsError(ValueError):
 class Sweep:
     """A sweep as it lies in storage.
 
-    `facts` is the whole of sweep.json; `unreadable` has one line for each trial folder without a readable record. The
-    records' samples stay in storage until they are looked at.
+    `unreadable` has one line for each trial folder without a readable record. The records' samples are made when they
+    are looked at.
     """
 
-    name: str
-    question: str
-    facts: dict[str, Any]
+    facts: SweepFacts
     records: tuple[TrialRecord, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.facts.name
+
+    @functools.cached_property
+    def standing(self) -> Standing:
+        """Which trials are on the front, and which is best, by id: the same in all that shows this sweep."""
+        return standing_of(self.records, self.facts.aims)
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The trials on the front, in order of number."""
+        front = set(self.standing.front)
+        return [record for record in self.records if record.trial_id in front]
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial to use; None where none finished within the budgets."""
+        return next((record for record in self.records if record.trial_id == self.standing.best), None)
 
 
 def load_sweep(uri: str) -> Sweep:
@@ -47,46 +66,26 @@ def load_sweep(uri: str) -> Sweep:
     """
     try:
         storage = open_storage(uri)
-        facts = _read_facts(storage)
+        facts = read_facts(storage)
         read = _read_records(storage)
     except (OSError, StorageError) as error:
         raise RecordsError(f"{uri}: cannot be read ({one_line(error)}); check the path and your access.") from None
     found = [item for item in read if isinstance(item, TrialRecord)]
     return Sweep(
-        name=str(facts.get("name") or posixpath.basename(storage.root)),
-        question=str(facts.get("question") or ""),
         facts=facts,
         records=tuple(sorted(found, key=lambda record: (record.number, record.trial_id))),
         unreadable=tuple(item for item in read if isinstance(item, str)),
     )
 
 
-def objectives_of(sweep: Sweep) -> tuple[str, ...]:
-    """What the sweep strives for, by name; the usual three where it does not say."""
-    told = sweep.facts.get("objectives")
-    names = [item.get("name") for item in told if isinstance(item, dict)] if isinstance(told, list) else []
-    known = tuple(name for name in names if name in DIRECTIONS)
-    return known or tuple(OBJECTIVES)
-
-
-def front_of(sweep: Sweep) -> list[TrialRecord]:
-    """The sweep's Pareto front, among the trials that keep its budgets for forgetting and copying."""
-    asked = sweep.facts.get("options")
-    options = asked if isinstance(asked, dict) else {}
-    budgets = (options.get("min_retention"), options.get("max_copied_share"))
-    return pareto_front([r for r in sweep.records if keeps_budgets(r, *budgets)], objectives_of(sweep))
-
-
-def _read_facts(storage: Storage) -> dict[str, Any]:
+def read_facts(storage: Storage) -> SweepFacts:
+    """The sweep's own document. Raises: RecordsError where there is none, or one of another program; OSError."""
     try:
-        facts = json.loads(storage.read_text("sweep.json"))
+        return facts_from_json(storage.read_text(SWEEP_FILE))
     except (FileNotFoundError, NotADirectoryError):
         raise RecordsError(_no_sweep(storage)) from None
     except ValueError as error:
-        raise RecordsError(f"{storage.uri}: sweep.json is not JSON text ({one_line(error)}).") from None
-    if not isinstance(facts, dict):
-        raise RecordsError(f"{storage.uri}: sweep.json holds {type(facts).__name__}; an object was expected.")
-    return facts
+        raise RecordsError(f"{storage.uri}: {SWEEP_FILE} is none of this program's ({one_line(error)}).") from None
 
 
 def _read_records(storage: Storage) -> list[TrialRecord | str]:
@@ -99,33 +98,28 @@ def _read_records(storage: Storage) -> list[TrialRecord | str]:
 
 
 def _read_record(storage: Storage, folder: str) -> TrialRecord | str:
-    path = f"trials/{folder}/record.json"
+    path = record_path(folder)
     try:
         return _without_samples(storage, path)
     except FileNotFoundError:
         return f"{path}: not written; the trial is still running or was cut off."
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         return f"{path}: {one_line(error)}"
 
 
 def _without_samples(storage: Storage, path: str) -> TrialRecord:
     """The record at `path`, with samples that are read when they are looked at."""
-    document = json.loads(storage.read_text(path))
-    report = document.get("report") if isinstance(document, dict) else None
-    samples = report.get("samples") if isinstance(report, dict) else None
-    if isinstance(report, dict) and isinstance(samples, list):
-        report["samples"] = []
-    record = from_document(document)
-    if record.report is None or not samples:
+    record = from_json(storage.read_text(path))
+    if record.report is None or not record.report.samples:
         return record
-    stored = StoredSamples(len(samples), functools.partial(_read_samples, storage, path))
+    stored = StoredSamples(len(record.report.samples), functools.partial(_read_samples, storage, path))
     return dataclasses.replace(record, report=dataclasses.replace(record.report, samples=stored))
 
 
 def _read_samples(storage: Storage, path: str) -> Sequence[Sample]:
     try:
         return samples_from_json(storage.read_text(path))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise RecordsError(f"{path}: its samples cannot be read ({one_line(error)}).") from None
 
 
@@ -133,7 +127,7 @@ def _no_sweep(storage: Storage) -> str:
     """Why there is no sweep here, with the sweeps that lie in it or next to it."""
     beside = Storage(storage.uri, storage.filesystem, posixpath.dirname(storage.root))
     missing = not storage.exists("")
-    what = "does not exist" if missing else "holds no sweep (there is no sweep.json in it)"
+    what = "does not exist" if missing else f"holds no sweep (there is no {SWEEP_FILE} in it)"
     for place, where in ((storage, "sweeps in it"), (beside, "sweeps next to it")):
         if place is storage and missing:
             continue
@@ -146,7 +140,7 @@ def _no_sweep(storage: Storage) -> str:
 
 def _sweep_names(place: Storage) -> list[str]:
     try:
-        return [name for name in place.list_folders("") if place.exists(f"{name}/sweep.json")]
+        return [name for name in place.list_folders("") if place.exists(f"{name}/{SWEEP_FILE}")]
     except OSError:
         return []
 

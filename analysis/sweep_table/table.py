@@ -6,14 +6,15 @@ import csv
 import dataclasses
 import io
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from trainables.records.byte_sizes import MemoryUnit, memory_text
+from trainables.records.objectives import OBJECTIVES, Kind
 from trainables.records.record import Outcome, TrialRecord, style
 
 COUNTERS = {
@@ -22,12 +23,13 @@ COUNTERS = {
 }
 MISSING = "–"
 
-Kind = Literal["text", "integer", "number", "count", "decimal", "rate", "bytes", "speed", "seconds"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
-    """One trial in plain columns; None where nothing was measured. Losses in nats per token."""
+    """One trial in plain columns; None where nothing was measured. Losses in nats per token.
+
+    `further` holds the objectives that have no column of their own here.
+    """
 
     number: int
     trial_id: str
@@ -63,6 +65,19 @@ class TrialRow:
     seconds: float
     error: str | None
     memory_explanation: str | None
+    further: Mapping[str, float | None] = field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """What stands in the column `name`."""
+        return self.further[name] if name in self.further else getattr(self, name)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(TrialRow) if field.name != "further")
+
+
+def plain_row(row: TrialRow) -> dict[str, Any]:
+    """The row's columns by name, those of further objectives last."""
+    return {name: getattr(row, name) for name in FIELDS} | dict(row.further)
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,11 @@ class Column:
     title: str
     kind: Kind
     meaning: str
+
+
+def _column_of(objective: str) -> Column:
+    declared = OBJECTIVES[objective]
+    return Column(declared.name, declared.title, declared.kind, declared.meaning)
 
 
 COLUMNS = (
@@ -86,31 +106,37 @@ COLUMNS = (
     Column("replay_ratio", "Replay", "number", "Documents of base text mixed in for each quote"),
     Column("token_budget", "Tokens", "integer", "Tokens trained on"),
     Column("outcome", "Outcome", "text", "How the trial ended"),
-    Column("sample_quality", "Quality", "decimal", "Sample quality; higher is better"),
-    Column("peak_bytes", "Peak", "bytes", "Peak memory, measured"),
+    _column_of("sample_quality"),
+    _column_of("peak_bytes"),
     Column("peak_counter", "Peak counts", "text", "The counter that measured the peak"),
     Column("predicted_bytes", "Predicted", "bytes", "Peak memory as predicted before launch; never a measurement"),
     Column("predicted_counter", "Prediction counts", "text", "The counter that the prediction is for"),
     Column("predicted_for", "Predicted for", "text", "The device that the prediction is for"),
-    Column("tokens_per_second", "Tokens/s", "speed", "Training speed, real tokens per second"),
+    _column_of("tokens_per_second"),
     Column("loss", "Loss", "decimal", "Last training loss, nats per token"),
     Column("quote_loss", "Quote loss", "decimal", "Loss on held-out quotes after tuning, nats per token"),
     Column("standard_error", "± quality", "decimal", "Standard error of sample quality over other samples"),
     Column("adherence", "Adherence", "decimal", "Style and form where wanted; 1 is what held-out human lines reach"),
-    Column("style", "Style", "decimal", "Style on keywords, seen and unseen; 1 as in human lines"),
+    _column_of("style"),
     Column("style_seen", "Style, seen", "decimal", "Style on keywords seen in training; 1 as in human lines"),
     Column("style_unseen", "Style, unseen", "decimal", "Style on keywords not seen in training; 1 as in human lines"),
     Column("style_off_domain", "Style, off-domain", "decimal", "Style where it is not wanted; 1 as in human quotes"),
     Column("fluency", "Fluency", "decimal", "Word order and known words; 1 as in human lines"),
     Column("diversity", "Diversity", "decimal", "How much samples differ; 1 as human lines do"),
     Column("novelty", "Novelty", "decimal", "Freedom from verbatim training text; 1 as in human lines"),
-    Column("spill_over", "Spill-over", "decimal", "Style taken on where it is not wanted; lower is better"),
+    _column_of("spill_over"),
     Column("retention", "Retention", "decimal", "How much of the base model's science is kept; higher is better"),
     Column("parameters", "Parameters", "count", "Number of parameters"),
     Column("seconds", "Seconds", "seconds", "Wall-clock time of the whole trial"),
     Column("error", "Why", "text", "Why the trial did not finish"),
     Column("memory_explanation", "What would make room", "text", "What takes the memory, and what would save some"),
 )
+
+
+def all_columns() -> tuple[Column, ...]:
+    """The table's columns, and one for each objective that has none among them."""
+    known = {column.name for column in COLUMNS}
+    return (*COLUMNS, *(_column_of(name) for name in OBJECTIVES if name not in known))
 
 
 def trial_row(record: TrialRecord) -> TrialRow:
@@ -159,6 +185,11 @@ def trial_row(record: TrialRecord) -> TrialRow:
         seconds=record.seconds,
         error=why(record),
         memory_explanation=record.memory_explanation,
+        further={
+            name: objective.measured(report) if report else None
+            for name, objective in OBJECTIVES.items()
+            if name not in FIELDS
+        },
     )
 
 
@@ -216,12 +247,12 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(rows: Sequence[TrialRow]) -> str:
-    """The rows under their field names. A text that a spreadsheet would run as a formula gets an apostrophe before."""
+    """The rows under their columns' names. A text that a spreadsheet would run as a formula gets an apostrophe."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(TrialRow))
+    writer.writerow(_names())
     for row in rows:
-        writer.writerow("" if value is None else _plain(value) for value in dataclasses.astuple(row))
+        writer.writerow("" if value is None else _plain(value) for value in plain_row(row).values())
     return file.getvalue()
 
 
@@ -230,13 +261,18 @@ def parquet_bytes(rows: Sequence[TrialRow]) -> bytes:
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
     hints = typing.get_type_hints(TrialRow)
     fields = []
-    for field in dataclasses.fields(TrialRow):
-        kind = next(k for k in (typing.get_args(hints[field.name]) or (hints[field.name],)) if k is not type(None))
-        fields.append(pa.field(field.name, kinds[kind]))
-    table = pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=pa.schema(fields))
+    for name in _names():
+        hint = hints.get(name, float)
+        kind = next(k for k in (typing.get_args(hint) or (hint,)) if k is not type(None))
+        fields.append(pa.field(name, kinds[kind]))
+    table = pa.Table.from_pylist([plain_row(row) for row in rows], schema=pa.schema(fields))
     sink = io.BytesIO()
     parquet.write_table(table, sink)
     return sink.getvalue()
+
+
+def _names() -> list[str]:
+    return [*FIELDS, *(name for name in OBJECTIVES if name not in FIELDS)]
 
 
 def _plain(value: object) -> object:

@@ -17,7 +17,7 @@ from sweeps.planning.questions import BATCH_MEMORY, FLAGS, VALUES, Question, usu
 from trainables.memory.cards import Card, find_card
 from trainables.model.models import find_model
 from trainables.records.byte_sizes import parse_bytes
-from trainables.records.objectives import DIRECTIONS, FROM_SAMPLES
+from trainables.records.objectives import FROM_SAMPLES, OBJECTIVES
 from trainables.records.plan import AUTO, MicroBatch, SweepPlan
 
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
@@ -221,9 +221,9 @@ def chosen_objectives(options: CommonOptions, question: Question) -> tuple[str, 
     asked = options.objectives
     if asked is None:
         return tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
-    unknown = [name for name in asked if name not in DIRECTIONS]
+    unknown = [name for name in asked if name not in OBJECTIVES]
     if unknown or not asked or len(set(asked)) < len(asked):
-        raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(DIRECTIONS)}.")
+        raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(OBJECTIVES)}.")
     if options.weights == "random" and set(asked) & set(FROM_SAMPLES):
         raise OptionsError(
             f"--weights random has no samples to score; leave {', '.join(FROM_SAMPLES)} out of --objectives."

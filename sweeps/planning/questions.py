@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweeps.planning.options import CommonOptions, SampleQualityOptions, SweepOptions
 from trainables.model.models import NANO_SIZES
+from trainables.records.objectives import OBJECTIVES
 from trainables.records.plan import AUTO, MicroBatch
 
 # What a proposal may hold, and under which name a plan holds the values of it.
@@ -53,7 +54,8 @@ class Question:
     smoke: Defaults
 
 
-ASKS_OF_MICRO_BATCH = ("peak_bytes", "tokens_per_second")  # the objectives that it moves
+# The objectives that it moves.
+ASKS_OF_MICRO_BATCH = tuple(name for name, objective in OBJECTIVES.items() if objective.follows_micro_batch)
 
 
 def usual_micro_batches(

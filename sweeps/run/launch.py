@@ -22,7 +22,7 @@ from sweeps.run.tuning import tune_trials
 from sweeps.search.limits import cost_text
 from sweeps.watch.follow import Follower, Listener
 from sweeps.watch.gauges import Gauges
-from sweeps.watch.live_table import LiveTable, print_end
+from sweeps.watch.live_table import LiveTable, columns_of, print_end
 from sweeps.watch.report_run import publish_sweep
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession, choose_mode
@@ -81,7 +81,7 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
     session = _wandb_session(prepared, options)
     with ExitStack() as stack:
-        table = stack.enter_context(LiveTable(columns=question.columns))
+        table = stack.enter_context(LiveTable(columns=columns_of(question, plan)))
         gauges = Gauges(prepared.facts.name)
         stack.enter_context(Follower(storage, prepared.facts, [table, gauges]))
         if session is not None:
@@ -91,7 +91,7 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
         interrupt = stack.enter_context(Interrupt())
         reason = tune_trials(prepared, options, device, owed, board, gauges, interrupt)
     records = _records(prepared)
-    print_end(records, question=question, plan=plan)
+    print_end(records, plan, question)
     if options.price_per_gpu_hour is not None:
         print(cost_text(records))
     if reason:

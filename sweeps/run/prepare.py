@@ -20,7 +20,6 @@ from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
 from sweeps.planning.options import CommonOptions, OptionsError
 from sweeps.planning.questions import Question
-from sweeps.search.objectives import objectives_of
 from sweeps.search.warm_start import earlier_trials, store_earlier
 from trainables.model.models import ModelShape, find_model, load_config, model_shape, tokenizer_location
 from trainables.records.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
@@ -76,7 +75,6 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
         token=secrets.token_hex(3),
         created_at=created_at.isoformat(timespec="seconds"),
         plan=plan,
-        objectives=tuple(dataclasses.asdict(objective) for objective in objectives_of(plan)),
         provenance=dataclasses.asdict(_provenance(fingerprint, device)),
     )
     if not options.dry_run:

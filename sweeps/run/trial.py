@@ -25,6 +25,7 @@ from trainables.memory.explaining.oom_card import oom_card
 from trainables.memory.explaining.remedies import remedies
 from trainables.memory.predict import predict_worker
 from trainables.model.models import ModelShape, find_model, tokenizer_location
+from trainables.records.documents import report_from_json
 from trainables.records.layout import SweepFacts, load_record, report_path, store_record
 from trainables.records.record import (
     FailureKind,
@@ -33,7 +34,6 @@ from trainables.records.record import (
     Provenance,
     TrialRecord,
     WorkerReport,
-    report_from_json,
 )
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.sweep_table.front import pareto_front
+from analysis.sweep_table.front import standing_of
+from trainables.records.objectives import Aims
 from trainables.records.record import FailureKind, TrialRecord
 
 SECONDS_PER_HOUR = 3600
@@ -26,14 +27,14 @@ class Limits:
     flat_trials: int | None = None
     fail_fast: bool = False
 
-    def reached(self, records: Sequence[TrialRecord], seconds: float, objectives: Sequence[str]) -> str | None:
+    def reached(self, records: Sequence[TrialRecord], seconds: float, aims: Aims) -> str | None:
         """Which limit is reached, in one line for a person; None when there is room. `seconds` is this run's time."""
         gpu_hours = sum(record.gpu_seconds for record in records) / SECONDS_PER_HOUR
         if self.max_gpu_hours is not None and gpu_hours >= self.max_gpu_hours:
             return f"{gpu_hours:.2f} GPU-hours are used, --max-gpu-hours is {self.max_gpu_hours:g}"
         if self.max_hours is not None and seconds >= self.max_hours * SECONDS_PER_HOUR:
             return f"{seconds / SECONDS_PER_HOUR:.2f} hours have passed, --max-hours is {self.max_hours:g}"
-        if self.flat_trials is not None and _trials_since_better(records, objectives) >= self.flat_trials:
+        if self.flat_trials is not None and _trials_since_better(records, aims) >= self.flat_trials:
             return f"the last {self.flat_trials} trials brought nothing to the Pareto front (--stop-when-flat)"
         failed = next((record.trial_id for record in records if record.failure is FailureKind.BUG), None)
         if self.fail_fast and failed:
@@ -55,9 +56,9 @@ def cost_text(records: Sequence[TrialRecord]) -> str:
     return f"{gpu_hours:.2f} GPU-hours, cost {sum(record.price or 0.0 for record in records):.2f}."
 
 
-def _trials_since_better(records: Sequence[TrialRecord], objectives: Sequence[str]) -> int:
+def _trials_since_better(records: Sequence[TrialRecord], aims: Aims) -> int:
     """Trials after the youngest on the front of all: none of them brought anything."""
     ordered = sorted(records, key=lambda record: record.number)
-    front = {record.number for record in pareto_front(ordered, objectives)}
-    last = max((index for index, record in enumerate(ordered) if record.number in front), default=-1)
+    front = set(standing_of(ordered, aims).front)
+    last = max((index for index, record in enumerate(ordered) if record.trial_id in front), default=-1)
     return len(ordered) - 1 - last

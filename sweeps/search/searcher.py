@@ -21,7 +21,7 @@ from data.errors import error_line
 from sweeps.planning.space import distributions
 from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
 from sweeps.search.memory_guard import MemoryGuard
-from sweeps.search.objectives import objectives_of, verdict
+from sweeps.search.objectives import verdict
 from sweeps.search.study import attributes
 from trainables.records.layout import SweepFacts, begun_proposal, load_figures, store_proposal
 from trainables.records.record import Outcome, TrialRecord
@@ -44,11 +44,10 @@ class RecordSearch(OptunaSearch):
         guard: MemoryGuard | None = None,
         propose: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
     ) -> None:
-        self.objectives = objectives_of(facts.plan)
         # The base class builds a study of its own only when it is given a space; this one comes ready made.
         super().__init__(
-            metric=[objective.name for objective in self.objectives],
-            mode=["max" if objective.direction == "maximize" else "min" for objective in self.objectives],
+            metric=list(facts.aims.names),
+            mode=["max" if objective.direction == "maximize" else "min" for objective in facts.aims.objectives],
         )
         self._space = distributions(facts.plan)
         self._ot_study = study
@@ -64,8 +63,8 @@ class RecordSearch(OptunaSearch):
 
         The limits look at `records`, those of earlier runs, and at what has ended since; `limit_reached` keeps which.
         """
-        names = [objective.name for objective in self.objectives]
-        self.limit_reached = self.limits.reached(self._records, time.monotonic() - self._began, names)
+        seconds = time.monotonic() - self._began
+        self.limit_reached = self.limits.reached(self._records, seconds, self.facts.aims)
         if self.limit_reached or self.storage_error:
             return Searcher.FINISHED
         try:

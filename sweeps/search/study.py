@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import secrets
 import warnings
@@ -18,17 +17,18 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from analysis.sweep_table.table import trial_row
+from analysis.sweep_table.table import plain_row, trial_row
 from data.errors import one_line
 from sweeps.planning.options import OptionsError
 from sweeps.planning.space import CHOSEN, STARTING_POINTS, distributions, space_of, starting_points, to_point
 from sweeps.search.memory_guard import PointsThatFit
-from sweeps.search.objectives import Verdict, objectives_of, verdict
+from sweeps.search.objectives import Verdict, verdict
 from sweeps.search.sampler import DistinctSampler, anything_fits
 from sweeps.search.warm_start import load_earlier
+from trainables.records.documents import to_json
 from trainables.records.layout import SweepFacts, load_history
 from trainables.records.plan import SweepPlan
-from trainables.records.record import Outcome, TrialRecord, to_json
+from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage
 
 READ_EVERY = 200  # trials; Optuna reads back all that it has not read yet, and thousands at once take half a GiB
@@ -109,7 +109,7 @@ def attributes(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
     optuna-dashboard 0.21 knows constraints only as Optuna kept them before version 5, and cuts an attribute off after
     a thousand characters: hence constraints and figures as attributes of their own.
     """
-    figures = {name: value for name, value in dataclasses.asdict(trial_row(record)).items() if value is not None}
+    figures = {name: value for name, value in plain_row(trial_row(record)).items() if value is not None}
     proposed = set(vars(record.settings)) - ({CHOSEN} if plan.has_automatic_micro_batch else set())
     return {
         "outcome": record.outcome.value,
@@ -121,17 +121,16 @@ def attributes(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
 
 def _empty_study(facts: SweepFacts, study_url: str | None, sampler: DistinctSampler) -> optuna.Study:
     storage = _emptied(study_url, facts.name) if study_url else None
-    objectives = objectives_of(facts.plan)
     study = optuna.create_study(
         storage=storage,
         study_name=facts.name,
-        directions=[objective.direction for objective in objectives],
+        directions=[objective.direction for objective in facts.aims.objectives],
         sampler=sampler,
     )
     with warnings.catch_warnings():
         # The names that optuna-dashboard shows; experimental since Optuna 3.2, and nothing else depends on them.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names([objective.name for objective in objectives])
+        study.set_metric_names(list(facts.aims.names))
     return study
 
 

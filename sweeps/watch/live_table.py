@@ -11,12 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.sweep_table.front import pareto_front
+from analysis.sweep_table.front import standing_of
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
 from sweeps.planning.questions import BATCH_MEMORY, Question
 from sweeps.watch.follow import Listener
-from trainables.records.byte_sizes import memory_text
-from trainables.records.objectives import keeps_budgets
+from trainables.records.objectives import OBJECTIVES, Objective, aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint, TrialRecord
 from trainables.records.settings import TrialSettings
@@ -31,22 +30,14 @@ SETTING_CELLS: dict[str, Callable[[TrialSettings], str]] = {
 }
 ROW_CELLS: dict[str, Callable[[TrialRow], str]] = {
     "loss": lambda row: cell_text(row.loss, "decimal"),
-    "style": lambda row: cell_text(row.style, "decimal"),
-    "spill-over": lambda row: cell_text(row.spill_over, "decimal"),
-    "quality": lambda row: cell_text(row.sample_quality, "decimal"),
-    "peak": lambda row: MISSING if row.peak_bytes is None else memory_text(row.peak_bytes),
-    "tokens/s": lambda row: cell_text(row.tokens_per_second, "speed"),
     "outcome": lambda row: row.outcome.replace("_", " "),
 }
 
 
-BETTER = {
-    "sample_quality": "better quality",
-    "peak_bytes": "less memory",
-    "tokens_per_second": "more tokens per second",
-    "style": "more style",
-    "spill_over": "less spill-over",
-}
+def columns_of(question: Question, plan: SweepPlan) -> tuple[str, ...]:
+    """Heads of the question's table, and of what the plan strives for beside it."""
+    further = [OBJECTIVES[name].heading for name in plan.objectives]
+    return (*question.columns[:-1], *(h for h in further if h not in question.columns), *question.columns[-1:])
 
 
 @dataclass
@@ -60,7 +51,7 @@ class _Line:
 class LiveTable(Listener):
     """A table that redraws itself on a terminal; elsewhere, such as in a log file, one line for each ended trial.
 
-    `columns` are those of the question: keys of `SETTING_CELLS` and `ROW_CELLS`, after "trial".
+    `columns` are keys of `SETTING_CELLS` and `ROW_CELLS` and headings of objectives, after "trial".
     """
 
     def __init__(self, console: Console | None = None, columns: Sequence[str] = BATCH_MEMORY.columns) -> None:
@@ -111,42 +102,43 @@ class LiveTable(Listener):
 
 
 def print_end(
-    records: Sequence[TrialRecord],
-    console: Console | None = None,
-    question: Question = BATCH_MEMORY,
-    plan: SweepPlan | None = None,
+    records: Sequence[TrialRecord], plan: SweepPlan, question: Question = BATCH_MEMORY, console: Console | None = None
 ) -> None:
-    """Print all trials, those on the Pareto front marked with a star: of the plan's objectives, or the question's."""
-    objectives = plan.objectives if plan else question.objectives
-    budgets = (plan.min_retention, plan.max_copied_share) if plan else (None, None)
-    allowed = [record for record in records if keeps_budgets(record, *budgets)]
-    front = {record.trial_id for record in pareto_front(allowed, objectives)}
+    """Print all trials, those on the Pareto front marked with a star, and which of them to use."""
+    aims, columns = aims_of(plan), columns_of(question, plan)
+    standing = standing_of(records, aims)
     lines = [
-        _cells(r.trial_id, _Line(settings=r.settings, record=r), question.columns, star=r.trial_id in front)
+        _cells(r.trial_id, _Line(settings=r.settings, record=r), columns, star=r.trial_id in standing.front)
         for r in records
     ]
     console = console or Console(width=None if sys.stdout.isatty() else 120)
-    console.print(_table(lines, question.columns))
+    console.print(_table(lines, columns))
+    kept = f", keeping to {aims.budget_phrase}" if aims.budgets else ""
     console.print(
-        f"* {len(front)} of {len(records)} trials are on the Pareto front: none other has {_better(objectives)}."
+        f"* {len(standing.front)} of {len(records)} trials are on the Pareto front{kept}: none other has"
+        f" {aims.better_phrase}."
     )
-
-
-def _better(objectives: Sequence[str]) -> str:
-    words = [BETTER[name] for name in objectives]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]} at once"
+    if standing.best is not None:
+        console.print(f"Best: trial {standing.best.split('-')[0]}.")
 
 
 def _cells(trial_id: str, line: _Line, columns: Sequence[str], *, star: bool = False) -> list[str]:
     cells = [f"{trial_id.split('-')[0]}{' *' if star else ''}"]
     row = None if line.record is None else trial_row(line.record)
     running = {"loss": MISSING if line.loss is None else cell_text(line.loss, "decimal"), "outcome": line.progress}
+    objectives = {objective.heading: objective for objective in OBJECTIVES.values()}
     for name in columns[1:]:
         if name in SETTING_CELLS:
             cells.append(SETTING_CELLS[name](line.settings))
+        elif row is None:
+            cells.append(running.get(name, MISSING))
         else:
-            cells.append(running.get(name, MISSING) if row is None else ROW_CELLS[name](row))
+            cells.append(ROW_CELLS[name](row) if name in ROW_CELLS else _figure(row, objectives[name]))
     return cells
+
+
+def _figure(row: TrialRow, objective: Objective) -> str:
+    return cell_text(row.value(objective.name), objective.kind)
 
 
 def _table(lines: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.export import BEST, export_trial
 from analysis.report import REPORT_NAME, TABLE_NAME
-from analysis.sweep_table.front import best_record
-from analysis.sweep_table.load import Sweep, load_sweep, objectives_of
-from analysis.sweep_table.table import TrialRow, trial_row
+from analysis.sweep_table.load import Sweep, load_sweep
+from analysis.sweep_table.table import plain_row, trial_row
 from data.errors import UserError
 from sweeps.watch.wandb_session import WandbSession, troubles
 from trainables.records.layout import SweepFacts
@@ -44,21 +43,30 @@ def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *,
         print(f"wandb: the sweep's report is not mirrored; it lies in {storage.uri}.", file=sys.stderr)
 
 
+def summary_of(sweep: Sweep) -> dict[str, Any]:
+    """What the sweep's run says of it: what it strives for, which trials are on the front, the best one's row."""
+    return {
+        "trials": len(sweep.records),
+        "objectives": list(sweep.facts.aims.names),
+        "front": list(sweep.standing.front),
+        "best": plain_row(trial_row(sweep.best)) if sweep.best is not None else {},
+    }
+
+
 def _write(run: Any, storage: Storage, facts: SweepFacts, sweep: Sweep, model_folder: str | None) -> None:
     import wandb
 
     rows = [trial_row(record) for record in sweep.records]
-    cells: list[Any] = [list(asdict(row).values()) for row in rows]
-    names: list[Any] = [field.name for field in fields(TrialRow)]
-    run.log({"trials": wandb.Table(columns=names, data=cells)})
-    best = best_record(sweep.records)
-    told = asdict(trial_row(best)) if best is not None else {}
-    run.summary.update({"trials": len(rows), "objectives": list(objectives_of(sweep)), "best": told})
+    if rows:
+        cells: list[Any] = [list(plain_row(row).values()) for row in rows]
+        run.log({"trials": wandb.Table(columns=list(plain_row(rows[0])), data=cells)})
+    told = summary_of(sweep)
+    run.summary.update(told)
     run.log_artifact(_report_artifact(storage, facts))
     if model_folder is None:
         return
     try:
-        run.log_artifact(_model_artifact(facts, export_trial(storage.uri, BEST, model_folder), told))
+        run.log_artifact(_model_artifact(facts, export_trial(storage.uri, BEST, model_folder), told["best"]))
     except UserError as error:
         print(f"wandb: no model is uploaded: {' '.join(str(error).split())}", file=sys.stderr)
 

@@ -23,7 +23,7 @@ from typing import Any
 from tests.analysis.serve.test_board import TOKEN, Board
 from tests.support.real_browser import start_chromium, wait_for
 from tests.support.record_factory import make_record, make_samples, write_sweep
-from trainables.records.record import to_json
+from trainables.records.documents import to_json
 
 SCROLL = """
     const done = arguments[0], table = document.getElementById("table"), times = [];

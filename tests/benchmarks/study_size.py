@@ -41,7 +41,7 @@ def main() -> None:
     trials = (given := parser.parse_args()).trials
     with tempfile.TemporaryDirectory() as folder:
         storage = open_storage(str(Path(folder) / "long"))
-        facts = make_facts(PLAN, name="long", objectives=tuple({"name": name} for name in PLAN.objectives))
+        facts = make_facts(PLAN, name="long")
         store_facts(storage, facts)
         space = space_of(PLAN)
         for number, key in zip(range(trials - LAST), space.walk(random.Random(0)), strict=False):

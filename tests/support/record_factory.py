@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
 
-from trainables.records.layout import SweepFacts
-from trainables.records.objectives import OBJECTIVES
+from sweeps.planning.choices import make_plan
+from sweeps.planning.device import Device
+from sweeps.planning.options import SweepOptions
+from trainables.records.documents import to_json
+from trainables.records.layout import SweepFacts, store_facts
 from trainables.records.plan import SweepPlan
 from trainables.records.record import (
     CurvePoint,
@@ -22,7 +25,6 @@ from trainables.records.record import (
     Sample,
     TrialRecord,
     WorkerReport,
-    to_json,
 )
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import open_storage
@@ -198,24 +200,26 @@ def make_facts(plan: SweepPlan, **changes: Any) -> SweepFacts:
         "token": "abc123",
         "created_at": "2026-01-02T03:04:05+00:00",
         "plan": plan,
-        "objectives": (),
         "provenance": {},
     }
     return SweepFacts(**(fields | changes))
 
 
-def write_sweep(folder: Path, made: list[TrialRecord], name: str = "made-up", **facts: Any) -> str:
-    """A sweep's folder as the sweep itself would leave it. Returns: its path."""
+def default_facts(name: str = "made-up", question: str = "batch_memory", **plan: Any) -> SweepFacts:
+    """A sweep's own document, of the default plan but for what `plan` says."""
+    default = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))
+    provenance = {"git_sha": "0123456789abcdef0123456789abcdef01234567"}
+    return make_facts(
+        dataclasses.replace(default, **{"seed": 7} | plan), name=name, question=question, provenance=provenance
+    )
+
+
+def write_sweep(
+    folder: Path, made: list[TrialRecord], name: str = "made-up", question: str = "batch_memory", **plan: Any
+) -> str:
+    """A sweep's folder as the sweep itself would leave it, its plan the default but for `plan`. Returns: its path."""
     storage = open_storage(str(folder))
-    document = {
-        "name": name,
-        "question": "What batch fits, and what does it buy?",
-        "created_at": "2026-01-02T03:04:05+00:00",
-        "objectives": [{"name": name, "direction": way} for name, way in OBJECTIVES.items()],
-        "options": {"trials": len(made), "seed": 7},
-        "provenance": {"git_sha": "0123456789abcdef0123456789abcdef01234567"},
-    }
-    storage.write_text("sweep.json", json.dumps(document | facts))
+    store_facts(storage, default_facts(name, question, **{"trials": len(made)} | plan))
     for record in made:
         storage.write_text(f"trials/{record.trial_id}/record.json", to_json(record))
     return str(folder)

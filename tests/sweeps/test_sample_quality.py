@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.report import render
-from analysis.sweep_table.front import pareto_front
-from analysis.sweep_table.load import load_sweep, objectives_of
+from analysis.sweep_table.front import standing_of
+from analysis.sweep_table.load import load_sweep
 from data.quotes import Quote
 from data.splits import Split
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
@@ -22,9 +21,9 @@ from sweeps.planning.space import space_size, space_values, starting_points, to_
 from sweeps.run.launch import main
 from sweeps.run.prepare import count_epoch_tokens, find_row_lengths
 from sweeps.search.objectives import COMPLETED, verdict
-from sweeps.search.objectives import objectives_of as strived_for
 from tests.support.record_factory import make_facts, make_record, write_sweep
 from trainables.records.layout import load_facts, store_facts
+from trainables.records.objectives import aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
@@ -111,7 +110,7 @@ def test_flag_that_contradicts_the_resumed_sweep_is_named() -> None:
 
 
 def test_style_goes_up_and_spill_over_down() -> None:
-    assert [(objective.name, objective.direction) for objective in strived_for(plan())] == [
+    assert [(objective.name, objective.direction) for objective in aims_of(plan()).objectives] == [
         ("style", "maximize"),
         ("spill_over", "minimize"),
     ]
@@ -124,7 +123,8 @@ def test_style_goes_up_and_spill_over_down() -> None:
 
 def test_front_has_what_none_betters_in_both() -> None:
     records = [scored(0, 0.9, 0.8), scored(1, 0.5, 0.1), scored(2, 0.5, 0.3), scored(3, 0.2, 0.1, peak_mib=1)]
-    assert [record.number for record in pareto_front(records, ("style", "spill_over"))] == [0, 1]
+    standing = standing_of(records, aims_of(plan()))
+    assert [trial_id.split("-")[0] for trial_id in standing.front] == ["0000", "0001"]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,8 @@ def test_report_shows_the_front_near_and_far_prompts_and_what_replay_does(tmp_pa
         scored(0, 0.9, 0.8, quality=0.15, settings=dataclasses.replace(base, epochs=1.0, replay_ratio=0.0)),
         scored(1, 0.5, 0.1, quality=0.4, settings=dataclasses.replace(base, epochs=2.0, replay_ratio=1.0)),
     ]
-    objectives = [{"name": "style", "direction": "maximize"}, {"name": "spill_over", "direction": "minimize"}]
-    sweep = load_sweep(write_sweep(tmp_path, records, objectives=objectives))
-    assert objectives_of(sweep) == ("style", "spill_over")
+    sweep = load_sweep(write_sweep(tmp_path, records, objectives=("style", "spill_over")))
+    assert sweep.facts.aims.names == ("style", "spill_over")
     page = render(sweep)
     assert "The front of style and spill-over, least spill-over first" in page
     assert "for 2 epochs with base text at 1 to 1 quote" in page
@@ -189,11 +188,5 @@ def test_report_shows_the_front_near_and_far_prompts_and_what_replay_does(tmp_pa
 
 
 def test_usual_sweep_keeps_its_three_objectives(tmp_path: Path) -> None:
-    assert objectives_of(load_sweep(write_sweep(tmp_path, [make_record(0)]))) == (
-        "sample_quality",
-        "peak_bytes",
-        "tokens_per_second",
-    )
-    facts = json.loads((tmp_path / "sweep.json").read_text())
-    (tmp_path / "sweep.json").write_text(json.dumps(facts | {"objectives": ["nothing", {"name": "beauty"}]}))
-    assert len(objectives_of(load_sweep(str(tmp_path)))) == 3
+    aims = load_sweep(write_sweep(tmp_path, [make_record(0)])).facts.aims
+    assert aims.names == ("sample_quality", "peak_bytes", "tokens_per_second")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analysis.sweep_table.load import load_sweep, objectives_of
+from analysis.sweep_table.load import load_sweep
 from tests.conftest import ROOT
 from tests.support.owed_fields import missing_fields
 from tests.support.waiting import PATIENCE_SECONDS
@@ -27,7 +27,7 @@ def test_smoke_sweep_for_style_trains_with_and_without_replay(
     )
     assert done.returncode == 0, done.stderr
     sweep = load_sweep(str(tmp_path / "style"))
-    assert objectives_of(sweep) == ("style", "spill_over")
+    assert sweep.facts.aims.names == ("style", "spill_over")
     assert [missing_fields(record) for record in sweep.records] == [[], []]
     assert {record.outcome for record in sweep.records} == {Outcome.FINISHED}
     plain, mixed = sorted(sweep.records, key=lambda record: record.settings.replay_ratio)

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from analysis.export import export_trial
-from analysis.sweep_table.front import best_record
 from analysis.sweep_table.load import load_sweep
 from tests.conftest import RunSweep
 from tests.support.owed_fields import missing_fields
@@ -88,7 +87,7 @@ def test_the_sweep_has_a_run_with_its_report_and_on_request_its_best_model(smoke
 
 def test_exported_best_trial_writes_the_samples_of_its_record(smoke: Path, tmp_path: Path) -> None:
     folder = export_trial(str(smoke), "best", str(tmp_path / "model"))
-    record = best_record(load_sweep(str(smoke)).records)
+    record = load_sweep(str(smoke)).best
     assert record is not None
     assert record.report is not None
     torch.set_num_threads(1)  # as each of two trials on two cores has

@@ -7,8 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from trainables.records.documents import build, figures_from_json, from_json, to_json
+from trainables.records.objectives import OBJECTIVES, Aims, aims_of
 from trainables.records.plan import SweepPlan
-from trainables.records.record import TrialRecord, from_document, from_json, to_json
+from trainables.records.record import STRICT, TrialRecord
 from trainables.records.storage import Storage
 
 SWEEP_FILE = "sweep.json"
@@ -23,8 +25,14 @@ class SweepFacts:
     token: str
     created_at: str
     plan: SweepPlan
-    objectives: tuple[dict[str, str], ...]
     provenance: dict[str, Any]
+
+    __pydantic_config__ = STRICT
+
+    @property
+    def aims(self) -> Aims:
+        """What the sweep strives for."""
+        return aims_of(self.plan)
 
     def trial_id(self, number: int) -> str:
         """The id of the trial of this number; also its folder, and its run's id in wandb."""
@@ -34,25 +42,39 @@ class SweepFacts:
 def store_facts(storage: Storage, facts: SweepFacts) -> None:
     """Write the sweep's document."""
     document = dataclasses.asdict(facts)
-    document["options"] = document.pop("plan")
+    aims = [{"name": objective.name, "direction": objective.direction} for objective in facts.aims.objectives]
+    document |= {"objectives": aims, "provenance": document.pop("provenance"), "options": document.pop("plan")}
     storage.write_text(SWEEP_FILE, json.dumps(document, indent=1, ensure_ascii=False))
 
 
 def load_facts(storage: Storage) -> SweepFacts:
-    """Read what `store_facts` wrote. Raises: FileNotFoundError; ValueError for a document of another version."""
+    """Read what `store_facts` wrote; an option that came later has its default.
+
+    Raises: FileNotFoundError; ValueError for a document of another version.
+    """
     try:
-        document = json.loads(storage.read_text(SWEEP_FILE))
-    except json.JSONDecodeError:
-        document = {}
-    known = {field.name for field in dataclasses.fields(SweepFacts)} - {"plan"} | {"options"}
-    options = document.pop("options") if set(document) == known else {}
-    if set(options) != {field.name for field in dataclasses.fields(SweepPlan)}:
+        return facts_from_json(storage.read_text(SWEEP_FILE))
+    except ValueError as error:
         raise ValueError(
-            f"{storage.uri}/{SWEEP_FILE} was written by another version of this program; start a new sweep."
-        )
-    choices: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in options.items()}
-    facts: dict[str, Any] = document | {"objectives": tuple(document["objectives"])}
-    return SweepFacts(plan=SweepPlan(**choices), **facts)
+            f"{storage.uri}/{SWEEP_FILE} was written by another version of this program ({error}); start a new sweep."
+        ) from None
+
+
+def facts_from_json(text: str) -> SweepFacts:
+    """The sweep that the document `text` describes. Raises: ValueError, which names the field that is wrong."""
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError(f"it holds {type(document).__name__}; an object was expected")
+    document.pop("objectives", None)  # for other programs: they follow from the options
+    document["plan"] = document.pop("options", {})
+    try:
+        facts: SweepFacts = build(SweepFacts, document, "sweep")
+    except ValueError as error:
+        raise ValueError(str(error).replace("sweep.plan", "sweep.options")) from None
+    unknown = [name for name in facts.plan.objectives if name not in OBJECTIVES]
+    if unknown:
+        raise ValueError(f"sweep.options.objectives has {unknown[0]!r}; known: {', '.join(OBJECTIVES)}.")
+    return facts
 
 
 def record_path(trial_id: str) -> str:
@@ -88,13 +110,9 @@ def load_record(storage: Storage, trial_id: str) -> TrialRecord | None:
 def load_figures(storage: Storage, trial_id: str) -> TrialRecord | None:
     """A trial's record without its samples and its curve, which are nearly all of it; None when there is none yet."""
     try:
-        document = json.loads(storage.read_text(record_path(trial_id)))
+        return figures_from_json(storage.read_text(record_path(trial_id)))
     except FileNotFoundError:
         return None
-    report = document.get("report") if isinstance(document, dict) else None
-    if isinstance(report, dict):
-        report |= {"samples": [], "curve": []}
-    return from_document(document)
 
 
 def load_history(storage: Storage) -> dict[int, tuple[dict[str, Any], TrialRecord | None]]:

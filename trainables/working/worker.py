@@ -25,8 +25,9 @@ from trainables.quality.baseline import Baseline, baseline_for
 from trainables.quality.held_out import HeldOut
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
+from trainables.records.documents import to_json
 from trainables.records.layout import progress_path, report_path, stop_path
-from trainables.records.record import Evaluation, Outcome, WorkerReport, to_json
+from trainables.records.record import Evaluation, Outcome, WorkerReport
 from trainables.records.storage import Storage, open_storage
 from trainables.records.trial_data import load_trial_data
 from trainables.training.checkpoint_store import CheckpointStore

@@ -1,13 +1,13 @@
 // The board: asks once a second for what is new since its cursor, and draws that.
 import { showDetail } from "./detail.js";
-import { paretoFront } from "./front.js";
 import { curvePlot, frontPlot, memoryPlot } from "./plots.js";
 import { Table } from "./table.js";
-import { bytes, decimal, element, words } from "./words.js";
+import { bytes, element, figure, words } from "./words.js";
 
 const at = (name) => document.getElementById(name);
 const rows = new Map();
 let cursor = null, sweep = null, folder = "", waiting = 0, placed = [], timer = null, turn = 0;
+let standing = { front: new Set(), best: null }, whole = standing; // of what is shown, and of the sweep
 const table = new Table(at("table"), open);
 const asked = new URLSearchParams(location.search), MOST_CARDS = 12;
 // Ray's dashboard says which theme it has, and frames two single panels in its Overview, by its own numbers for them.
@@ -36,19 +36,20 @@ function offer() {
 
 function draw() {
   const shown = filtered(), card = at("filter-card").value, all = [...rows.values()];
-  const fitting = card ? shown.filter((row) => row.cards[card].fits) : shown, front = paretoFront(fitting);
+  const fitting = card ? shown.filter((row) => row.cards[card].fits) : shown, { front } = standing;
   const models = [...new Set(all.map((row) => row.model))], kind = (row) => models.indexOf(row.model);
   const running = all.filter((row) => row.outcome === "running"), finished = all.filter((row) => row.outcome === "finished");
   at("name").textContent = sweep.name;
   document.title = sweep.name;
   at("status").textContent = waiting > running.length ? `${all.length.toLocaleString("en")} trials read, ${waiting.toLocaleString("en")} to come` : `${all.length.toLocaleString("en")}${sweep.trials ? " of " + sweep.trials.toLocaleString("en") : ""} trials, ${running.length} running`;
-  const best = finished.reduce((a, b) => ((b.sample_quality ?? -1) > (a?.sample_quality ?? -1) ? b : a), null);
+  const best = rows.get(whole.best);
   const hours = all.reduce((sum, row) => sum + (row.gpu_seconds ?? 0), 0) / 3600, priced = all.filter((row) => row.price != null);
-  const figures = [["finished", finished.length.toLocaleString("en")], ["out of memory", all.filter((row) => row.outcome === "out_of_memory").length], ["best quality", best ? `${decimal(best.sample_quality)} (trial ${best.number})` : "–"], ["GPU-hours", hours.toFixed(2)]];
+  const figures = [["finished", finished.length.toLocaleString("en")], ["out of memory", all.filter((row) => row.outcome === "out_of_memory").length], ["best trial", best ? `${best.number}: ${sweep.objectives.map((o) => `${o.heading} ${figure(best[o.name], o.kind)}`).join(", ")}` : "–"], ["GPU-hours", hours.toFixed(2)]];
   if (priced.length) figures.push(["cost", priced.reduce((sum, row) => sum + row.price, 0).toFixed(2)]);
   at("figures").replaceChildren(...figures.map(([name, value]) => { const pair = element("div"); pair.append(element("dt", name), element("dd", value)); return pair; }));
   at("shown").textContent = `${shown.length.toLocaleString("en")} shown` + (card ? `, ${fitting.length.toLocaleString("en")} of them fit ${card}` : "");
-  table.show(shown, front);
+  table.strive(sweep.objectives);
+  table.show(shown, standing);
   at("running").hidden = !running.length; // before anything is drawn: it takes its share of the width
   const need = (row) => (card ? row.cards[card] : { measured: row.peak_bytes, predicted: row.predicted_bytes, low: row.low, high: row.high, capacity: row.capacity });
   const points = shown.filter((row) => row.batch_size && (need(row).predicted ?? need(row).measured) != null).map((row) => ({ batch: row.batch_size, kind: kind(row), ...need(row) }));
@@ -59,7 +60,8 @@ function draw() {
   const judged = fitting.filter((row) => row.outcome === "finished" && row.sample_quality != null && memory(row) != null);
   const guessed = card && judged.some((row) => row.cards[card].measured == null);
   placed = frontPlot(at("pareto"), judged.map((row) => ({ row, memory: memory(row), quality: row.sample_quality, speed: row.tokens_per_second, kind: kind(row), front: front.has(row.trial_id) })), guessed ? `Memory predicted for ${card}` : "Peak memory, measured");
-  at("pareto-words").textContent = `${front.size} on the front (filled). Larger: faster. Colour and shape: ${models.map(words).join(", ")}.`;
+  const onFront = fitting.filter((row) => front.has(row.trial_id)).length;
+  at("pareto-words").textContent = `${onFront} on the front of ${sweep.objectives.map((o) => o.heading).join(", ")} (filled). Larger: faster. Colour and shape: ${models.map(words).join(", ")}.`;
   const curves = running.filter((row) => row.curve?.length).map((row) => ({ points: row.curve, name: `trial ${row.number}` }));
   at("running-words").textContent = running.map((row) => `Trial ${row.number}: ${words(row.model)}, batch ${row.batch_size}`).join("; ");
   at("curves").hidden = !curves.length;
@@ -104,6 +106,16 @@ async function open(row) {
   at("detail-heading").focus();
 }
 
+// Which trials are on the front, and which is best, is the program's to say: of all, or of those of a size and a card.
+async function decide() {
+  const model = at("filter-model").value, card = at("filter-card").value;
+  if (!model && !card) { standing = whole; return; }
+  const answer = await fetch("/api/front?" + new URLSearchParams({ sweep: folder, model, card }));
+  if (!answer.ok) throw new Error("the program answers " + answer.status);
+  const told = await answer.json();
+  if (model === at("filter-model").value && card === at("filter-card").value) standing = { front: new Set(told.front), best: told.best };
+}
+
 async function ask() {
   const mine = ++turn;
   try {
@@ -117,8 +129,11 @@ async function ask() {
       if (told.whole) rows.clear();
       for (const row of told.rows) rows.set(row.trial_id, row);
       ({ cursor, sweep, folder, waiting } = told);
+      whole = { front: new Set(told.front), best: told.best };
       offerSweeps(told.sweeps);
       offer();
+      await decide();
+      if (mine !== turn) return;
       if (sweep) draw();
       else at("status").textContent = "No sweep yet; the first to come shows here.";
     }
@@ -130,7 +145,7 @@ async function ask() {
   if (mine === turn) timer = setTimeout(ask, document.hidden ? 5000 : 1000);
 }
 
-for (const name of Object.keys(FILTERS)) at("filter-" + name).addEventListener("change", draw);
+for (const name of Object.keys(FILTERS)) at("filter-" + name).addEventListener("change", async () => { await decide().catch(() => {}); draw(); });
 at("filter-sweep").addEventListener("change", () => { cursor = null; clearTimeout(timer); ask(); });
 addEventListener("resize", () => sweep && draw());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => sweep && draw());

@@ -1,9 +1,9 @@
 // A table of any length: only the rows in sight are in the page.
-import { bytes, decimal, element, rate, speed, words } from "./words.js";
+import { bytes, decimal, element, figure, rate, speed, words } from "./words.js";
 const HEIGHT = 28, SPARE = 8;
 const progress = (row) => (row.outcome !== "running" ? words(row.outcome) : row.step == null ? "starting" : `step ${row.step} of ${row.total_steps}`);
 const COLUMNS = [
-  ["number", "Trial", (row, front) => (front.has(row.trial_id) ? "◆ " : "") + row.number, true],
+  ["number", "Trial", (row, { front, best }) => (row.trial_id === best ? "★ " : front.has(row.trial_id) ? "◆ " : "") + row.number, true],
   ["model", "Size", (row) => words(row.model)],
   ["batch_size", "Batch", (row) => words(row.batch_size), true],
   ["micro_batch_size", "Micro", (row) => words(row.micro_batch_size), true],
@@ -19,21 +19,13 @@ const COLUMNS = [
 
 export class Table {
   constructor(place, open) {
-    Object.assign(this, { place, open, rows: [], front: new Set(), by: "number", direction: 1, active: 0, chosen: null });
+    Object.assign(this, { place, open, columns: COLUMNS, rows: [], standing: { front: new Set(), best: null }, by: "number", direction: 1, active: 0, chosen: null });
     this.head = element("div", undefined, "head");
     this.head.setAttribute("role", "row");
     const top = element("div"), group = (this.body = element("div", undefined, "rows"));
     top.setAttribute("role", "rowgroup");
     group.setAttribute("role", "rowgroup");
-    for (const [name, title, , numeric] of COLUMNS) {
-      const cell = element("div", undefined, numeric ? "number" : ""), button = element("button", title);
-      cell.setAttribute("role", "columnheader");
-      cell.dataset.name = name;
-      button.type = "button";
-      button.addEventListener("click", () => this.sortBy(name));
-      cell.append(button);
-      this.head.append(cell);
-    }
+    this.heads();
     top.append(this.head);
     place.append(top, group);
     place.addEventListener("scroll", () => requestAnimationFrame(() => this.draw(false)), { passive: true });
@@ -43,14 +35,37 @@ export class Table {
       if (line) { this.active = Number(line.dataset.index); this.choose(); }
     });
   }
+  // A column for each objective that has none yet, beside the quality.
+  strive(objectives) {
+    const further = objectives.filter((o) => !COLUMNS.some(([name]) => name === o.name)).map((o) => [o.name, o.title, (row) => figure(row[o.name], o.kind), true]);
+    const place = COLUMNS.findIndex(([name]) => name === "sample_quality") + 1;
+    const columns = [...COLUMNS.slice(0, place), ...further, ...COLUMNS.slice(place)];
+    if (columns.length === this.columns.length && columns.every(([name], i) => name === this.columns[i][0])) return;
+    this.columns = columns;
+    this.heads();
+  }
+  heads() {
+    this.head.replaceChildren();
+    this.place.style.setProperty("--further", this.columns.length - COLUMNS.length);
+    this.place.classList.toggle("further", this.columns.length > COLUMNS.length);
+    for (const [name, title, , numeric] of this.columns) {
+      const cell = element("div", undefined, numeric ? "number" : ""), button = element("button", title);
+      cell.setAttribute("role", "columnheader");
+      cell.dataset.name = name;
+      button.type = "button";
+      button.addEventListener("click", () => this.sortBy(name));
+      cell.append(button);
+      this.head.append(cell);
+    }
+  }
   sortBy(name) {
     this.direction = this.by === name ? -this.direction : 1;
     this.by = name;
-    this.show(this.rows, this.front);
+    this.show(this.rows, this.standing);
   }
-  show(rows, front) {
+  show(rows, standing) {
     const key = this.by, way = this.direction;
-    this.front = front;
+    this.standing = standing;
     this.rows = [...rows].sort((a, b) => {
       const x = a[key], y = b[key];
       if (x == null || y == null) return (x == null) - (y == null) || a.number - b.number; // unmeasured stays last
@@ -77,8 +92,8 @@ export class Table {
       line.dataset.index = index;
       line.id = "row-" + index;
       line.style.top = index * HEIGHT + "px";
-      for (const [, , text, numeric] of COLUMNS) {
-        const cell = element("div", text(row, this.front), numeric ? "number" : "");
+      for (const [, , text, numeric] of this.columns) {
+        const cell = element("div", text(row, this.standing), numeric ? "number" : "");
         cell.setAttribute("role", "gridcell");
         line.append(cell);
       }

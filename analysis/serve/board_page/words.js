@@ -6,6 +6,8 @@ export const decimal = (value) => (value == null ? "–" : value.toFixed(3));
 export const speed = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 export const rate = (value) => (value == null ? "–" : value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e"));
 export const words = (value) => (value == null || value === "" ? "–" : String(value).replaceAll("_", " "));
+const FORMATS = { bytes, decimal, speed, rate };
+export const figure = (value, kind) => (FORMATS[kind] ?? ((plain) => (plain == null ? "–" : plain.toLocaleString("en"))))(value);
 export function element(name, text, kind) {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;

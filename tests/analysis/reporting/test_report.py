@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from analysis.report import render, write_report
 from analysis.reporting import figures
 from analysis.reporting.figure_style import PALETTE, label
 from analysis.sweep_table.load import Sweep
-from tests.support.record_factory import make_record, make_samples, write_sweep
+from tests.support.record_factory import default_facts, make_record, make_samples, write_sweep
 from trainables.records.record import Outcome, TrialRecord
 
 ATTACK = "<script>alert(1)</script>"
@@ -65,9 +66,10 @@ class Page(HTMLParser):
         return " ".join("".join(self.pieces).split())
 
 
-def sweep_of(records: list[TrialRecord], **changes: object) -> Sweep:
-    whole = Sweep(name="made-up", question="What fits?", facts={}, records=tuple(records), unreadable=())
-    return dataclasses.replace(whole, **changes)  # pyright: ignore[reportArgumentType]
+def sweep_of(
+    records: list[TrialRecord], name: str = "made-up", *, unreadable: tuple[str, ...] = (), **facts: Any
+) -> Sweep:
+    return Sweep(facts=default_facts(name, **facts), records=tuple(records), unreadable=unreadable)
 
 
 def some_records() -> list[TrialRecord]:
@@ -210,7 +212,7 @@ def test_only_failed_trials_have_a_report() -> None:
 def test_random_weights_recommend_the_fastest_and_say_why() -> None:
     made = [make_record(0, quality=None, speed=10.0, samples=()), make_record(1, quality=None, speed=20.0, samples=())]
     page = Page(render(sweep_of(made)))
-    assert "(trial 1). It is the fastest; quality was not measured (the weights are random)." in page.text
+    assert "(trial 1). It is the fastest on the front; quality was not measured (the weights are random)." in page.text
 
 
 def test_a_lone_surrogate_does_not_stop_the_report(tmp_path: Path) -> None:
@@ -234,8 +236,9 @@ def test_predicted_and_measured_are_never_one_trace() -> None:
 
 
 def test_figures_of_nothing_are_none() -> None:
-    for draw in (figures.memory_against_batch, figures.pareto, figures.learning_rate, figures.loss_curves):
+    for draw in (figures.memory_against_batch, figures.learning_rate, figures.loss_curves):
         assert draw([]) is None
+    assert figures.pareto(sweep_of([])) is None
 
 
 def luminance(colour: str) -> float:

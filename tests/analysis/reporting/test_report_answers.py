@@ -42,14 +42,14 @@ def on_card(number: int, need_gib: float, quality: float, **changes: object) -> 
 def test_each_card_gets_the_best_trial_that_it_has_room_for() -> None:
     """A t4 has 15 GiB, an a10 22.5, an a100-40 40: as `trainables/memory/cards.py` has them."""
     records = [on_card(0, 14.9, 0.2), on_card(1, 22.4, 0.4), on_card(2, 39.0, 0.6), on_card(3, 200.0, 0.9)]
-    found = {str(card.name): answer.best for answer in answers_by_card(records) for card in answer.cards}
+    found = {str(card.name): answer.best for answer in answers_by_card(sweep_of(records)) for card in answer.cards}
     numbers = {card: None if record is None else record.number for card, record in found.items()}
     assert (numbers["t4"], numbers["a10"], numbers["rtx4090"]) == (0, 1, 1)
     assert (numbers["a100-40"], numbers["h100"], numbers["h200"]) == (2, 2, 2)
 
 
 def test_a_card_that_is_too_small_for_every_trial_is_said_to_be() -> None:
-    page = Page(cards_table([on_card(0, 30.0, 0.5)]))
+    page = Page(cards_table(sweep_of([on_card(0, 30.0, 0.5)])))
     assert page.tables[0][1][:3] == ["t4, a10, l4, rtx4090", "15.0 GiB to 24.0 GiB", "none fits"]
     assert page.tables[0][2][:4] == ["a100-40, l40s, h100, a100-80, h200", "40.0 GiB to 140 GiB", "0", "nano-1m"]
     assert "not measured" in page.text
@@ -58,7 +58,7 @@ def test_a_card_that_is_too_small_for_every_trial_is_said_to_be() -> None:
 
 def test_trials_that_never_ran_here_are_named_and_never_recommended() -> None:
     unfit = on_card(1, 23.0, 0.9, outcome=Outcome.PREDICTED_NOT_TO_FIT)
-    page = Page(cards_table([on_card(0, 10.0, 0.5), unfit]))
+    page = Page(cards_table(sweep_of([on_card(0, 10.0, 0.5), unfit])))
     assert {row[2] for row in page.tables[0][1:]} == {"0"}
     assert "1 trial was predicted not to fit where this ran" in page.text
     assert "from a rtx4090 up" in page.text  # 24 GiB, where an l4 has 22.5
@@ -131,10 +131,10 @@ def test_measured_components_are_a_hatched_bar_below_the_predicted_one() -> None
 
 
 def test_parallel_coordinates_leave_out_what_never_varies() -> None:
-    figure = parallel_coordinates(grid())
+    figure = parallel_coordinates(sweep_of(grid()))
     assert figure is not None
     assert list(figure.to_dict()["layout"]["xaxis"]["ticktext"]) == ["Micro-batch", "Learning rate", "Peak", "Quality"]
-    assert parallel_coordinates(grid()[:1]) is None
+    assert parallel_coordinates(sweep_of(grid()[:1])) is None
 
 
 def test_cost_adds_up_by_outcome() -> None:
@@ -155,8 +155,8 @@ def test_cost_adds_up_by_outcome() -> None:
 
 
 def test_two_sweeps_stand_in_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = write_sweep(tmp_path / "one", grid(), name="one", options={"seed": 7, "trials": 16})
-    other = write_sweep(tmp_path / "other", grid()[:8], name="other<b>", options={"seed": 8, "trials": 16})
+    one = write_sweep(tmp_path / "one", grid(), name="one", trials=16)
+    other = write_sweep(tmp_path / "other", grid()[:8], name="other<b>", seed=8, trials=16)
     assert main(["--compare", one, other, "--out", str(tmp_path / "both.html")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "both.html")
     page = Page((tmp_path / "both.html").read_text())

@@ -19,7 +19,8 @@ from analysis.board import main
 from analysis.serve.board_data import FollowedSweep
 from tests.support.record_factory import MIB, make_record, make_samples, write_sweep
 from tests.support.waiting import PATIENCE_SECONDS
-from trainables.records.record import Outcome, to_json
+from trainables.records.documents import to_json
+from trainables.records.record import Outcome
 from trainables.records.storage import Storage, open_storage
 
 SCRIPT = Path(__file__).resolve().parents[3] / "analysis" / "board.py"

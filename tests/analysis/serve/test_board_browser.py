@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-from analysis.sweep_table.front import pareto_front
+from analysis.sweep_table.front import standing_of
 from tests.analysis.serve.test_board import ATTACK, TOKEN, Board
 from tests.support.real_browser import NEEDS_CHROMIUM, requested_hosts, wait_for
-from tests.support.record_factory import make_record, make_samples, write_sweep
-from trainables.records.record import to_json
+from tests.support.record_factory import default_facts, make_record, make_samples, write_sweep
+from trainables.records.documents import to_json
+from trainables.records.record import TrialRecord
 from trainables.records.storage import open_storage
 
 pytestmark = NEEDS_CHROMIUM
@@ -42,7 +43,7 @@ def test_board_is_read_used_and_updated_without_reload(browser: Any, tmp_path: P
     assert board.end() == 0
 
 
-def test_front_in_the_browser_is_the_front_of_the_analysis(browser: Any, tmp_path: Path) -> None:
+def test_marks_in_the_browser_are_those_of_the_analysis(browser: Any, tmp_path: Path) -> None:
     draw = random.Random(3)
     made = [
         make_record(
@@ -50,18 +51,44 @@ def test_front_in_the_browser_is_the_front_of_the_analysis(browser: Any, tmp_pat
             quality=draw.choice([None, round(draw.random(), 1)]),
             peak_mib=draw.randrange(50, 60),
             speed=float(draw.randrange(1, 9)),
+            model=("nano-1m", "nano-4m")[n % 2],
         )
         for n in range(60)
     ]
     board = Board(write_sweep(tmp_path, made))
     browser.get(f"http://127.0.0.1:{board.port}/?token={TOKEN}")
-    script = """
-        const done = arguments[0];
-        Promise.all([import("/page/front.js"), fetch("/api/rows").then((answer) => answer.json())])
-          .then(([module, told]) => done(told.rows.length < 60 ? null : [...module.paretoFront(told.rows)]));
-    """
-    found = wait_for(lambda: browser.execute_async_script(script))
-    assert set(found) == {record.trial_id for record in pareto_front(made)}
+    wait_for(lambda: "60 shown" in browser.find_element("id", "shown").text)
+
+    def marked() -> dict[str, str]:
+        """The number and mark of every row that has one; the table is made as high as all of its rows."""
+        script = """
+            document.getElementById("table").style.height = "4000px";
+            dispatchEvent(new Event("resize"));
+            const cells = [...document.querySelectorAll(".row > :first-child")].map((cell) => cell.textContent);
+            return cells.filter((text) => text.includes(" "));
+        """
+        found = wait_for(lambda: browser.execute_script(script))
+        return {text.split()[1]: text.split()[0] for text in found}
+
+    def expected(records: list[TrialRecord]) -> dict[str, str]:
+        standing = standing_of(records, default_facts().aims)
+        return {str(int(t.split("-")[0])): "★" if t == standing.best else "◆" for t in standing.front}
+
+    wait_for(lambda: marked() == expected(made))
+    browser.find_element("css selector", "#filter-model option[value='nano-4m']").click()
+    wait_for(lambda: "30 shown" in browser.find_element("id", "shown").text)
+    wait_for(lambda: marked() == expected(made[1::2]))
+    assert board.end() == 0
+
+
+def test_board_of_another_question_shows_what_that_strives_for(browser: Any, tmp_path: Path) -> None:
+    board = Board(write_sweep(tmp_path, [make_record(0)], objectives=("style", "spill_over")))
+    browser.get(f"http://127.0.0.1:{board.port}/?token={TOKEN}")
+    wait_for(lambda: browser.find_elements("css selector", ".row"))
+    heads = [cell.text for cell in browser.find_elements("css selector", ".head > *")]
+    assert heads[6:9] == ["Quality", "Style", "Spill-over"]
+    # The factory's: style 0.9 on seen and 0.8 on unseen keywords, 0.1 of it spilled over.
+    assert "0: style 0.850, spill-over 0.100" in browser.find_element("id", "figures").text
     assert board.end() == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 
 from tests.analysis.serve.test_board import Board
 from tests.support.object_store import ObjectStore
-from tests.support.record_factory import make_record
+from tests.support.record_factory import default_facts, make_record
 from tests.support.waiting import wait_until
-from trainables.records.record import to_json
+from trainables.records.documents import to_json
+from trainables.records.layout import store_facts
 from trainables.records.storage import Storage, open_storage
 
 
@@ -27,7 +29,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
 
 def lay_out(bucket: Storage, name: str, created_at: str, trials: int) -> None:
     sweep = bucket.child(name)
-    sweep.write_text("sweep.json", json.dumps({"name": name, "created_at": created_at, "options": {"trials": trials}}))
+    store_facts(sweep, dataclasses.replace(default_facts(name, trials=trials), created_at=created_at))
     for number in range(trials):
         record = make_record(number)
         sweep.write_text(f"trials/{record.trial_id}/record.json", to_json(record))

@@ -10,7 +10,7 @@ from pyarrow import fs as arrow_fs
 
 from analysis.sweep_table import load
 from analysis.sweep_table.load import RecordsError, load_sweep
-from tests.support.record_factory import make_record, write_sweep
+from tests.support.record_factory import default_facts, make_record, write_sweep
 from trainables.records.storage import Storage
 
 
@@ -18,8 +18,7 @@ def test_records_come_back_equal_and_sorted_by_number(tmp_path: Path) -> None:
     made = [make_record(number) for number in (10, 2, 0)]
     sweep = load_sweep(write_sweep(tmp_path / "one", made))
     assert sweep.records == (made[2], made[1], made[0])
-    assert (sweep.name, sweep.question) == ("made-up", "What batch fits, and what does it buy?")
-    assert sweep.facts["options"] == {"trials": 3, "seed": 7}
+    assert sweep.facts == default_facts(trials=3)
     assert sweep.unreadable == ()
 
 
@@ -110,7 +109,7 @@ def test_a_place_with_no_sweep_near_it_says_what_to_give(tmp_path: Path, place: 
     assert "results/<name>" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"sweep"'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '"sweep"'])
 def test_broken_facts_are_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(RecordsError, match=r"sweep\.json") as caught:
@@ -133,7 +132,31 @@ def test_object_storage_is_read_in_parallel_in_the_same_order(tmp_path: Path, mo
     assert load_sweep("s3://bucket/one").records == tuple(made)
 
 
-def test_facts_without_name_take_the_folders(tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain" / "sweep.json").write_text(json.dumps({}))
-    assert load_sweep(str(tmp_path / "plain")).name == "plain"
+def test_options_that_came_later_have_their_defaults(tmp_path: Path) -> None:
+    uri = write_sweep(tmp_path / "old", [])
+    document = json.loads((tmp_path / "old" / "sweep.json").read_text())
+    for name in ("levers", "min_retention", "max_copied_share", "row_lengths"):
+        del document["options"][name]
+    (tmp_path / "old" / "sweep.json").write_text(json.dumps(document))
+    assert load_sweep(uri).facts == default_facts(trials=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trials": "12"}, "sweep.options.trials is '12'; int was expected."),
+        ({"colour": 1, "age": 2}, "sweep.options has unknown fields ['age', 'colour']."),
+        ({"objectives": ["beauty"]}, "sweep.options.objectives has 'beauty'; known: sample_quality, peak_bytes,"),
+    ],
+)
+def test_an_option_of_another_program_is_named_in_one_line(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    uri = write_sweep(tmp_path / "new", [])
+    document = json.loads((tmp_path / "new" / "sweep.json").read_text())
+    document["options"] |= changes
+    (tmp_path / "new" / "sweep.json").write_text(json.dumps(document))
+    with pytest.raises(RecordsError) as caught:
+        load_sweep(uri)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

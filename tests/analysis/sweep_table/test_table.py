@@ -10,16 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.sweep_table.front import best_record, nondominated, pareto_front
-from analysis.sweep_table.table import COLUMNS, TrialRow, cell_text, count_text, rate_text, trial_row
-from tests.support.record_factory import MIB, make_record
+from analysis.sweep_table.front import nondominated, standing_of
+from analysis.sweep_table.table import COLUMNS, TrialRow, all_columns, cell_text, count_text, rate_text, trial_row
+from tests.support.record_factory import MIB, default_facts, make_record
 from trainables.records.byte_sizes import memory_text, memory_unit
-from trainables.records.objectives import OBJECTIVES, objective_values
+from trainables.records.objectives import OBJECTIVES
 from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 
+AIMS = default_facts().aims  # quality, peak and speed
 
-def numbers(records: list[TrialRecord]) -> list[int]:
-    return [record.number for record in records]
+
+def front_of(records: list[TrialRecord]) -> list[int]:
+    """Numbers of the trials on the front."""
+    return [int(trial_id.split("-")[0]) for trial_id in standing_of(records, AIMS).front]
+
+
+def best_of(records: list[TrialRecord]) -> int | None:
+    best = standing_of(records, AIMS).best
+    return None if best is None else int(best.split("-")[0])
 
 
 def test_a_row_holds_what_the_record_holds() -> None:
@@ -48,7 +56,7 @@ def test_a_trial_never_started_has_its_prediction_and_its_reason() -> None:
 
 
 def test_columns_and_row_name_the_same_fields() -> None:
-    assert {column.name for column in COLUMNS} == {field.name for field in dataclasses.fields(TrialRow)}
+    assert {column.name for column in COLUMNS} == {field.name for field in dataclasses.fields(TrialRow)} - {"further"}
 
 
 @pytest.mark.parametrize(
@@ -78,15 +86,15 @@ def test_what_was_not_measured_is_a_dash() -> None:
 
 
 def test_objective_values_are_those_of_finished_trials() -> None:
-    assert objective_values(make_record(quality=0.5, peak_mib=1, speed=10.0)) == {
+    assert AIMS.values(make_record(quality=0.5, peak_mib=1, speed=10.0)) == {
         "sample_quality": 0.5,
         "peak_bytes": float(MIB),
         "tokens_per_second": 10.0,
     }
-    assert set(objective_values(make_record(quality=None)) or {}) == {"peak_bytes", "tokens_per_second"}
+    assert set(AIMS.values(make_record(quality=None)) or {}) == {"peak_bytes", "tokens_per_second"}
     for outcome in set(Outcome) - {Outcome.FINISHED}:
-        assert objective_values(make_record(outcome=outcome)) is None
-    assert objective_values(make_record(speed=math.nan)) is None
+        assert AIMS.values(make_record(outcome=outcome)) is None
+    assert AIMS.values(make_record(speed=math.nan)) is None
 
 
 def test_the_front_of_a_worked_example() -> None:
@@ -99,17 +107,17 @@ def test_the_front_of_a_worked_example() -> None:
         make_record(5, quality=0.7, peak_mib=300, speed=150),  # between: nobody has all three
         make_record(6, quality=1.0, peak_mib=1, speed=9999, outcome=Outcome.STOPPED_EARLY),
     ]
-    assert numbers(pareto_front(made)) == [0, 1, 3, 5]
+    assert front_of(made) == [0, 1, 3, 5]
 
 
 def test_equals_stand_side_by_side_on_the_front() -> None:
     made = [make_record(number, quality=0.5, peak_mib=100, speed=100) for number in (2, 0, 1)]
-    assert numbers(pareto_front(made)) == [0, 1, 2]
+    assert front_of(made) == [0, 1, 2]
 
 
 def test_a_tie_in_one_objective_is_settled_by_the_others() -> None:
     made = [make_record(0, quality=0.5, peak_mib=100, speed=90), make_record(1, quality=0.5, peak_mib=100, speed=100)]
-    assert numbers(pareto_front(made)) == [1]
+    assert front_of(made) == [1]
 
 
 def test_without_quality_memory_and_speed_decide() -> None:
@@ -118,18 +126,17 @@ def test_without_quality_memory_and_speed_decide() -> None:
         make_record(1, quality=None, peak_mib=200, speed=100),
         make_record(2, quality=None, peak_mib=200, speed=200),
     ]
-    assert numbers(pareto_front(made)) == [0, 2]
+    assert front_of(made) == [0, 2]
 
 
 def test_peaks_of_different_counters_are_not_compared() -> None:
     made = [make_record(0, peak_mib=100), make_record(1, peak_mib=900, cuda=True)]
-    assert numbers(pareto_front(made)) == [0, 1]
+    assert front_of(made) == [0, 1]
 
 
 def test_no_records_have_an_empty_front_and_no_best() -> None:
-    assert pareto_front([]) == []
-    assert best_record([]) is None
-    assert best_record([make_record(outcome=Outcome.FAILED)]) is None
+    for made in ([], [make_record(outcome=Outcome.FAILED)]):
+        assert (front_of(made), best_of(made)) == ([], None)
 
 
 def test_the_best_writes_best_then_needs_least() -> None:
@@ -140,15 +147,11 @@ def test_the_best_writes_best_then_needs_least() -> None:
         make_record(3, quality=None, peak_mib=1, speed=99999),
         make_record(4, quality=0.9, outcome=Outcome.DIVERGED),
     ]
-    best = best_record(made)
-    assert best is not None
-    assert best.number == 1
+    assert best_of(made) == 1
 
 
 def test_without_any_quality_the_best_is_the_fastest() -> None:
-    best = best_record([make_record(0, quality=None, speed=10), make_record(1, quality=None, speed=20)])
-    assert best is not None
-    assert best.number == 1
+    assert best_of([make_record(0, quality=None, speed=10), make_record(1, quality=None, speed=20)]) == 1
 
 
 @settings(deadline=None)
@@ -164,7 +167,7 @@ def test_nothing_on_the_front_is_dominated_and_everything_else_is(values: list[t
         return no_worse and one != other
 
     expected = [i for i, value in enumerate(values) if not any(dominates(other, value) for other in values)]
-    assert numbers(pareto_front(made)) == expected
+    assert front_of(made) == expected
 
 
 def test_ten_thousand_rows_may_all_be_on_the_front() -> None:
@@ -174,7 +177,7 @@ def test_ten_thousand_rows_may_all_be_on_the_front() -> None:
 
 
 def test_every_objective_has_a_column() -> None:
-    assert set(OBJECTIVES) <= {column.name for column in COLUMNS}
+    assert set(OBJECTIVES) <= {column.name for column in all_columns()}
 
 
 def test_a_prediction_for_a_named_gpu_says_so() -> None:

@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from sweeps.watch.live_table import LiveTable, print_end
-from tests.support.record_factory import make_curve, make_record
+from tests.support.record_factory import default_facts, make_curve, make_record
 from trainables.records.record import Outcome, TrialRecord
 
 
 def printed_end(records: list[TrialRecord], width: int = 160) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    print_end(records, console)
+    print_end(records, default_facts().plan, console=console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 

@@ -13,8 +13,9 @@ from optuna.trial import create_trial
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.search.objectives import COMPLETED, FITS, MEMORISATION, RETENTION, objectives_of, verdict
+from sweeps.search.objectives import COMPLETED, FITS, verdict
 from tests.support.record_factory import MIB, make_memory, make_quality, make_record
+from trainables.records.objectives import aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import MemoryReport, Outcome, TrialRecord, WorkerReport
 
@@ -50,12 +51,12 @@ def out_of_memory(predicted_mib: float, capacity_mib: int | None, measured_mib: 
 
 
 def test_three_figures_are_strived_for_and_two_with_random_weights() -> None:
-    assert [(objective.name, objective.direction) for objective in objectives_of(ALL)] == [
+    assert [(objective.name, objective.direction) for objective in aims_of(ALL).objectives] == [
         ("sample_quality", "maximize"),
         ("peak_bytes", "minimize"),
         ("tokens_per_second", "maximize"),
     ]
-    assert [objective.name for objective in objectives_of(WITHOUT_QUALITY)] == ["peak_bytes", "tokens_per_second"]
+    assert aims_of(WITHOUT_QUALITY).names == ("peak_bytes", "tokens_per_second")
 
 
 def test_a_finished_trial_tells_what_it_measured() -> None:
@@ -131,7 +132,7 @@ def test_every_value_is_finite_and_only_finished_trials_are_feasible(
     )
     plan = ALL if weights == "pretrained" else WITHOUT_QUALITY
     told = verdict(make_record(outcome=outcome, report=report, capacity_mib=capacity_mib), plan)
-    assert len(told.values) == len(objectives_of(plan))
+    assert len(told.values) == len(plan.objectives)
     assert all(math.isfinite(value) for value in (*told.values, *told.constraints.values()))
     if outcome is not Outcome.FINISHED:
         assert not told.is_feasible
@@ -159,8 +160,8 @@ def test_budgets_for_forgetting_and_copying_are_constraints_of_their_own() -> No
     assert told.constraints == {
         FITS: 0.0,
         COMPLETED: 0.0,
-        RETENTION: pytest.approx(0.02),
-        MEMORISATION: pytest.approx(-0.24),
+        "retention": pytest.approx(0.02),
+        "memorisation": pytest.approx(-0.24),
     }
     assert (told.values[0], told.is_feasible) == (0.75, False)
     assert told_of(out_of_memory(150, 100), plan)[1] == {FITS: 0.5}
@@ -169,14 +170,14 @@ def test_budgets_for_forgetting_and_copying_are_constraints_of_their_own() -> No
 @pytest.mark.parametrize("name", ["sample_quality", "peak_bytes", "spill_over"])
 def test_one_figure_alone_can_be_strived_for(name: str) -> None:
     plan = make_plan(SweepOptions(objectives=(name,)), CPU)
-    (objective,) = objectives_of(plan)
+    (objective,) = aims_of(plan).objectives
     assert objective.direction == ("maximize" if name == "sample_quality" else "minimize")
     record = make_record(quality=0.5, peak_mib=64)  # its spill-over is 0.1
     assert verdict(record, plan).values == ({"sample_quality": 0.5, "peak_bytes": 64 * MIB, "spill_over": 0.1}[name],)
 
 
 def study_of(records: list[TrialRecord]) -> optuna.Study:
-    study = optuna.create_study(directions=[objective.direction for objective in objectives_of(ALL)])
+    study = optuna.create_study(directions=[objective.direction for objective in aims_of(ALL).objectives])
     for record in records:
         told = verdict(record, ALL)
         study.add_trial(create_trial(values=list(told.values), constraints=told.constraints))

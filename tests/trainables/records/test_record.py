@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.record_factory import make_record
-from trainables.records.record import Outcome, TrialRecord, WorkerReport, from_json, report_from_json, to_json
+from trainables.records.documents import from_json, report_from_json, to_json
+from trainables.records.record import Outcome, TrialRecord, WorkerReport
 from trainables.records.settings import TrialSettings
 
 PLAIN = {
