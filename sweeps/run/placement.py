@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sweeps.planning.choices import divides
 from sweeps.planning.node_kinds import NodeKind
 from trainables.memory.cards import Card
-from trainables.memory.formula.sharding import cards_needed, sharded_memory
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.predict import CONTEXT_BYTES, gathered_weights_bytes, predict_by_formula, predict_worker
 from trainables.model.models import ModelShape
 from trainables.records.byte_sizes import memory_text
@@ -84,25 +84,25 @@ def fewest_sharded(
     settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]
 ) -> tuple[NodeKind, int, int] | None:
     """The cheapest kind over whose GPUs the trial fits when sharded: the kind, GPUs and bytes on each; None without."""
-    found = []
+    found, step = [], ShardedStep(settings, shape)
     for kind in kinds:
-        gpus = _gpus_needed(settings, shape, kind)
+        gpus = _gpus_needed(step, kind)
         if gpus is not None:
             found.append((kind.price_of(gpus) or math.inf, gpus, kind.name, kind))
     if not found:
         return None
     _, gpus, _, kind = min(found, key=lambda entry: entry[:3])
-    return kind, gpus, sharded_memory(settings, shape, kind.card, gpus).device_bytes
+    return kind, gpus, step.on(kind.card, gpus).device_bytes
 
 
-def _gpus_needed(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> int | None:
+def _gpus_needed(step: ShardedStep, kind: NodeKind) -> int | None:
     """As many as hold the shards and divide the batch; None where the kind has not as many, or none is known to do."""
-    gathered_bytes = gathered_weights_bytes(settings, shape) + CONTEXT_BYTES
+    gathered_bytes = gathered_weights_bytes(step.settings, step.shape) + CONTEXT_BYTES
     if kind.card.capacity_bytes is None or not kind.card.holds(gathered_bytes):
         return None
-    fewest = cards_needed(settings, shape, kind.card)
+    fewest = step.fewest(kind.card)
     counts = range(fewest or 1, kind.gpus * kind.most_nodes + 1) if fewest else ()
-    return next((n for n in counts if divides(settings.batch_size, settings.micro_batch_size, n)), None)
+    return next((n for n in counts if divides(step.settings.batch_size, step.settings.micro_batch_size, n)), None)
 
 
 def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:

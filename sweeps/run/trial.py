@@ -23,6 +23,7 @@ from trainables.memory.cards import Card
 from trainables.memory.correction import corrected, correction_of
 from trainables.memory.explaining.oom_card import oom_card
 from trainables.memory.explaining.remedies import remedies
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.predict import predict_worker
 from trainables.model.models import ModelShape, find_model, tokenizer_location
 from trainables.records.documents import report_from_json
@@ -155,7 +156,7 @@ def _explanation(
     moment = report.out_of_memory if report else None
     gpus = settings.workers if settings.parallel == "fsdp" else 1
     is_step = prediction.peak_phase != "evaluation"  # gathering a shard's weights whole no change of the step avoids
-    found = remedies(settings, shape, prediction, card, gpus) if is_step else []
+    found = remedies(ShardedStep(settings, shape), prediction, card, gpus) if is_step else []
     return oom_card(prediction, moment, found, report.memory if report else None)
 
 

@@ -17,7 +17,7 @@ from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from tests.support.record_factory import MIB, make_memory, make_record
 from tests.trainables.memory.tracing.test_recorder import measured_peak
 from trainables.memory.cards import Card, find_card
-from trainables.memory.formula.sharding import sharded_memory
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.model.models import find_model, load_config, model_shape
 from trainables.records.plan import SweepPlan
 from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
@@ -156,7 +156,7 @@ def test_shards_are_judged_by_what_a_shard_needs() -> None:
 
     def needed(size: int, workers: int = 4) -> int:
         told = made.settings(model="125m", batch_size=32, micro_batch_size=size, learning_rate=1e-4)
-        return sharded_memory(told, shape, Card(name=made.gpu), workers).device_bytes
+        return ShardedStep(told, shape).on(Card(name=made.gpu), workers).device_bytes
 
     capacity_bytes = (needed(2) + needed(4)) // 2
     assert needed(2, workers=1) > capacity_bytes  # which no card without the others holds

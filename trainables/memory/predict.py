@@ -7,12 +7,12 @@ import dataclasses
 from trainables.memory.cards import Card
 from trainables.memory.constants import ASSUMED
 from trainables.memory.formula.full_training import step_memory
-from trainables.memory.formula.sharding import sharded_memory
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.formula.sizes import SLACK_FRACTION
 from trainables.memory.tracing.allocator import Replay, replay
 from trainables.memory.tracing.cache import version
 from trainables.memory.tracing.timeline import MemoryTrace, Peak
-from trainables.memory.tracing.trial_trace import trial_trace
+from trainables.memory.tracing.trial_trace import trial_trace, with_workspace
 from trainables.model.models import ModelError, ModelShape
 from trainables.records.record import MemoryPrediction
 from trainables.records.settings import TrialSettings
@@ -35,33 +35,46 @@ def predict(settings: TrialSettings, card: Card, shape: ModelShape | None = None
         if shape is None:
             raise
         return predict_by_formula(settings, shape, card)
-    return prediction_of(trace, card)
+    return TracedStep(trace).on(card)
 
 
-def prediction_of(trace: MemoryTrace, card: Card) -> MemoryPrediction:
-    """What a trace on a card, as `trial_trace` gives it, says of that card."""
-    if not card.on_cuda:
-        peak = trace.peak()
-        fits = card.holds(peak.allocated_bytes)
-        return _prediction(peak, peak.allocated_bytes, peak.allocated_bytes, 0, card, fits)
-    constants, capacity_bytes = card.constants, card.capacity_bytes
-    unbounded = replay(trace)
-    peak = peak_with_blocks(trace, unbounded)
-    outside_bytes = constants.context_bytes + constants.temporaries_bytes
-    bounded = unbounded
-    if capacity_bytes is not None and unbounded.reserved_bytes > capacity_bytes - outside_bytes:
-        bounded = replay(trace, capacity_bytes - outside_bytes)  # below the bound it would do the same
-    replayed_bytes = bounded.reserved_bytes if bounded.fits else unbounded.reserved_bytes
-    reserved_bytes = replayed_bytes + constants.temporaries_bytes
-    low_bytes = round(reserved_bytes * (1 - RESERVED_ERROR)) + constants.context_low_bytes
-    high_bytes = round(reserved_bytes * (1 + RESERVED_ERROR)) + constants.context_high_bytes
-    made = _prediction(peak, reserved_bytes, low_bytes, high_bytes, card, bounded.fits)
-    return dataclasses.replace(
-        made,
-        device_bytes=reserved_bytes + constants.context_bytes,
-        method="trace_and_replay",
-        version=f"{version()}, {constants.label}",
-    )
+class TracedStep:
+    """A traced step, replayed for as many cards as are asked for: those with workspaces of one size share a replay."""
+
+    def __init__(self, trace: MemoryTrace) -> None:
+        self._trace = trace
+        self._unbounded: dict[int | None, tuple[MemoryTrace, Replay, Peak]] = {}
+
+    def on(self, card: Card) -> MemoryPrediction:
+        """What the step needs of a card; of a CPU, of which it must be a trace, its live tensors alone."""
+        if not card.on_cuda:
+            peak = self._trace.peak()
+            fits = card.holds(peak.allocated_bytes)
+            return _prediction(peak, peak.allocated_bytes, peak.allocated_bytes, 0, card, fits)
+        constants, capacity_bytes = card.constants, card.capacity_bytes
+        trace, unbounded, peak = self._replayed(card.workspace_bytes)
+        outside_bytes = constants.context_bytes + constants.temporaries_bytes
+        bounded = unbounded
+        if capacity_bytes is not None and unbounded.reserved_bytes > capacity_bytes - outside_bytes:
+            bounded = replay(trace, capacity_bytes - outside_bytes)  # below the bound it would do the same
+        replayed_bytes = bounded.reserved_bytes if bounded.fits else unbounded.reserved_bytes
+        reserved_bytes = replayed_bytes + constants.temporaries_bytes
+        low_bytes = round(reserved_bytes * (1 - RESERVED_ERROR)) + constants.context_low_bytes
+        high_bytes = round(reserved_bytes * (1 + RESERVED_ERROR)) + constants.context_high_bytes
+        return dataclasses.replace(
+            _prediction(peak, reserved_bytes, low_bytes, high_bytes, card, bounded.fits),
+            device_bytes=reserved_bytes + constants.context_bytes,
+            method="trace_and_replay",
+            version=f"{version()}, {constants.label}",
+        )
+
+    def _replayed(self, workspace_bytes: int | None) -> tuple[MemoryTrace, Replay, Peak]:
+        """The trace with such workspaces, its replay without a bound, and its peak in blocks."""
+        if workspace_bytes not in self._unbounded:
+            trace = self._trace if workspace_bytes is None else with_workspace(self._trace, workspace_bytes)
+            unbounded = replay(trace)
+            self._unbounded[workspace_bytes] = trace, unbounded, peak_with_blocks(trace, unbounded)
+        return self._unbounded[workspace_bytes]
 
 
 def peak_with_blocks(trace: MemoryTrace, result: Replay) -> Peak:
@@ -118,17 +131,17 @@ def predict_by_formula(settings: TrialSettings, shape: ModelShape, card: Card) -
     )
 
 
-def predict_shard(settings: TrialSettings, shape: ModelShape, card: Card, gpus: int) -> MemoryPrediction:
+def predict_shard(step: ShardedStep, card: Card, gpus: int) -> MemoryPrediction:
     """The same as a prediction for each of `gpus` such cards.
 
     On a CPU the tensors alone count, and there are no workspaces.
     """
-    shard, on_cuda = sharded_memory(settings, shape, card, gpus), card.on_cuda
+    shard, on_cuda = step.on(card, gpus), card.on_cuda
     components = {name: size for name, size in shard.components.items() if on_cuda or name != "workspaces"}
     allocated_bytes = sum(components.values())
     needed_bytes = shard.device_bytes if on_cuda else allocated_bytes
     return dataclasses.replace(
-        predict_by_formula(settings, shape, card),
+        predict_by_formula(step.settings, step.shape, card),
         allocated_bytes=allocated_bytes,
         reserved_bytes=shard.reserved_bytes if on_cuda else allocated_bytes,
         device_bytes=needed_bytes,
@@ -146,7 +159,7 @@ def predict_worker(settings: TrialSettings, shape: ModelShape, card: Card) -> Me
     """
     if settings.parallel == "ddp":
         return _with_buckets(predict(settings, card, shape), settings, shape, card)
-    made = predict_shard(settings, shape, card, settings.workers)
+    made = predict_shard(ShardedStep(settings, shape), card, settings.workers)
     gathered_bytes = gathered_weights_bytes(settings, shape)
     if not made.fits or not card.on_cuda or card.holds(gathered_bytes + CONTEXT_BYTES):
         return made

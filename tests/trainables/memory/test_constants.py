@@ -23,15 +23,10 @@ from trainables.memory.constants import (
     load_constants,
     store_constants,
 )
-from trainables.memory.predict import predict, prediction_of
-from trainables.memory.tracing import trial_trace as trial_trace_module
+from trainables.memory.predict import TracedStep
 from trainables.memory.tracing.timeline import Allocation, MemoryTrace
-from trainables.records.settings import TrialSettings
 
 MIB = 2**20
-SETTINGS = TrialSettings(
-    model="nano-0.3m", batch_size=1, micro_batch_size=1, learning_rate=1e-3, sequence_length=8, token_budget=1
-)
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "memory_constants.py"
 PLACE = {"card": "a10", "gpu": "NVIDIA A10", "torch": "2.13.0+cu130", "driver": "580.65", "date": "2026-12-01"}
 
@@ -81,7 +76,7 @@ def test_a_fit_is_found_by_card_and_torch_and_the_latest_counts(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_prediction_adds_what_was_fitted_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prediction_adds_what_was_fitted_and_says_which() -> None:
     # 40 MiB and a workspace each take a segment of their own; the traced workspace of 20 MiB becomes the card's 12.
     trace = MemoryTrace(
         allocations=(
@@ -91,15 +86,14 @@ def test_a_prediction_adds_what_was_fitted_and_says_which(monkeypatch: pytest.Mo
         events=(0, 1),
         block_bytes=512,
     )
-    assumed = prediction_of(trace, Card(name="a10"))
+    assumed = TracedStep(trace).on(Card(name="a10"))
     assert assumed.device_bytes == (40 + 20 + 450) * MIB
     assert str(assumed.version).endswith("assumed constants")
     known = dataclasses.replace(fitted(), workspace_bytes=12 * MIB)
     card = Card(name="a10", capacity_bytes=458 * MIB, fit=known)
-    monkeypatch.setattr(trial_trace_module, "load_trace", lambda key: trace)
-    made = predict(SETTINGS, card)
+    made = TracedStep(trace).on(card)
     assert (made.reserved_bytes, made.device_bytes, made.fits) == ((40 + 12 + 2) * MIB, (54 + 404) * MIB, True)
-    assert not predict(SETTINGS, card.capped(457 * MIB)).fits
+    assert not TracedStep(trace).on(card.capped(457 * MIB)).fits
     assert str(made.version).endswith("constants fitted 2026-12-01, driver 580.65")
 
 

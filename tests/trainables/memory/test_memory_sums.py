@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.memory.cards import Card
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.predict import predict, predict_by_formula, predict_shard
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
@@ -42,7 +43,7 @@ def steps(draw: st.DrawFn) -> TrialSettings:
 def test_those_of_the_formulas_do(step: TrialSettings, gpus: int, card: Card) -> None:
     for made in (
         predict_by_formula(step, SHAPE, card),
-        predict_shard(step, SHAPE, card, gpus),
+        predict_shard(ShardedStep(step, SHAPE), card, gpus),
     ):
         assert sum(made.components.values()) == made.allocated_bytes
         assert made.peak_phase in ("forward", "backward", "optimizer")

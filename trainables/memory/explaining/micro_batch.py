@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 from trainables.memory.cards import UNNAMED_GPU, Card
 from trainables.memory.formula.full_training import step_memory
 from trainables.memory.formula.sizes import chunk_tokens
-from trainables.memory.predict import prediction_of
+from trainables.memory.predict import TracedStep
 from trainables.memory.tracing.timeline import MemoryTrace
-from trainables.memory.tracing.trial_trace import interpolate, trial_trace, with_micro_batch
+from trainables.memory.tracing.trial_trace import interpolate, with_micro_batch
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
 
@@ -18,18 +17,22 @@ MOST_SEQUENCES = 4096  # the largest micro-batch that is looked for
 GUESSES = 8  # by the line through what is known; after as many the rest is halved
 
 
-def largest_micro_batch_size(settings: TrialSettings, shape: ModelShape, card: Card) -> int | None:
+def largest_micro_batch_size(
+    settings: TrialSettings, shape: ModelShape, card: Card, traced: Callable[[int], MemoryTrace]
+) -> int | None:
     """Sequences that fit the card at once, 0 where not even one does, None without a bound.
+
+    `traced` gives the trace of the step at a micro-batch, and remembers it.
 
     Two traces give all others where the step does not depend on the micro-batch. On a CPU, and in fp16, the fused loss
     makes it do so: then each size that is tried is traced, and the closed form says which to try.
     """
     if card.capacity_bytes is None:
         return None
-    trace_at = _traces(settings, shape, card)
+    trace_at = _traces(settings, shape, card, traced)
 
     def needed(size: int) -> tuple[bool, int]:
-        made = prediction_of(trace_at(size), card)
+        made = TracedStep(trace_at(size)).on(card)
         return made.fits, made.device_bytes
 
     given = settings.micro_batch_size
@@ -74,11 +77,9 @@ def _depends_on_size(settings: TrialSettings, card: Card) -> bool:
     return settings.loss == "fused" and (not card.on_cuda or settings.precision == "fp16-amp")
 
 
-def _traces(settings: TrialSettings, shape: ModelShape, card: Card) -> Callable[[int], MemoryTrace]:
-    @functools.cache
-    def traced(size: int) -> MemoryTrace:
-        return trial_trace(with_micro_batch(settings, size), card)
-
+def _traces(
+    settings: TrialSettings, shape: ModelShape, card: Card, traced: Callable[[int], MemoryTrace]
+) -> Callable[[int], MemoryTrace]:
     def chunk(size: int) -> int:
         return chunk_tokens(size * settings.sequence_length, shape)
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.memory.cards import Card
-from trainables.memory.formula.sharding import sharded_memory
-from trainables.model.models import ModelShape
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.records.record import MemoryPrediction
 from trainables.records.settings import TrialSettings
 
@@ -26,15 +25,13 @@ class Remedy:
     fits: bool
 
 
-def remedies(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, gpus: int = 1
-) -> list[Remedy]:
+def remedies(step: ShardedStep, prediction: MemoryPrediction, card: Card, gpus: int = 1) -> list[Remedy]:
     """Every change that lowers the peak of each of `gpus` that share the model, the largest saving first."""
-    own_bytes = sharded_memory(settings, shape, card, gpus).allocated_bytes
+    own_bytes = step.peak(gpus).allocated_bytes
     found = [
-        _remedy(change, sharded_memory(changed, shape, card, gpus).allocated_bytes - own_bytes, prediction, card)
-        for change, fields in _changes(settings, gpus)
-        for changed in (dataclasses.replace(settings, **fields),)
+        _remedy(change, changed.peak(gpus).allocated_bytes - own_bytes, prediction, card)
+        for change, fields in _changes(step.settings, gpus)
+        for changed in (ShardedStep(dataclasses.replace(step.settings, **fields), step.shape),)
     ]
     useful = [remedy for remedy in found if remedy.allocated_bytes < 0.99 * prediction.allocated_bytes]
     return sorted(useful, key=lambda remedy: remedy.allocated_bytes)
@@ -84,11 +81,9 @@ def _names(fields: dict[str, Any]) -> list[str]:
     return [known[name] for name in fields]
 
 
-def more_gpus(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, gpus: int
-) -> Remedy:
+def more_gpus(step: ShardedStep, prediction: MemoryPrediction, card: Card, gpus: int) -> Remedy:
     """The model shared by twice as many GPUs, each with a micro-batch of its own."""
-    own_bytes, halved_bytes = (sharded_memory(settings, shape, card, n).allocated_bytes for n in (gpus, 2 * gpus))
+    own_bytes, halved_bytes = (step.peak(n).allocated_bytes for n in (gpus, 2 * gpus))
     return _remedy(f"shared by {2 * gpus} GPUs (FSDP)", halved_bytes - own_bytes, prediction, card)
 
 

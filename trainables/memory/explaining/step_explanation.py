@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,9 @@ from trainables.memory.cards import UNNAMED_GPU, Card, listed_cards
 from trainables.memory.explaining.micro_batch import largest_micro_batch_size, largest_that_fits, other_sizes
 from trainables.memory.explaining.remedies import Remedy, more_gpus, remedies
 from trainables.memory.formula.full_training import step_memory
-from trainables.memory.formula.sharding import cards_needed, sharded_memory
-from trainables.memory.predict import predict, predict_by_formula, predict_shard
+from trainables.memory.formula.sharding import ShardedStep
+from trainables.memory.predict import TracedStep, predict_by_formula, predict_shard
+from trainables.memory.tracing.timeline import MemoryTrace
 from trainables.memory.tracing.trial_trace import trial_trace, with_micro_batch
 from trainables.model.models import ModelShape
 from trainables.records.record import MemoryPrediction
@@ -32,18 +34,29 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
     _check(settings, config)
     shape = model_shape(config)
     assert card.capacity_bytes is not None, "what fits is told of a bound"
-    prediction = predict_by_formula(settings, shape, card)
+    step = ShardedStep(settings, shape)
+
+    @functools.cache
+    def traced(size: int) -> MemoryTrace:
+        return trial_trace(with_micro_batch(settings, size), card)
+
+    traced_step: TracedStep | None = None
+    largest: int | None = None
     if gpus > 1:
-        prediction = predict_shard(settings, shape, card, gpus)
-        largest = _largest_of_a_shard(settings, shape, card, gpus) if card.on_cuda else None
-    elif prediction.allocated_bytes > HOPELESS * card.capacity_bytes:
+        prediction = predict_shard(step, card, gpus)
+        largest = _largest_of_a_shard(step, card, gpus) if card.on_cuda else None
+    elif step.peak(1).allocated_bytes > HOPELESS * card.capacity_bytes:
+        prediction = predict_by_formula(settings, shape, card)
         largest = 0 if _one_sequence_is_hopeless(settings, shape, card) else None
     else:
         with _other_sizes_traced(settings) if may_fork and card.on_cuda else contextlib.nullcontext():
-            prediction, largest = predict(settings, card), None
+            traced_step = TracedStep(traced(settings.micro_batch_size))
+        prediction = traced_step.on(card)
     if largest is None and card.on_cuda and gpus == 1:
-        largest = largest_micro_batch_size(settings, shape, card)
-    sharded = sharded_memory(settings, shape, card, gpus)
+        largest = largest_micro_batch_size(settings, shape, card, traced)
+    if traced_step is not None and not card.on_cuda:
+        traced_step = TracedStep(trial_trace(settings, UNNAMED_GPU))
+    sharded = step.on(card, gpus)
     return {
         "settings": dataclasses.asdict(settings),
         "gpu": card.name,
@@ -60,30 +73,28 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
         "allocator_slack_bytes": prediction.reserved_bytes - prediction.allocated_bytes,
         "context_bytes": card.constants.context_bytes if card.on_cuda else 0,
         "interval": {"low_bytes": prediction.low_bytes, "high_bytes": prediction.high_bytes},
-        "remedies": [dataclasses.asdict(remedy) for remedy in _remedies(settings, shape, prediction, card, gpus)],
+        "remedies": [dataclasses.asdict(remedy) for remedy in _remedies(step, prediction, card, gpus)],
         "sharded": dataclasses.asdict(sharded) | {"fits": card.holds(sharded.device_bytes)},
-        "cards_needed": _cards_needed(settings, shape, is_traced=prediction.method.startswith("trace")),
+        "cards_needed": _cards_needed(step, traced_step),
         "method": prediction.method,
         "version": prediction.version,
     }
 
 
-def _largest_of_a_shard(settings: TrialSettings, shape: ModelShape, card: Card, gpus: int) -> int:
+def _largest_of_a_shard(step: ShardedStep, card: Card, gpus: int) -> int:
     """Sequences that each of the GPUs holds at once, by the formula: 0 where not even one fits."""
     assert card.capacity_bytes is not None
 
     def needed(size: int) -> tuple[bool, int]:
-        shard = sharded_memory(with_micro_batch(settings, size), shape, card, gpus)
+        shard = ShardedStep(with_micro_batch(step.settings, size), step.shape).on(card, gpus)
         return card.holds(shard.device_bytes), shard.device_bytes
 
-    return largest_that_fits(needed, card.capacity_bytes, start=settings.micro_batch_size, sequence_bytes=2**20)
+    return largest_that_fits(needed, card.capacity_bytes, start=step.settings.micro_batch_size, sequence_bytes=2**20)
 
 
-def _remedies(
-    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, gpus: int
-) -> list[Remedy]:
-    found = remedies(settings, shape, prediction, card, gpus)
-    shared = more_gpus(settings, shape, prediction, card, gpus)
+def _remedies(step: ShardedStep, prediction: MemoryPrediction, card: Card, gpus: int) -> list[Remedy]:
+    found = remedies(step, prediction, card, gpus)
+    shared = more_gpus(step, prediction, card, gpus)
     if shared.allocated_bytes < prediction.allocated_bytes:
         found.append(shared)
     return sorted(found, key=lambda remedy: remedy.allocated_bytes)
@@ -111,13 +122,13 @@ def _other_sizes_traced(settings: TrialSettings) -> Iterator[None]:
             process.join(PATIENCE_SECONDS)
 
 
-def _cards_needed(settings: TrialSettings, shape: ModelShape, *, is_traced: bool) -> dict[str, int | None]:
+def _cards_needed(step: ShardedStep, traced: TracedStep | None) -> dict[str, int | None]:
     """How many cards of each kind hold the step: one where its own prediction fits, else by the sharded formula."""
     needed: dict[str, int | None] = {}
     for card in listed_cards():
-        count = cards_needed(settings, shape, card)
-        if is_traced and count is not None:
-            count = 1 if predict(settings, card, shape).fits else max(2, count)
+        count = step.fewest(card)
+        if traced is not None and count is not None:
+            count = 1 if traced.on(card).fits else max(2, count)
         needed[str(card.name)] = count
     return needed
 

@@ -34,21 +34,45 @@ class ShardedMemory:
     components: dict[str, int]
 
 
-def sharded_memory(settings: TrialSettings, shape: ModelShape, card: Card, gpus: int) -> ShardedMemory:
-    """Peak memory of each of `gpus` such cards, each with a micro-batch of its own."""
-    moments = step_moments(settings, shape)
-    candidates = moments if gpus == 1 else list(_sharded_moments(settings, shape, gpus, moments))
-    highest = max(candidates, key=lambda moment: moment.allocated_bytes)
-    allocated_bytes = highest.allocated_bytes
-    reserved_bytes = round(allocated_bytes * (1 + SLACK_FRACTION))
-    return ShardedMemory(
-        gpus=gpus,
-        phase=highest.phase,
-        allocated_bytes=allocated_bytes,
-        reserved_bytes=reserved_bytes,
-        device_bytes=reserved_bytes + card.constants.context_bytes,
-        components={name: size for name, size in highest.components.items() if size},
-    )
+class ShardedStep:
+    """A step that any number of cards share, each with a micro-batch of its own; its moments are counted once."""
+
+    def __init__(self, settings: TrialSettings, shape: ModelShape) -> None:
+        self.settings, self.shape = settings, shape
+        self._moments = step_moments(settings, shape)
+        self._peaks: dict[int, Moment] = {}
+
+    def peak(self, gpus: int) -> Moment:
+        """The highest moment on each of `gpus` cards; one card holds the step whole."""
+        if gpus not in self._peaks:
+            moments = self._moments
+            candidates = moments if gpus == 1 else _sharded_moments(self.settings, self.shape, gpus, moments)
+            self._peaks[gpus] = max(candidates, key=lambda moment: moment.allocated_bytes)
+        return self._peaks[gpus]
+
+    def on(self, card: Card, gpus: int) -> ShardedMemory:
+        """Peak memory of each of `gpus` such cards."""
+        highest = self.peak(gpus)
+        reserved_bytes = round(highest.allocated_bytes * (1 + SLACK_FRACTION))
+        return ShardedMemory(
+            gpus=gpus,
+            phase=highest.phase,
+            allocated_bytes=highest.allocated_bytes,
+            reserved_bytes=reserved_bytes,
+            device_bytes=reserved_bytes + card.constants.context_bytes,
+            components={name: size for name, size in highest.components.items() if size},
+        )
+
+    def fewest(self, card: Card) -> int | None:
+        """The fewest such cards that hold the step; None where no number does."""
+        if not card.holds(self.on(card, MOST_CARDS).device_bytes):
+            return None
+        low, high = 0, MOST_CARDS
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = card.holds(self.on(card, middle).device_bytes)
+            low, high = (low, middle) if fits else (middle, high)
+        return high
 
 
 def _sharded_moments(settings: TrialSettings, shape: ModelShape, gpus: int, moments: list[Moment]) -> Iterator[Moment]:
@@ -95,15 +119,3 @@ def _between(last: Moment, first: Moment, done: int, layers: int) -> Moment:
     parts = {name: (last.components.get(name, 0), first.components.get(name, 0)) for name in names}
     components = {name: high + (low - high) * done // layers for name, (high, low) in parts.items()}
     return Moment(phase="backward", components=components, whole_gradients=last.whole_gradients)
-
-
-def cards_needed(settings: TrialSettings, shape: ModelShape, card: Card) -> int | None:
-    """The fewest such cards that hold the sharded step; None where no number does."""
-    if not card.holds(sharded_memory(settings, shape, card, MOST_CARDS).device_bytes):
-        return None
-    low, high = 0, MOST_CARDS
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = card.holds(sharded_memory(settings, shape, card, middle).device_bytes)
-        low, high = (low, middle) if fits else (middle, high)
-    return high

@@ -12,6 +12,7 @@ from trainables.memory.cards import Card
 from trainables.memory.constants import ASSUMED
 from trainables.memory.explaining.micro_batch import MOST_SEQUENCES, largest_micro_batch_size, largest_that_fits
 from trainables.memory.predict import predict
+from trainables.memory.tracing.trial_trace import trial_trace
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
 
@@ -84,7 +85,7 @@ def test_one_sequence_more_than_the_answer_does_not_fit(
             loss=loss,  # pyright: ignore[reportArgumentType]
         )
 
-    largest = largest_micro_batch_size(at(1), NANO, card)
+    largest = largest_micro_batch_size(at(1), NANO, card, lambda size: trial_trace(at(size), card))
     assert largest is not None
     assert largest > 1
     assert predict(at(largest), card).fits

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, OPTConfig
 from data.batches import Batch
 from trainables.memory.cards import UNNAMED_GPU, Card
 from trainables.memory.explaining.remedies import remedies
-from trainables.memory.formula.sharding import cards_needed, sharded_memory
+from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.formula.sizes import WORKSPACE_BYTES
 from trainables.memory.measuring.probe import PHASE, ProbedStep, probed_step, profiled_changes
 from trainables.memory.predict import predict_by_formula
@@ -106,7 +106,7 @@ def test_the_formula_is_within_3_percent_of_what_fsdp_allocates(
     # 1% is the formula's own margin on one device; the rest is for a layer's scattered gradients, a copy of which is
     # there for a moment: 3.1 MB / 8 of the 25 MB of the smallest case here would be 1.6%.
     settings = settings_of(size_BT, loss, precision, checkpointing=checkpointing)
-    formed, measured = sharded_memory(settings, model_shape(CONFIG), UNNAMED_GPU, gpus), measured_step(settings, gpus)
+    formed, measured = ShardedStep(settings, model_shape(CONFIG)).on(UNNAMED_GPU, gpus), measured_step(settings, gpus)
     assert formed.allocated_bytes - WORKSPACE_BYTES == pytest.approx(measured.peak_bytes, rel=0.03)
     assert formed.phase == measured.peak_phase
 
@@ -134,7 +134,7 @@ def test_the_formula_holds_for_adapters_and_under_autocast(
 ) -> None:
     settings = settings_of(size_BT, "hf", precision, checkpointing=False)
     settings = dataclasses.replace(settings, lora_rank=lora_rank)
-    formed, measured = sharded_memory(settings, model_shape(CONFIG), UNNAMED_GPU, gpus), measured_step(settings, gpus)
+    formed, measured = ShardedStep(settings, model_shape(CONFIG)).on(UNNAMED_GPU, gpus), measured_step(settings, gpus)
     assert formed.allocated_bytes - WORKSPACE_BYTES == pytest.approx(measured.peak_bytes, rel=0.03)
     assert formed.phase == measured.peak_phase
 
@@ -142,15 +142,15 @@ def test_the_formula_holds_for_adapters_and_under_autocast(
 def test_what_belongs_to_a_weight_is_divided_and_what_is_at_work_is_whole() -> None:
     shape = model_shape(galactica_config("30b"))
     settings = settings_of((1, 2048), "hf", "bf16", checkpointing=True)
-    eight, sixteen = (sharded_memory(settings, shape, UNNAMED_GPU, gpus) for gpus in (8, 16))
+    eight, sixteen = (ShardedStep(settings, shape).peak(gpus) for gpus in (8, 16))
     # Weights and two states of 29,968,103,424 parameters, 2 bytes each: a sixteenth of them less on each card.
     saved = sum(eight.components[name] - sixteen.components[name] for name in ("weights", "optimizer_states"))
     assert saved == pytest.approx(3 * 2 * 29_968_103_424 / 16, rel=1e-6)
     # At least the two layers at work, 12 x 7168^2 weights of 2 bytes each, and the embedding are gathered everywhere.
     assert sixteen.components["gathered"] >= 2 * 2 * 12 * 7168**2 + 2 * 50_000 * 7168
     card = Card(capacity_bytes=80 * 2**30)
-    assert cards_needed(settings, shape, card) == min(
-        gpus for gpus in range(1, 65) if sharded_memory(settings, shape, card, gpus).device_bytes <= 80 * 2**30
+    assert ShardedStep(settings, shape).fewest(card) == min(
+        gpus for gpus in range(1, 65) if ShardedStep(settings, shape).on(card, gpus).device_bytes <= 80 * 2**30
     )
 
 
@@ -159,6 +159,6 @@ def test_a_sharded_trial_is_offered_remedies_that_can_be_sharded() -> None:
     settings = dataclasses.replace(settings, batch_size=16, workers=2, parallel="fsdp")
     shape = model_shape(CONFIG)
     prediction = predict_by_formula(settings, shape, UNNAMED_GPU)
-    changes = [found.change for found in remedies(settings, shape, prediction, UNNAMED_GPU, gpus=2)]
+    changes = [found.change for found in remedies(ShardedStep(settings, shape), prediction, UNNAMED_GPU, gpus=2)]
     assert "gradient checkpointing" in changes
     assert "8-bit AdamW" not in changes  # TrialSettings refuses it beside fsdp
