@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: sweep smoke test quick check-cluster lint format bench lock clean
+.PHONY: sweep smoke test quick newest oldest check-cluster lint format bench lock clean
 
 sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 1"
 	$(BIN)/python sweeps/batch_memory.py $(ARGS)
@@ -22,6 +22,16 @@ test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"; -n 0 f
 
 quick: $(READY)  ## the tests of every day: no cluster, no browser, under 90 s on two cores
 	$(PYTEST) $(CORES) -m "not cluster and not browser and not slow" $(ARGS)
+
+# Both ends of pyproject.toml's ranges, each in an environment of its own. What breaks is mended, or the range narrowed.
+newest oldest: build/oldest.txt  ## every test with the newest, or the oldest, versions that pyproject.toml admits
+	$(PYTHON) -m venv --clear build/$@
+	build/$@/bin/python -m pip install --quiet $(if $(filter oldest,$@),--constraint build/oldest.txt) --editable '.[dev]'
+	build/$@/bin/python -m pytest --maxprocesses 4 --dist loadgroup --numprocesses $(CORES) $(ARGS)
+
+build/oldest.txt: pyproject.toml
+	mkdir -p build
+	sed -nE 's/^ *"([A-Za-z0-9-]+)(\[[a-z,]*\])?>=([0-9.]+)[",].*/\1==\3/p' pyproject.toml > $@
 
 CLUSTER ?= cluster.yaml
 check-cluster: $(READY)  ## look a cluster file over, offline, and write it for `ray up`; CLUSTER=FILE OVERLAY=FILE
