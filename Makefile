@@ -13,9 +13,9 @@ sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 
 smoke: $(READY)  ## two tiny trials, under a minute
 	$(BIN)/python sweeps/batch_memory.py --smoke $(ARGS)
 
-# Tests that share what they start stay in one process. One process more than cores (four at most), as clusters often wait.
+# A file's tests stay in one process, as they share what they start. One process more than cores, as clusters often wait.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
-PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist loadgroup --numprocesses
+PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist loadfile --numprocesses
 
 test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"; -n 0 for all in one process, as pdb needs it
 	$(PYTEST) $(shell expr $(CORES) + 1) $(ARGS)
@@ -27,7 +27,7 @@ quick: $(READY)  ## the tests of every day: no cluster, no browser, under 90 s o
 newest oldest: build/oldest.txt  ## every test with the newest, or the oldest, versions that pyproject.toml admits
 	$(PYTHON) -m venv --clear build/$@
 	build/$@/bin/python -m pip install --quiet $(if $(filter oldest,$@),--constraint build/oldest.txt) --editable '.[dev]'
-	build/$@/bin/python -m pytest --maxprocesses 4 --dist loadgroup --numprocesses $(CORES) $(ARGS)
+	build/$@/bin/python -m pytest --maxprocesses 4 --dist loadfile --numprocesses $(CORES) $(ARGS)
 
 build/oldest.txt: pyproject.toml
 	mkdir -p build

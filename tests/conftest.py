@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support.grouping import group_of, kinds_of
+from tests.support.marking import kinds_of
 from tests.support.real_browser import browser, chromium
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -33,12 +33,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a cluster or a browser, keep together what shares a start, and begin with what takes longest."""
+    """Mark what needs a cluster or a browser, and begin with the clusters: they take longest."""
     for item in items:
         for kind in kinds_of(item):
             item.add_marker(kind)
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)  # stable: else as collected
+    with_cluster = {item.path for item in items if item.get_closest_marker("cluster")}
+    items.sort(key=lambda item: item.path not in with_cluster)  # stable: else as collected
 
 
 RunSweep = Callable[..., subprocess.CompletedProcess[str]]

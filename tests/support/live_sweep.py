@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, free_port, wait_until
 
 TRIALS = 6  # more than are waited for: the dashboard is there until the tests end the sweep
 FLAGS = ("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "16", "--micro-batch-sizes", "4")
@@ -86,21 +86,23 @@ def scraping(session: Path) -> Iterator[str | None]:
         yield None
         return
     written = session / "metrics" / "prometheus" / "prometheus.yml"
-    until = time.monotonic() + 60
-    while not written.exists():
-        assert time.monotonic() < until, "Ray wrote no prometheus.yml"
-        time.sleep(0.2)
+    wait_until(written.exists, "Ray's prometheus.yml")
     own = session / "prometheus-in-tests"
     own.mkdir()
     (own / "prometheus.yml").write_text(written.read_text().replace("scrape_interval: 10s", "scrape_interval: 1s"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={own}/prometheus.yml", f"--storage.tsdb.path={own}/data"]
     with subprocess.Popen(
         [*command, f"--web.listen-address={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
+            wait_until(lambda: _is_ready(f"http://{address}"), "Prometheus")
             yield f"http://{address}"
         finally:
             process.terminate()
+
+
+def _is_ready(address: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/-/ready", timeout=10) as answer:
+        return answer.status == 200
+    return False

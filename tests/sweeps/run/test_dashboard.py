@@ -15,6 +15,7 @@ import pytest
 from sweeps.run.dashboard import Board
 from tests.support.live_sweep import TRIALS, LiveSweep, live_sweep
 from tests.support.real_browser import NEEDS_CHROMIUM, keep_screenshot, requested_hosts, wait_for
+from tests.support.waiting import wait_until
 
 __all__ = ["live_sweep"]
 PANELS = Path(__file__).resolve().parents[3] / "docs" / "grafana" / "dashboards" / "sweep.json"
@@ -83,11 +84,15 @@ def test_jobs_tell_of_the_sweep_and_actors_and_tasks_of_their_trial(live_sweep: 
     (job,) = (job for job in live_sweep.ask("/api/jobs/") if job["type"] == "DRIVER")
     told = job["metadata"]
     assert (told["sweep"], told["trials"], told["sizes"]) == ("live", str(TRIALS), "nano-0.3m")
+
+    def titles() -> list[str]:
+        told = live_sweep.ask("/api/v0/actors?detail=1&limit=1000")["data"]["result"]["result"]
+        names = {str(actor["repr_name"]) for actor in told if actor["class_name"] == "Trial"}
+        return [name for name in names if name.startswith("trial 0000")]
+
+    (title,) = wait_until(titles, "the first trial's actor")
     (proposal,) = (live_sweep.folder / "live" / "trials").glob("0000-*/proposal.json")
     batch, rate = json.loads(proposal.read_text())["batch_size"], json.loads(proposal.read_text())["learning_rate"]
-    told = live_sweep.ask("/api/v0/actors?detail=1&limit=1000")["data"]["result"]["result"]
-    titles = {actor["repr_name"] for actor in told if actor["class_name"] == "Trial"}
-    (title,) = (title for title in titles if title.startswith("trial 0000"))
     found = re.fullmatch(r"trial 0000 (\S+) batch (\d+) lr (\S+)", title)
     assert found is not None
     assert (found[1], int(found[2]), float(found[3])) == ("nano-0.3m", batch, rate)
@@ -100,15 +105,12 @@ def test_every_panel_of_the_grafana_dashboard_has_data_in_prometheus(live_sweep:
     panels = json.loads(PANELS.read_text())["panels"]
     asked = [(p["title"], target["expr"].replace("$sweep", "live")) for p in panels for target in p["targets"]]
     assert len(asked) >= 7
-    began, missing = time.time() - 600, asked
-    for _ in range(120):
-        missing = [(title, expression) for title, expression in asked if not live_sweep.query(expression, began)]
-        if not missing:
-            break
-        time.sleep(1)
-    assert missing == []
+    began = time.time() - 600
+    for title, expression in asked:
+        wait_until(lambda asked=expression: live_sweep.query(asked, began), f"data for the panel {title}")
     (series, *_) = live_sweep.query(asked[1][1], began)
-    (path,) = (live_sweep.folder / "live" / "trials").glob(f"{series['metric']['trial']}-*/record.json")
+    trials, name = live_sweep.folder / "live" / "trials", f"{series['metric']['trial']}-*/record.json"
+    (path,) = wait_until(lambda: list(trials.glob(name)), "the record of that trial")
     record = json.loads(path.read_text())
     assert series["metric"] == {
         "sweep": "live",
