@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def score(file: str, train: str, reference: str | None) -> dict[str, Any]:
     """The parts and the whole for the samples in `file`. Raises: UserError for a mistake in any of the three."""
     from analysis.sample_file import read_samples
+    from data.domain import without_head
     from data.quotes import load_quotes, load_science
     from data.splits import is_validation, remove_duplicates, split_quotes
     from trainables.quality.judge import fit_judge
     from trainables.quality.score import Parts, TextScores, sample_quality
-    from trainables.records.trial_data import without_keyword
 
     quotes = remove_duplicates(load_quotes(train))
     if reference is None:
@@ -68,7 +68,7 @@ def score(file: str, train: str, reference: str | None) -> dict[str, Any]:
     base_lines = [line for line in load_science() if not is_validation(line)]
     headwords = {line.partition(": ")[0] for line in base_lines}
     samples = read_samples(file, {quote.keyword for quote in trained}, headwords)
-    judge = fit_judge([q.text for q in trained], [q.text for q in held_out], without_keyword(base_lines))
+    judge = fit_judge([q.text for q in trained], [q.text for q in held_out], without_head(base_lines))
     scores = TextScores(samples, judge, _Progress(len(samples)) if len(samples) >= TOLD_FROM else None)
 
     def quality(parts: Parts) -> float:

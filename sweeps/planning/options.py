@@ -31,7 +31,8 @@ class CommonOptions:
     trials: Open[int] = None
     """Number of trials. [12]"""
     model_sizes: Open[tuple[str, ...]] = None
-    """nano-0.3m, nano-1m, nano-4m, 125m, 1.3b, 6.7b, 30b, 120b, a hub name, a folder. [CPU: all nano; GPU: 125m]"""
+    """nano-0.3m, nano-1m, nano-4m, smollm2-135m, 125m, 1.3b, 6.7b, 30b, 120b, a hub name, a folder, a GGUF file.
+    [CPU: all nano; GPU: 125m]"""
     batch_sizes: Open[tuple[int, ...]] = None
     """Sequences per optimizer step. [8 16 32]"""
     micro_batch_sizes: Open[tuple[int | Literal["auto"], ...]] = None
@@ -43,6 +44,21 @@ class CommonOptions:
     """Tokens per row. [CPU: 128; GPU: 512]"""
     data: str = "shipped"
     """A .txt, .csv or .jsonl file of quotes, or a Hugging Face data set name. The shipped quotes by default."""
+    base_text: str = "science"
+    """What a model must not forget: the shipped science, or a text file, a document a line."""
+    prompts: Open[str] = None
+    """A file of prompts, a line each: 'seen: love', 'unseen: solitude' or 'off_domain: virus'. [chosen by the data]"""
+    seen_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
+    """Keywords of the data to sample. [the shipped ones that it has, then its commonest]"""
+    unseen_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
+    """Words near the data's keywords, and none of them."""
+    off_domain_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
+    """Words that the style should not spill over to."""
+    template: Open[str] = None
+    """How keyword and text make a line, for models tuned on instructions: 'Write a line about {keyword}:\\n{text}'.
+    ['{keyword}: {text}']"""
+    samples_per_prompt: int = 20
+    """Completions of each prompt, for the base model and each trial."""
     layout: Literal["packed", "padded"] = "packed"
     """Rows of several whole quotes, or one quote a row."""
     precision: Open[Literal["fp32", "bf16-amp", "fp16-amp", "bf16"]] = None
@@ -129,7 +145,8 @@ class SampleQualityOptions(CommonOptions):
     """Options of sample_quality, where how much a trial trains on is part of the question."""
 
     model_sizes: Open[tuple[str, ...]] = None
-    """nano-0.3m, nano-1m, nano-4m, 125m, 1.3b, … , a hub name, a folder. [CPU: nano-0.3m nano-1m; GPU: 125m]"""
+    """nano-0.3m, nano-1m, nano-4m, smollm2-135m, 125m, … , a hub name, a folder, a GGUF file.
+    [CPU: nano-0.3m nano-1m; GPU: 125m]"""
     batch_sizes: Open[tuple[int, ...]] = None
     """Sequences per optimizer step. [16]"""
     micro_batch_sizes: Open[tuple[int | Literal["auto"], ...]] = None

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.quotes import load_science
-from data.splits import Split, is_validation
+from data.domain import Domain, load_base_text, load_prompts, make_domain
+from data.prompts import Kind, Prompt
+from data.splits import Split
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
 from sweeps.planning.options import CommonOptions, OptionsError
@@ -26,7 +27,7 @@ from trainables.records.layout import SWEEP_FILE, SweepFacts, load_facts, store_
 from trainables.records.plan import SweepPlan, ratio_key
 from trainables.records.record import Provenance
 from trainables.records.storage import Storage, check_reachable, check_writable, open_storage
-from trainables.records.trial_data import prepare_quotes, store_quotes, trial_data, without_keyword
+from trainables.records.trial_data import TrialData, prepare_quotes, store_data, trial_data
 
 if TYPE_CHECKING:
     from data.batches import Rows
@@ -59,15 +60,17 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
     if storage.exists(SWEEP_FILE):
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     split, fingerprint = prepare_quotes(plan.data)
-    shapes, notes = check_models(plan, [quote.line for quote in (*split.train, *split.validation)])
+    domain = domain_of(plan, options, split)
+    data = trial_data(split, domain)
+    shapes, notes = check_models(plan, [domain.line(quote) for quote in (*split.train, *split.validation)])
     if options.study:
         from sweeps.search.study import check_study
 
         check_study(options.study)
     if plan.token_budget is None:
-        plan = with_epoch_tokens(plan, count_epoch_tokens(plan, split))
+        plan = with_epoch_tokens(plan, count_epoch_tokens(plan, data))
     if plan.layout == "padded":
-        plan = dataclasses.replace(plan, row_lengths=find_row_lengths(plan, split))
+        plan = dataclasses.replace(plan, row_lengths=find_row_lengths(plan, data))
     earlier = earlier_trials(plan.warm_start, plan, fingerprint)
     facts = SweepFacts(
         name=name,
@@ -80,7 +83,7 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
     if not options.dry_run:
         check_writable(storage)
         store_earlier(storage, earlier)
-        _lay_out(storage, facts, split)
+        _lay_out(storage, facts, data)
     return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
 
 
@@ -114,6 +117,25 @@ def prepare_resumed(question: Question, options: CommonOptions, device: Device) 
         store_facts(storage, facts)
     shapes, _ = check_models(facts.plan)
     return Prepared(facts=facts, storage=storage, shapes=shapes)
+
+
+def domain_of(plan: SweepPlan, options: CommonOptions, split: Split) -> Domain:
+    """The base text, prompts and template of a sweep. Raises: data.errors.DataError; OptionsError."""
+    flags: dict[Kind, tuple[str, ...]] = {
+        "seen": options.seen_prompts,
+        "unseen": options.unseen_prompts,
+        "off_domain": options.off_domain_prompts,
+    }
+    prompts = [Prompt(word, kind) for kind, words in flags.items() for word in words]
+    if options.prompts is not None:
+        if prompts:
+            raise OptionsError("--prompts names a file of all prompts; leave the single flags for them away.")
+        prompts = load_prompts(options.prompts)
+    elif prompts:
+        usual = Domain(base_text=plan.base_text, base_lines=tuple(load_base_text(plan.base_text)))
+        missing = [kind for kind, words in flags.items() if not words]
+        prompts += [p for p in usual.prompts_for([q.keyword for q in split.train]) if p.kind in missing]
+    return make_domain(plan.base_text, prompts, options.template, (*split.train, *split.validation), split.train)
 
 
 def sweep_storage(storage_uri: str, name: str) -> Storage:
@@ -155,22 +177,22 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
     return shapes, tuple(notes)
 
 
-def count_epoch_tokens(plan: SweepPlan, split: Split) -> dict[str, dict[str, int]]:
+def count_epoch_tokens(plan: SweepPlan, data: TrialData) -> dict[str, dict[str, int]]:
     """The tokens of one epoch by model and replay ratio: those of the very rows that a trial will read."""
-    return _of_rows(plan, split, lambda rows: int(rows.lengths.sum()))
+    return _of_rows(plan, data, lambda rows: int(rows.lengths.sum()))
 
 
-def find_row_lengths(plan: SweepPlan, split: Split) -> dict[str, dict[str, int]]:
+def find_row_lengths(plan: SweepPlan, data: TrialData) -> dict[str, dict[str, int]]:
     """The tokens of the longest row that a trial will read, by model and replay ratio: its rehearsal runs on it."""
-    return _of_rows(plan, split, lambda rows: int(rows.lengths.max()))
+    return _of_rows(plan, data, lambda rows: int(rows.lengths.max()))
 
 
-def _of_rows(plan: SweepPlan, split: Split, figure: Callable[[Rows], int]) -> dict[str, dict[str, int]]:
+def _of_rows(plan: SweepPlan, data: TrialData, figure: Callable[[Rows], int]) -> dict[str, dict[str, int]]:
     """A figure of the rows that a trial will read, by model and replay ratio."""
     from data.batches import encode_documents, make_rows
     from data.tokenizer import load_tokenizer
 
-    data, figures = trial_data(split), {}
+    figures: dict[str, dict[str, int]] = {}
     for model in plan.models:
         loaded = load_tokenizer(tokenizer_location(find_model(model), plan.weights))
         figures[model] = {}
@@ -186,14 +208,13 @@ def _of_rows(plan: SweepPlan, split: Split, figure: Callable[[Rows], int]) -> di
     return figures
 
 
-def _lay_out(storage: Storage, facts: SweepFacts, split: Split) -> None:
+def _lay_out(storage: Storage, facts: SweepFacts, data: TrialData) -> None:
     """Write data and judge, and last the sweep's own document: with it the sweep exists."""
     from trainables.quality.judge import fit_judge
 
-    base_lines = [line for line in load_science() if not is_validation(line)]
-    train, reference = ([quote.text for quote in quotes] for quotes in (split.train, split.validation))
-    judge = fit_judge(train, reference, without_keyword(base_lines))
-    store_quotes(storage, split)
+    train, reference = ([quote.text for quote in quotes] for quotes in (data.quotes.train, data.quotes.validation))
+    judge = fit_judge(train, reference, data.domain.base_texts)
+    store_data(storage, data.quotes, data.domain)
     storage.write_text("judge.json", judge.to_json())
     store_facts(storage, facts)
 

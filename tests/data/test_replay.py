@@ -42,7 +42,7 @@ def test_held_out_lines_are_never_replayed(shipped: TrialData) -> None:
     replayed = shipped.training_lines(ratio, seed=0)[len(shipped.quotes.train) :]
     assert len(replayed) == 3 * len(science)
     assert set(replayed) == {line for line in science if not is_validation(line)}
-    assert set(replayed).isdisjoint(shipped.science_validation)
+    assert set(replayed).isdisjoint(shipped.domain.base_validation)
     assert set(replayed).isdisjoint(quote.line for quote in shipped.quotes.validation)
 
 

@@ -1,4 +1,4 @@
-"""What a model is measured on: held-out quotes, held-out science, and completions of fixed prompts."""
+"""What a model is measured on: held-out quotes, held-out base text, and completions of fixed prompts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from data.batches import Rows, collate, encode_documents, make_rows
-from data.prompts import Prompt, prompt_text, prompts_for
+from data.quotes import Quote
 from data.tokenizer import LoadedTokenizer
 from trainables.model.step import autocast
 from trainables.quality.sampling import Completion, SamplingSettings, sample_completions
@@ -28,20 +28,20 @@ class HeldOut:
     def __init__(self, data: TrialData, loaded: LoadedTokenizer, settings: TrialSettings) -> None:
         self._settings = settings
         self._loaded = loaded
-        self._prompts = prompts_for([quote.keyword for quote in data.quotes.train])
+        self._domain, self._prompts = data.domain, data.prompts
         self.sampling = SamplingSettings(
             per_prompt=settings.samples_per_prompt,
-            max_new_tokens=self._longest_completion([quote.line for quote in data.quotes.train]),
+            max_new_tokens=self._longest_completion([self._domain.line(quote) for quote in data.quotes.train]),
             temperature=settings.temperature,
             top_p=settings.top_p,
             greedy=settings.greedy,
             seed=settings.seed,
         )
-        self._quotes = self._rows([quote.line for quote in data.quotes.validation])
-        self._science = self._rows(data.science_validation)
+        self._quotes = self._rows([self._domain.line(quote) for quote in data.quotes.validation])
+        self._science = self._rows(data.domain.base_validation)
 
     def losses(self, model: PreTrainedModel) -> tuple[float, float]:
-        """Held-out quote loss in nats per token, and science perplexity per token."""
+        """Held-out quote loss in nats per token, and perplexity of held-out base text per token."""
         quote_loss, science_loss = (
             mean_loss(model, rows, batch_size=self._settings.micro_batch_size, precision=self._settings.precision)
             for rows in (self._quotes, self._science)
@@ -51,7 +51,7 @@ class HeldOut:
     def off_domain_loss(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> float:
         """The model's loss on the base model's completions of off-domain prompts, in nats per token; 0 without any."""
         lines = [
-            f"{prompt.keyword}: {completion.text}"
+            self._domain.line(Quote(keyword=prompt.keyword, text=completion.text))
             for prompt, row in zip(self._prompts, base, strict=True)
             for completion in row
             if prompt.kind == "off_domain" and self._loaded.separator not in completion.text
@@ -63,7 +63,7 @@ class HeldOut:
 
     def completions(self, model: PreTrainedModel) -> tuple[tuple[Completion, ...], ...]:
         """Completions of every prompt, in the order of the prompts."""
-        texts = [self._prompt_text(prompt) for prompt in self._prompts]
+        texts = self._openings()
         return tuple(tuple(row) for row in sample_completions(model, self._loaded, texts, self.sampling))
 
     def samples(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> tuple[Sample, ...]:
@@ -81,14 +81,14 @@ class HeldOut:
             for index, (tuned, untuned) in enumerate(zip(tuned_row, base_row, strict=True))
         )
 
-    def _prompt_text(self, prompt: Prompt) -> str:
-        return prompt_text(self._loaded, prompt.keyword)
+    def _openings(self) -> list[str]:
+        return [f"{self._loaded.separator}{self._domain.opening(prompt.keyword)}" for prompt in self._prompts]
 
     def _longest_completion(self, lines: Sequence[str]) -> int:
         """Tokens that let nearly every training line end; with the longest prompt still within a row."""
         lengths = sorted(map(len, encode_documents(self._loaded, lines[:2_000])))
         wanted = math.ceil(ROOM * lengths[round(0.99 * (len(lengths) - 1))])
-        prompts = self._loaded.tokenizer(list(map(self._prompt_text, self._prompts)), add_special_tokens=False)
+        prompts = self._loaded.tokenizer(self._openings(), add_special_tokens=False)
         return max(1, min(wanted, self._settings.sequence_length - max(map(len, prompts["input_ids"]))))
 
     def _rows(self, lines: Sequence[str]) -> Rows:

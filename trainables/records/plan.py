@@ -52,6 +52,8 @@ class SweepPlan:
     early_stopping: Literal["asha"] | None = None
     min_retention: float | None = None
     max_copied_share: float | None = None
+    base_text: str = "science"
+    samples_per_prompt: int = 20
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     row_lengths: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -82,6 +84,7 @@ class SweepPlan:
             token_budget=1 if budget is None else budget,
             seed=self.seed,
             data=self.data,
+            samples_per_prompt=self.samples_per_prompt,
             weights=self.weights,
             layout=self.layout,
             workers=self.workers,

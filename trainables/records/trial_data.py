@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.quotes import Quote, load_quotes, load_science
+from data.domain import Domain, shipped_domain
+from data.prompts import Prompt
+from data.quotes import Quote, load_quotes
 from data.replay import draw_replay, replay_count
-from data.splits import Split, fingerprint, is_validation, remove_duplicates, split_quotes
+from data.splits import Split, fingerprint, remove_duplicates, split_quotes
 from trainables.records.storage import Storage, open_storage
+
+DOMAIN_FILE = "data/domain.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialData:
-    """Quotes to train on and to hold out, and science lines: to replay beside the quotes, and held out."""
+    """Quotes to train on and to hold out, and the domain that they are set against."""
 
     quotes: Split
-    science_train: tuple[str, ...]
-    science_validation: tuple[str, ...]
+    domain: Domain
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts that every model of the sweep goes on from."""
+        return self.domain.prompts_for([quote.keyword for quote in self.quotes.train])
 
     def training_lines(self, replay_ratio: float, seed: int) -> list[str]:
         """Every quote to train on, then `replay_ratio` lines of base text for each, drawn by `seed`."""
-        quotes = [quote.line for quote in self.quotes.train]
-        return quotes + draw_replay(self.science_train, replay_count(len(quotes), replay_ratio), seed)
+        quotes = [self.domain.line(quote) for quote in self.quotes.train]
+        return quotes + draw_replay(self.domain.base_train, replay_count(len(quotes), replay_ratio), seed)
 
 
 def prepare_quotes(data: str) -> tuple[Split, str]:
@@ -39,15 +46,16 @@ def prepare_quotes(data: str) -> tuple[Split, str]:
     return split_quotes(quotes), fingerprint(quotes)
 
 
-def store_quotes(storage: Storage, split: Split) -> None:
-    """Write the split beside the sweep's records, so that what was trained on can be read later."""
+def store_data(storage: Storage, split: Split, domain: Domain) -> None:
+    """Write split and domain beside the sweep's records, so that what was trained on can be read later."""
+    storage.write_text(DOMAIN_FILE, domain.to_json())
     for side, quotes in (("train", split.train), ("validation", split.validation)):
         storage.write_text(f"data/{side}.jsonl", "".join(_to_line(quote) for quote in quotes))
 
 
 @functools.lru_cache(maxsize=1)
 def load_trial_data(sweep_uri: str) -> TrialData:
-    """Read what `store_quotes` wrote, and the shipped science lines: those that models may see, and those held out.
+    """Read what `store_data` wrote; a sweep without a domain has the shipped science.
 
     It is kept, as one process may serve trial after trial of a sweep.
     """
@@ -56,22 +64,14 @@ def load_trial_data(sweep_uri: str) -> TrialData:
         tuple(_from_line(line) for line in storage.read_text(f"data/{side}.jsonl").splitlines())
         for side in ("train", "validation")
     )
-    return trial_data(Split(train=train, validation=validation))
+    told = storage.exists(DOMAIN_FILE)
+    domain = Domain.from_json(storage.read_text(DOMAIN_FILE)) if told else shipped_domain()
+    return trial_data(Split(train=train, validation=validation), domain)
 
 
-def trial_data(quotes: Split) -> TrialData:
-    """A split of quotes with the shipped science lines, whose side is decided as that of the quotes is."""
-    science = load_science()
-    return TrialData(
-        quotes=quotes,
-        science_train=tuple(line for line in science if not is_validation(line)),
-        science_validation=tuple(line for line in science if is_validation(line)),
-    )
-
-
-def without_keyword(lines: Sequence[str]) -> list[str]:
-    """The text after "keyword: " of each line."""
-    return [line.split(": ", 1)[-1] for line in lines]
+def trial_data(quotes: Split, domain: Domain | None = None) -> TrialData:
+    """A split of quotes set against `domain`, by default the shipped science."""
+    return TrialData(quotes=quotes, domain=domain or shipped_domain())
 
 
 def _to_line(quote: Quote) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from data.domain import without_head
 from data.prompts import PROMPTS
 from data.quotes import load_quotes, load_science
 from data.splits import is_validation, remove_duplicates, split_quotes
 from trainables.quality.judge import QualityJudge, fit_judge
 from trainables.quality.score import BATCHES, Parts, ScoredText, TextScores, retention, sample_quality, spill_over
-from trainables.records.trial_data import without_keyword
 
 NANO_SAMPLES = Path(__file__).resolve().parents[2] / "support" / "nano_samples"
 SEEDS = (0, 1, 2)
@@ -39,8 +39,8 @@ def corpora() -> tuple[list[str], list[str], list[str], list[str]]:
     return (
         [quote.text for quote in split.train],
         [quote.text for quote in split.validation],
-        without_keyword([line for line in science if not is_validation(line)]),
-        without_keyword([line for line in science if is_validation(line)]),
+        without_head([line for line in science if not is_validation(line)]),
+        without_head([line for line in science if is_validation(line)]),
     )
 
 

@@ -9,6 +9,7 @@ import numpy
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from data.domain import without_head
 from data.quotes import load_quotes, load_science
 from data.splits import is_validation, remove_duplicates, split_quotes
 from trainables.quality import judge as judge_module
@@ -20,7 +21,6 @@ from trainables.quality.score import ScoredText, TextScores, retention, spill_ov
 from trainables.quality.style import fit_style_judge
 from trainables.quality.words import LOG_UNIT, exact_log, words_of
 from trainables.records.record import Evaluation, Sample
-from trainables.records.trial_data import without_keyword
 
 TRAIN = [
     f"The {a} that keeps the {b} shall find a quiet {c}."
@@ -60,8 +60,8 @@ def test_logarithms_are_whole_units_within_half_of_one() -> None:
 
 def test_held_out_quotes_are_told_from_held_out_science() -> None:
     split, science = split_quotes(remove_duplicates(load_quotes("shipped"))), load_science()
-    base = without_keyword([line for line in science if not is_validation(line)])[:1000]
-    held_out_base = without_keyword([line for line in science if is_validation(line)])
+    base = without_head([line for line in science if not is_validation(line)])[:1000]
+    held_out_base = without_head([line for line in science if is_validation(line)])
     style = fit_style_judge([quote.text for quote in split.train][:1000], base)
     held_out = [quote.text for quote in split.validation]
     scores = style.scores(held_out + held_out_base)
