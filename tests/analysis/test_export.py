@@ -30,6 +30,8 @@ from trainables.records.layout import checkpoints_path, store_record
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 WHOLE, HALF, ADAPTER = 0, 1, 2  # the adapter has the highest quality, so it is the best
 WEIGHTS = {"config.json", "generation_config.json", "model.safetensors"}
 ADAPTERS = {"adapter_config.json", "adapter_model.safetensors", "generation_config.json"}

@@ -15,6 +15,8 @@ from tests.support.waiting import PATIENCE_SECONDS
 from trainables.quality import judge as judge_module
 from trainables.quality.score import ScoredText
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = '{"prompt": "hope:", "text": "Hope is the thing with feathers."}'
 NANO_SAMPLES = Path(__file__).resolve().parents[1] / "support" / "nano_samples"
 

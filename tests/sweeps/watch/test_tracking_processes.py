@@ -22,7 +22,7 @@ from tests.support.mirrored_records import (
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.wandb_files import read_run
 
-pytestmark = pytest.mark.usefixtures("own_wandb")
+pytestmark = [pytest.mark.usefixtures("own_wandb"), pytest.mark.slow]
 
 
 def in_a_process(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.mirrored_records import FINISHED, HUB, folders_of
 from tests.support.wandb_files import read_run
 from tests.sweeps.watch.test_tracking_processes import in_a_process
+
+pytestmark = pytest.mark.slow
 
 SCENE = """
 import os, sys

@@ -70,7 +70,9 @@ def test_an_unknown_size_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError) as caught:
         find_model(name)
     message = one_line(caught.value)
-    assert message.startswith(f"unknown model size {name!r}; known: nano-0.3m, nano-1m, nano-4m, 125m, 1.3b,")
+    assert message.startswith(
+        f"unknown model size {name!r}; known: nano-0.3m, nano-1m, nano-4m, smollm2-135m, 125m, 1.3b,"
+    )
     assert "6.7b, 30b, 120b, a hub name such as owner/model, or a model folder." in message
 
 

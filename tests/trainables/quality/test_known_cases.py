@@ -19,6 +19,8 @@ from data.splits import is_validation, remove_duplicates, split_quotes
 from trainables.quality.judge import QualityJudge, fit_judge
 from trainables.quality.score import BATCHES, Parts, ScoredText, TextScores, retention, sample_quality, spill_over
 
+pytestmark = pytest.mark.slow
+
 NANO_SAMPLES = Path(__file__).resolve().parents[2] / "support" / "nano_samples"
 SEEDS = (0, 1, 2)
 TUNED = "tuned-with-replay"

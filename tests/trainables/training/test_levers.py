@@ -16,6 +16,8 @@ from trainables.model.models import apply_levers, find_model, load_model
 from trainables.records.settings import TrialSettings
 from trainables.training.loop import TrainingLoop
 
+pytestmark = pytest.mark.slow
+
 LEVERS: list[Any] = [
     {"optimizer": "sgd"},
     {"lora_rank": 8},

@@ -16,6 +16,8 @@ from trainables.memory.tracing.trial_trace import trial_trace
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 # nano-0.3m by its config.json: three layers of 64, feed-forward 256, 2,048 words, 514 rows of positions
 NANO = ModelShape(layers=3, width=64, heads=4, ffn_width=256, vocabulary=2048, parameters=311_424, has_dropout=True)

@@ -13,6 +13,8 @@ from trainables.memory.tracing.own_step import trace_trial
 from trainables.model.models import GALACTICA_SHAPES, ModelShape, find_model, galactica_config, load_config, model_shape
 from trainables.records.settings import TrialSettings
 
+pytestmark = pytest.mark.slow
+
 GRID = list(itertools.product(("fp32", "bf16-amp", "bf16"), ("sdpa", "eager"), (False, True), ("hf", "fused")))
 
 
