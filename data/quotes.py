@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.columns import FLAG, find_roles, folded, parse_columns
 from data.errors import DataError
+from data.hub import asking_the_hub
 from data.json_rows import LARGEST_DOCUMENT, is_json, json_rows
 from data.quote_rows import EXAMPLE, Quote, QuoteRows
 from data.tables import NAMES, SEP_LINE, Header, Table, find_header, likely_header
@@ -172,12 +173,10 @@ class _Reader:
     def hub(self, name: str) -> Iterator[Quote]:
         """The quotes of a data set on the hub."""
         import datasets
-        from huggingface_hub.utils import logging
 
-        verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()  # Its retries would speak before our one line does.
         try:
-            rows = datasets.load_dataset(name, split="train")
+            with asking_the_hub():
+                rows = datasets.load_dataset(name, split="train")
         except ConnectionError:
             raise DataError(
                 f"{name}: the Hugging Face hub cannot be reached; download it where there is a network, or give a file."
@@ -187,8 +186,6 @@ class _Reader:
             raise DataError(
                 f"{name}: no data set that can be read ({reason[:200]}); check the name or give a file."
             ) from None
-        finally:
-            logging.set_verbosity(verbosity)
         assert isinstance(rows, datasets.Dataset)
         find_roles(rows.column_names, self._given, name)
         for number, values in enumerate(rows, 1):

@@ -4,17 +4,18 @@ A row is `separator + keyword: quote + separator` and a prompt is `separator + k
 separator: if it falls into pieces, a model learns no end of text; if its id lies past the embedding, no step succeeds.
 """
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.utils import logging
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from data.errors import UserError
+from data.errors import UserError, one_line
+from data.hub import asking_the_hub, hub_trouble
 
 END_OF_TEXT = "<|endoftext|>"
 ROLES = {
@@ -131,18 +132,15 @@ def _check_file(file: Path) -> None:
 
 
 def _open_by_name(name: str, file: Path | None) -> Opened:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # its retries would speak before our one line does
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
+        with asking_the_hub() if file is None else contextlib.nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = (hub_trouble(error) if file is None else one_line(error))[:200]
         raise TokenizerError(
             f"{name}: no tokenizer that can be loaded ({reason}); "
             f"download it where there is a network, or give a folder."
         ) from None
-    finally:
-        logging.set_verbosity(verbosity)
     if file is None:
         cached = try_to_load_from_cache(name, "tokenizer.json")
         file = Path(cached) if isinstance(cached, str) else None

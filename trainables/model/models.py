@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import UserError
+from data.hub import asking_the_hub, hub_trouble
 from trainables.model import smollm2
 from trainables.model.gguf_weights import convert, find_gguf, origin_of
 from trainables.records.settings import TrialSettings
@@ -112,17 +115,13 @@ def load_config(source: ModelSource, weights: Literal["pretrained", "random"]) -
     """
     if weights == "random" and source.size is not None:
         return galactica_config(source.size)
-    from huggingface_hub.utils import logging
     from transformers import AutoConfig
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # its retries would speak before our one line does
     try:
-        return AutoConfig.from_pretrained(source.location, trust_remote_code=False)
+        with _asking(source):
+            return AutoConfig.from_pretrained(source.location, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unavailable(source, error) from None
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def load_model(
@@ -151,15 +150,16 @@ def load_model(
                 torch.manual_seed(seed)
                 model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
         else:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source.location,
-                config=config,
-                dtype=dtype,
-                attn_implementation=attention,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # told below, by name
-                output_loading_info=True,
-            )
+            with _asking(source):
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
+                    source.location,
+                    config=config,
+                    dtype=dtype,
+                    attn_implementation=attention,
+                    trust_remote_code=False,
+                    ignore_mismatched_sizes=True,  # told below, by name
+                    output_loading_info=True,
+                )
             model, found = loaded
             _check_whole(source, found)
     except UnpicklingError:
@@ -228,8 +228,12 @@ def _check_whole(source: ModelSource, found: dict[str, Any]) -> None:
         )
 
 
+def _asking(source: ModelSource) -> AbstractContextManager[None]:
+    return contextlib.nullcontext() if source.is_local else asking_the_hub()
+
+
 def _unavailable(source: ModelSource, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()[0].rstrip(".")
+    reason = str(error).strip().splitlines()[0].rstrip(".") if source.is_local else hub_trouble(error)
     if "scaled_dot_product_attention" in reason:
         return ModelError(f"model {source.name!r} knows no sdpa attention; give --attention eager.")
     if source.is_local:
