@@ -13,6 +13,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from aiohttp import web
@@ -37,10 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=DECK_SIZE, help="pairs in the deck (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--agreement", action="store_true", help="print the agreement so far, and serve nothing")
+    parser.add_argument("--export", metavar="FILE", help="write the judgements for another person, and serve nothing")
+    parser.add_argument(
+        "--import", dest="taken", nargs="+", metavar="FILE", help="take others' exported judgements, and serve nothing"
+    )
     options = parser.parse_args(arguments)
     try:
         judging = prepare(options.sweep, options.pairs, options.size)
-        if not options.agreement:
+        if options.export or options.taken:
+            exchange(judging, options.export, options.taken or [])
+        elif not options.agreement:
             asyncio.run(_serve(judging, options.port))
     except (RecordsError, StorageError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -68,6 +75,28 @@ def prepare(uri: str, pairs: PairKind, size: int) -> Judging:
     for line in store.unreadable:
         print(line, file=sys.stderr)
     return Judging(sweep, store, deck)
+
+
+def exchange(judging: Judging, export: str | None, taken: Sequence[str]) -> None:
+    """Take the judgements of the files `taken`, and write this sweep's own to the file `export`.
+
+    Raises: RecordsError for a file that cannot be read or written, or holds none.
+    """
+    for name in taken:
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordsError(f"{name}: cannot be read ({one_line(error)}); give what --export wrote.") from None
+        count = judging.store.take(text, name, [record.trial_id for record in judging.sweep.records])
+        print(f"{count} judgements taken from {name}.")
+    if export is not None:
+        if not judging.store.latest:
+            raise RecordsError("nothing is judged yet, so there is nothing to export; leave --export away and judge.")
+        try:
+            Path(export).write_text(judging.store.export(), encoding="utf-8")
+        except OSError as error:
+            raise RecordsError(f"{export}: cannot be written ({one_line(error)}); give another --export.") from None
+        print(f"{len(judging.store.latest)} judgements written to {export}; another person takes them with --import.")
 
 
 async def _serve(judging: Judging, port: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from analysis.judging.judgements import Judgement
-from trainables.records.record import TrialRecord
+from trainables.records.record import QualityReport, TrialRecord
 
+PARTS = ("adherence", "fluency", "diversity", "novelty", "retention", "spill_over")
 CONFIDENCE_Z = 1.959964  # the normal quantile of a two-sided interval of 95%
 
 
@@ -45,7 +47,8 @@ class Agreement:
 
     `trials`: of two trials the person preferred the one with the higher number. `tuned`: on quotation prompts the
     person preferred the tuned text to the base model's, as any number above 0 says. `far`: on scientific prompts the
-    person preferred the base model's text, of which the number says nothing for a single pair.
+    person preferred the base model's text, of which the number says nothing for a single pair. `parts` has for each
+    part of the number what `trials` has for the whole; `people`, of two who judged one pair, those who said the same.
     """
 
     judged: int
@@ -53,6 +56,8 @@ class Agreement:
     trials: Share
     tuned: Share
     far: Share
+    parts: dict[str, Share]
+    people: Share
 
     @property
     def overall(self) -> Share:
@@ -62,10 +67,14 @@ class Agreement:
 
 def agreement(judgements: Iterable[Judgement], records: Iterable[TrialRecord]) -> Agreement:
     """How far the trials' `sample_quality` says what the person said."""
-    quality = {r.trial_id: r.report.quality.sample_quality for r in records if r.report and r.report.quality}
+    reports = {r.trial_id: r.report.quality for r in records if r.report and r.report.quality}
+    quality = {trial_id: report.sample_quality for trial_id, report in reports.items()}
     counts = {"trials": [0, 0], "tuned": [0, 0], "far": [0, 0]}
+    parts = {name: [0, 0] for name in PARTS}
+    choices: dict[str, list[str]] = {}
     judged = ties = 0
     for item in judgements:
+        choices.setdefault(item.pair_id, []).append(_preferred(item))
         judged += 1
         if item.choice == "tie":
             ties += 1
@@ -76,6 +85,10 @@ def agreement(judgements: Iterable[Judgement], records: Iterable[TrialRecord]) -
             agreed = chosen.is_base if group == "far" else other.is_base
         else:
             group = "trials"
+            for name in PARTS if {chosen.trial_id, other.trial_id} <= reports.keys() else ():
+                better, worse = (_part(reports[side.trial_id], name) for side in (chosen, other))
+                parts[name][0] += better > worse
+                parts[name][1] += better != worse
             one, two = quality.get(chosen.trial_id), quality.get(other.trial_id)
             if one is None or two is None or one == two:
                 continue
@@ -83,18 +96,45 @@ def agreement(judgements: Iterable[Judgement], records: Iterable[TrialRecord]) -
         counts[group][0] += agreed
         counts[group][1] += 1
     shares = {name: Share(count=count, of=of) for name, (count, of) in counts.items()}
-    return Agreement(judged=judged, ties=ties, **shares)
+    pairs = [pair for said in choices.values() for pair in itertools.combinations(said, 2)]
+    return Agreement(
+        judged=judged,
+        ties=ties,
+        parts={name: Share(count=count, of=of) for name, (count, of) in parts.items()},
+        people=Share(count=sum(one == two for one, two in pairs), of=len(pairs)),
+        **shares,
+    )
+
+
+def _preferred(item: Judgement) -> str:
+    """Whose text was preferred, whichever side it stood on."""
+    if item.choice == "tie":
+        return "tie"
+    side = item.left if item.choice == "left" else item.right
+    return f"{side.trial_id}/{side.is_base}"
+
+
+def _part(report: QualityReport, name: str) -> float:
+    """A part of the number, more is better."""
+    value = float(getattr(report, name))
+    return -value if name == "spill_over" else value
 
 
 def agreement_lines(found: Agreement) -> list[str]:
     """The agreement in sentences for a person."""
-    return [
+    parts = [f"{name.replace('_', ' ')} {share.count} of {share.of}" for name, share in found.parts.items() if share.of]
+    lines = [
         f"{found.judged} pairs judged, {found.ties} of them ties.",
         f"sample_quality agrees with the person on {share_text(found.overall)}.",
         f"Of two trials, the one with the higher number was preferred on {share_text(found.trials)}.",
         f"On quotation prompts, the tuned text was preferred to the base model's on {share_text(found.tuned)}.",
         f"On scientific prompts, the base model's text was preferred on {share_text(found.far)}.",
     ]
+    if parts:
+        lines.append(f"Of two trials, the one with the better part was preferred: {', '.join(parts)} pairs.")
+    if found.people.of:
+        lines.append(f"Two people who judged one pair said the same on {share_text(found.people)}.")
+    return lines
 
 
 def share_text(found: Share) -> str:

@@ -7,11 +7,12 @@ import hashlib
 import json
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from analysis.sweep_table.load import RecordsError
 from trainables.records.record import Sample, TrialRecord
 from trainables.records.storage import Storage
 
@@ -47,7 +48,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What a person said of a pair, and when (UTC, ISO 8601)."""
+    """What a person said of a pair, and when (UTC, ISO 8601). `judge` is '' for this sweep's own, else who else."""
 
     pair_id: str
     prompt: str
@@ -57,6 +58,7 @@ class Judgement:
     right: Side
     choice: Choice
     at: str
+    judge: str = ""
 
 
 def make_deck(
@@ -115,13 +117,47 @@ class JudgementStore:
                 at=datetime.now(UTC).isoformat(),
             )
         )
-        lines = [json.dumps(dataclasses.asdict(judgement)) for judgement in self._own]
-        self._storage.write_text(self._name, "\n".join(lines) + "\n")
+        self._storage.write_text(self._name, "".join(f"{_to_line(item)}\n" for item in self._own))
 
     @property
     def latest(self) -> dict[str, Judgement]:
-        """The last judgement of each pair, by pair id."""
-        return {item.pair_id: item for item in sorted([*self.earlier, *self._own], key=lambda item: item.at)}
+        """The last judgement of each pair by this sweep's own person, by pair id."""
+        return {pair_id: item for (judge, pair_id), item in self.of_everybody.items() if not judge}
+
+    @property
+    def of_everybody(self) -> dict[tuple[str, str], Judgement]:
+        """The last judgement of each pair by each person, by judge and pair id."""
+        ordered = sorted([*self.earlier, *self._own], key=lambda item: item.at)
+        return {(item.judge, item.pair_id): item for item in ordered}
+
+    def export(self) -> str:
+        """This sweep's own judgements, the last of each pair, as text for another's `take`."""
+        return "".join(f"{_to_line(item)}\n" for item in self.latest.values())
+
+    def take(self, text: str, told: str, trial_ids: Collection[str]) -> int:
+        """Store what another person's `export` gave; a second time changes nothing. Returns: how many judgements.
+
+        Raises: RecordsError, naming the line of `told`, where it is none, or speaks of no trial of `trial_ids`.
+        """
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+        taken = []
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                item = _from_json(json.loads(line))
+            except (ValueError, TypeError, KeyError):
+                raise RecordsError(f"{told}:{number}: no judgement; give what --export wrote.") from None
+            if not {item.left.trial_id, item.right.trial_id} <= set(trial_ids):
+                raise RecordsError(f"{told}:{number}: judges a trial that this sweep has not; it is another sweep's.")
+            taken.append(dataclasses.replace(item, judge=item.judge or digest))
+        if not taken:
+            raise RecordsError(f"{told}: no judgement in it; give what --export wrote.")
+        self._storage.write_text(f"{FOLDER}/from-{digest}.jsonl", "".join(f"{_to_line(item)}\n" for item in taken))
+        self.earlier, self.unreadable = _read(self._storage)
+        return len(taken)
+
+
+def _to_line(judgement: Judgement) -> str:
+    return json.dumps(dataclasses.asdict(judgement))
 
 
 def _add(

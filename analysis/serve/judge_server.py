@@ -81,7 +81,7 @@ class Judging:
 
     def agreement(self) -> list[str]:
         """How far `sample_quality` agrees with the person so far, in sentences."""
-        return agreement_lines(agreement(self.store.latest.values(), self.sweep.records))
+        return agreement_lines(agreement(self.store.of_everybody.values(), self.sweep.records))
 
 
 def make_app(judging: Judging, token: str) -> web.Application:

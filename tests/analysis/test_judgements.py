@@ -11,6 +11,7 @@ import pytest
 
 from analysis.judging.agreement import Share, agreement, agreement_lines
 from analysis.judging.judgements import Choice, Judgement, JudgementStore, Pair, Side, make_deck
+from analysis.sweep_table.load import RecordsError
 from tests.support.record_factory import make_record
 from trainables.records.record import Sample, TrialRecord
 from trainables.records.storage import open_storage
@@ -183,3 +184,57 @@ def test_line_that_is_no_judgement_is_left_out_and_told(line: str, tmp_path: Pat
     store = JudgementStore(storage)
     assert len(store.earlier) == 1
     assert [told.split(":")[1] for told in store.unreadable] == ["2", "3"]
+
+
+def test_each_part_of_the_number_is_held_against_the_person_too() -> None:
+    one, two = records(0.2, 0.8)
+    assert one.report is not None
+    assert one.report.quality is not None
+    better_novelty = dataclasses.replace(one.report.quality, novelty=0.9, spill_over=0.1, fluency=0.5)
+    worse_novelty = dataclasses.replace(one.report.quality, novelty=0.3, spill_over=0.6, fluency=0.5)
+    marked = [
+        dataclasses.replace(record, report=dataclasses.replace(record.report, quality=quality))
+        for record, quality in ((one, better_novelty), (two, worse_novelty))
+    ]
+    found = agreement([judged("left", "0", "1", pair_id=name) for name in "abc"] + [judged("right", "0", "1")], marked)
+    assert found.parts["novelty"] == Share(count=3, of=4)
+    assert found.parts["spill_over"] == Share(count=3, of=4)
+    assert found.parts["fluency"] == Share(count=0, of=0)
+    assert "novelty 3 of 4, spill over 3 of 4 pairs" in agreement_lines(found)[5]
+
+
+def test_another_persons_judgements_are_taken_once_and_leave_ones_own_deck_alone(tmp_path: Path) -> None:
+    trials = records(0.2, 0.8)
+    ids = [record.trial_id for record in trials]
+    deck = make_deck(trials, "a", pairs="trials", size=4)
+    theirs, ours = (JudgementStore(open_storage(str(tmp_path / name))) for name in ("theirs", "ours"))
+    for pair in deck[:3]:
+        theirs.add(pair, "left")
+    ours.add(deck[0], "left")
+    ours.add(deck[1], "right")
+    for _ in range(2):
+        assert ours.take(theirs.export(), "theirs.jsonl", ids) == 3
+    assert set(ours.latest) == {pair.pair_id for pair in deck[:2]}
+    assert len(ours.of_everybody) == 5
+    found = agreement(ours.of_everybody.values(), trials)
+    assert found.people == Share(count=1, of=2)
+    assert "Two people who judged one pair said the same on 1 of 2 pairs" in agreement_lines(found)[-1]
+    again = JudgementStore(open_storage(str(tmp_path / "ours")))
+    assert len(again.of_everybody) == 5
+    assert again.export() == ours.export()
+    assert len(again.export().splitlines()) == 2
+
+
+def test_what_is_no_export_of_this_sweep_is_refused_by_its_line(tmp_path: Path) -> None:
+    store, trials = JudgementStore(open_storage(str(tmp_path))), records(0.2, 0.8)
+    ids = [record.trial_id for record in trials]
+    store.add(make_deck(trials, "a", pairs="trials", size=1)[0], "tie")
+    for text, told in (
+        ("", "it.jsonl: no judgement in it"),
+        (store.export() + "nonsense\n", "it.jsonl:2: no judgement"),
+        ('{"choice": "left"}\n', "it.jsonl:1: no judgement"),
+    ):
+        with pytest.raises(RecordsError, match=told):
+            store.take(text, "it.jsonl", ids)
+    with pytest.raises(RecordsError, match=r"it\.jsonl:1: judges a trial that this sweep has not"):
+        store.take(store.export(), "it.jsonl", ids[:1])
