@@ -8,38 +8,49 @@ Any study of the sweep's name in that storage is replaced. To look at it: optuna
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
-from data.errors import UserError
-from sweeps.planning.options import OptionsError, exit_with
+from tyro.conf import Positional, arg
+
+from data.command_line import command, parse
+from sweeps.planning.options import OptionsError
 from trainables.records.layout import load_facts
 from trainables.records.storage import check_reachable, open_storage
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Rebuild the study that the command line names. Returns: 0, or 2 for a person's mistake."""
-    parser = argparse.ArgumentParser(description="Write a sweep's Optuna study anew, from its records alone.")
-    parser.add_argument("sweep", help="the sweep's folder or s3://bucket/prefix")
-    parser.add_argument("--study", help="Optuna storage URL [sqlite, study.db in the sweep's folder]")
-    given = parser.parse_args(arguments)
-    try:
-        storage = open_storage(given.sweep)
-        check_reachable(storage)
-        facts = load_facts(storage)
-        from sweeps.search.study import build_study, check_study, default_study
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which sweep, and where its study goes."""
 
-        url = given.study or default_study(storage)
-        if url is None:
-            raise OptionsError("a sweep in a bucket has no file for its study; say where with --study URL.")
-        if given.study:
-            check_study(url)
-        study = build_study(facts, storage, url)
+    sweep: Positional[str]
+    """The sweep's folder or s3://bucket/prefix."""
+    study: Annotated[str | None, arg(help_behavior_hint="")] = None
+    """Optuna storage URL. [sqlite, study.db in the sweep's folder]"""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
+    """Rebuild the study that the command line names. Returns: 0, or 2 for a person's mistake."""
+    given = parse(Options, arguments, "Write a sweep's Optuna study anew, from its records alone.")
+    storage = open_storage(given.sweep)
+    check_reachable(storage)
+    try:
+        facts = load_facts(storage)
     except FileNotFoundError:
-        return exit_with(OptionsError(f"{given.sweep} holds no sweep; give the folder of one, such as results/<name>."))
-    except (UserError, ValueError) as error:
-        return exit_with(error)
+        raise OptionsError(f"{given.sweep} holds no sweep; give the folder of one, such as results/<name>.") from None
+    except ValueError as error:
+        raise OptionsError(str(error)) from None
+    from sweeps.search.study import build_study, check_study, default_study
+
+    url = given.study or default_study(storage)
+    if url is None:
+        raise OptionsError("a sweep in a bucket has no file for its study; say where with --study URL.")
+    if given.study:
+        check_study(url)
+    study = build_study(facts, storage, url)
     print(f"Study {facts.name!r}: {len(study.get_trials(deepcopy=False))} trials written.")
     return 0
 

@@ -11,8 +11,46 @@ writes in the style on every seen keyword and spills 0.25: quality 0.206, the be
 
 import sys
 
+from sweeps.planning.questions import Question, Space
 from sweeps.run.launch import main
 
+QUESTION = Question(
+    name="sample_quality",
+    asks="Sweep learning rate, epochs, replayed base text and model size against style and its spill-over.",
+    objectives=("style", "spill_over"),
+    columns=("trial", "size", "lr", "epochs", "replay", "loss", "style", "spill-over", "quality", "outcome"),
+    starting_points=12,  # laid out evenly over the space before the sampler takes over
+    on_cpu=Space(
+        trials=12,
+        models=("nano-0.3m", "nano-1m"),
+        batch_sizes=(16,),
+        micro_batch_sizes=(8,),
+        learning_rates=(3e-4, 1e-3, 3e-3),
+        sequence_length=128,
+        epochs=(0.5, 1.0, 2.0),
+        replay_ratios=(0.0, 0.5, 1.0),
+    ),
+    on_gpu=Space(
+        trials=12,
+        models=("125m",),
+        batch_sizes=(16,),
+        micro_batch_sizes=(8,),
+        learning_rates=(1e-5, 3e-5, 1e-4),
+        sequence_length=512,
+        epochs=(1.0, 2.0, 4.0),
+        replay_ratios=(0.0, 0.5, 1.0, 2.0),
+    ),
+    smoke=Space(
+        trials=2,
+        models=("nano-0.3m",),
+        batch_sizes=(8,),
+        micro_batch_sizes=(8,),
+        learning_rates=(1e-3,),
+        sequence_length=128,
+        epochs=(0.05,),
+        replay_ratios=(0.0, 1.0),
+    ),
+)
+
 if __name__ == "__main__":
-    description = "Sweep learning rate, epochs, replayed base text and model size against style and its spill-over."
-    sys.exit(main("sample_quality", description, sys.argv[1:]))
+    sys.exit(main(QUESTION))

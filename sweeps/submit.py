@@ -6,21 +6,23 @@ program, of its connection and of this machine. Ctrl-C leaves the job running, a
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import secrets
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from data.errors import UserError
+from tyro.conf import arg
+
+from data.command_line import INTERRUPTED, MISTAKE, command, parse_known
 from sweeps.cluster.job_client import JobClientError, LostJobError, connect, dashboard_address, follow, submit
-from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
-from sweeps.planning.questions import QUESTIONS, Question
+from sweeps.planning.options import OptionsError, SweepOptions, parse_options
+from sweeps.planning.questions import Question, find_question, known_questions
 from sweeps.run.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
 from trainables.records.places import address_of, child_address
 
@@ -29,52 +31,56 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 60.0
-INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
-MISTAKE = 2  # exit code of a sweep, and of this program, for a person's mistake
 DATA_FILES = (".txt", ".csv", ".jsonl")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubmitOptions:
+    """Options of this program; all others go to the sweep."""
+
+    address: Annotated[str | None, arg(help_behavior_hint="")] = None
+    """The dashboard's. [RAY_API_SERVER_ADDRESS, RAY_ADDRESS, http://127.0.0.1:8265]"""
+    wait: float = WAIT_SECONDS
+    """Seconds for the cluster to answer, at most."""
+    follow: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
+    """Submit nothing; show this job, from the beginning."""
+
+
+@command
 def main(arguments: Sequence[str]) -> int:
     """Submit a sweep, or follow one that was.
 
     Returns: 0 when the job succeeded; 1 when it failed or was lost; 2 for a person's mistake, also one that the sweep
         found on the cluster; 130 after Ctrl-C.
     """
-    try:
-        asked, flags = _parse(arguments)
-        address = dashboard_address(asked.address)
-        if asked.follow:
-            submission_id = asked.follow
-            client = connect(address, asked.wait, _say)
-        else:
-            question = _question(flags)
-            options = parse_options(flags[1:], "", question.options)
-            _check(options, question)
-            flags = flags[1:]
-            name = options.name or f"{question.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-            flags += [] if options.name else ["--name", name]
-            submission_id = f"{name}-{secrets.token_hex(3)}"
-            client = connect(address, asked.wait, _say)
-            print(f"Uploading {CHECKOUT} to {address}", flush=True)
-            submit(
-                client,
-                submission_id,
-                entrypoint=shlex.join(["python", f"sweeps/{question.name}.py", *flags]),
-                folder=CHECKOUT,
-                metadata=_metadata(options, question, name),
-                variables={COMMIT_VARIABLE: git_sha()},
-                wait_seconds=asked.wait,
-            )
-            print(f"Job {submission_id}: {_page(address, submission_id)}", flush=True)
-            print(f"Follow it again: {_follow_command(address, submission_id)}", flush=True)
-    except UserError as error:
-        return exit_with(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    asked, flags = _parse(arguments)
+    address = dashboard_address(asked.address)
+    if asked.follow:
+        submission_id = asked.follow
+        client = connect(address, asked.wait, _say)
+    else:
+        question, script = _question(flags)
+        options = parse_options(flags[1:], question.asks, question.options)
+        _check(options, script)
+        flags = flags[1:]
+        name = options.name or f"{question.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        flags += [] if options.name else ["--name", name]
+        submission_id = f"{name}-{secrets.token_hex(3)}"
+        client = connect(address, asked.wait, _say)
+        print(f"Uploading {CHECKOUT} to {address}", flush=True)
+        submit(
+            client,
+            submission_id,
+            entrypoint=shlex.join(["python", script, *flags]),
+            folder=CHECKOUT,
+            metadata=_metadata(options, question, script, name),
+            variables={COMMIT_VARIABLE: git_sha()},
+            wait_seconds=asked.wait,
+        )
+        print(f"Job {submission_id}: {_page(address, submission_id)}", flush=True)
+        print(f"Follow it again: {_follow_command(address, submission_id)}", flush=True)
     try:
         details = follow(client, submission_id, Progress().show, _say)
-    except UserError as error:
-        return exit_with(error)
     except LostJobError as error:
         _say(f"{error}; follow it again with: {_follow_command(address, submission_id)}")
         return 1
@@ -112,42 +118,31 @@ class Progress:
             print(f"[{self._ended} of {self._owed} trials]", flush=True)
 
 
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _parse(arguments: Sequence[str]) -> tuple[SubmitOptions, list[str]]:
     """This program's own options, and what is left for the sweep, the question first."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        usage="submit.py [QUESTION [FLAGS OF THE SWEEP]] [--address ADDRESS] [--wait SECONDS] [--follow ID]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"Questions: {', '.join(QUESTIONS)}; their flags: python sweeps/QUESTION.py --help",
-        allow_abbrev=False,
-        exit_on_error=False,
+    about = (
+        "Send a sweep to a Ray cluster and follow it: submit.py QUESTION [FLAGS OF THE SWEEP]. Questions:"
+        f" {', '.join(known_questions())}; their flags: python sweeps/QUESTION.py --help"
     )
-    parser.add_argument(
-        "--address", help="the dashboard's [RAY_API_SERVER_ADDRESS, RAY_ADDRESS, http://127.0.0.1:8265]"
-    )
-    parser.add_argument(
-        "--wait", type=float, default=WAIT_SECONDS, metavar="SECONDS", help="for the cluster to answer, at most [60]"
-    )
-    parser.add_argument("--follow", metavar="ID", help="submit nothing; show this job, from the beginning")
-    try:
-        asked, flags = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise OptionsError(f"{error}; --help lists all options.") from None
+    asked, flags = parse_known(SubmitOptions, arguments, about)
     if not 0 <= asked.wait < math.inf:
         raise OptionsError(f"--wait={asked.wait}; it must be 0 or more seconds.")
     if asked.follow and flags:
-        raise OptionsError(f"--follow submits nothing, so {flags[0]!r} has no meaning; leave it away.")
+        raise OptionsError(f"--follow submits nothing, so {flags[0]!r} has no meaning; leave it out.")
     return asked, flags
 
 
-def _question(flags: Sequence[str]) -> Question:
-    if not flags or flags[0] not in QUESTIONS:
-        said = f"{flags[0]!r} is no question" if flags else "no question is named"
-        raise OptionsError(f"{said}; name one first: {', '.join(QUESTIONS)}.")
-    return QUESTIONS[flags[0]]
+def _question(flags: Sequence[str]) -> tuple[Question, str]:
+    """The question that is named first, and its file below the checkout, which is what is uploaded."""
+    if not flags or flags[0].startswith("-"):
+        raise OptionsError(f"no question is named; name one first: {', '.join(known_questions())}.")
+    question, file = find_question(flags[0])
+    if not file.is_relative_to(CHECKOUT):
+        raise OptionsError(f"{flags[0]} is not in {CHECKOUT}, which is what is uploaded; copy it in there.")
+    return question, str(file.relative_to(CHECKOUT))
 
 
-def _check(options: CommonOptions, question: Question) -> None:
+def _check(options: SweepOptions, script: str) -> None:
     """Refuse, before anything is uploaded, what cannot end well on a cluster. Raises: OptionsError, JobClientError."""
     if not _outlives(options.storage):
         raise OptionsError(
@@ -164,7 +159,7 @@ def _check(options: CommonOptions, question: Question) -> None:
     if options.resume and not options.name:
         raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
     if options.dry_run:
-        raise OptionsError(f"--dry-run needs no cluster: python sweeps/{question.name}.py --dry-run")
+        raise OptionsError(f"--dry-run needs no cluster: python {script} --dry-run")
     if options.data.endswith(DATA_FILES) and "://" not in options.data and not (CHECKOUT / options.data).is_file():
         raise OptionsError(f"--data {options.data} is not in {CHECKOUT}, which is what is uploaded; copy it in there.")
     if not (CHECKOUT / ".rayignore").is_file():
@@ -176,12 +171,13 @@ def _outlives(place: str) -> bool:
     return "://" in place or place.startswith("/")
 
 
-def _metadata(options: CommonOptions, question: Question, name: str) -> dict[str, str]:
+def _metadata(options: SweepOptions, question: Question, script: str, name: str) -> dict[str, str]:
     """For the list of jobs, and for whoever follows this one."""
     sizes = options.model_sizes or (question.smoke.models if options.smoke else ())
     told = {
         "sweep": name,
         "question": question.name,
+        "script": script,
         "storage": options.storage,
         "sizes": ", ".join(sizes) or "chosen on the cluster",
         "commit": git_sha(),
@@ -197,7 +193,7 @@ def _print_end(details: JobDetails, address: str, submission_id: str) -> None:
     )
     if "sweep" in told:
         results = shlex.quote(child_address(address_of(told["storage"]), told["sweep"]))
-        resume = ["python", "sweeps/submit.py", told["question"], "--resume", "--name", told["sweep"]]
+        resume = ["python", "sweeps/submit.py", told["script"], "--resume", "--name", told["sweep"]]
         resume += ["--storage", told["storage"]]
         print(f"wandb group: {told.get('wandb group', 'none, as wandb is disabled')}")
         print(f"Results:     {results}")
@@ -220,4 +216,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

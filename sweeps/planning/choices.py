@@ -10,15 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sweeps.planning.device import Device
-from sweeps.planning.levers import searched_levers
 from sweeps.planning.node_kinds import asked_card
-from sweeps.planning.options import CommonOptions, OptionsError
-from sweeps.planning.questions import BATCH_MEMORY, FLAGS, VALUES, Question, usual_micro_batches
+from sweeps.planning.options import OptionsError, SweepOptions
+from sweeps.planning.questions import ASKS_OF_MICRO_BATCH, Question, Space
 from trainables.memory.cards import Card, find_card
 from trainables.model.models import find_model
 from trainables.records.byte_sizes import parse_bytes
 from trainables.records.objectives import FROM_SAMPLES, OBJECTIVES
-from trainables.records.plan import AUTO, MicroBatch, SweepPlan
+from trainables.records.plan import AUTO, CHOSEN, VALUES, MicroBatch, SweepPlan
+from trainables.records.settings import (
+    LEVERS,
+    SETTINGS,
+    SHARED,
+    SettingsError,
+    TrialSettings,
+    choices_of,
+    default_of,
+    tried_values,
+)
 
 TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, the second may be the memory probe
 USUAL_CARD = "a10"
@@ -26,57 +35,51 @@ LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep a
 # Options that the plan holds under another name.
 PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
 
+FLAGS = {name: values.replace("_", "-") for name, values in VALUES.items()} | {"model": "model-sizes"}
+
 T = TypeVar("T")
 
 
-def make_plan(options: CommonOptions, device: Device, question: Question = BATCH_MEMORY) -> SweepPlan:
+def make_plan(options: SweepOptions, device: Device, question: Question) -> SweepPlan:
     """Make every choice that the options left open. Raises: OptionsError; trainables.model.models.ModelError."""
     on_cuda = device.on_cuda
-    default = question.smoke if options.smoke else question.on_gpu if on_cuda else question.on_cpu
+    usual = question.space(on_cuda=on_cuda, is_smoke=options.smoke)
     cap_bytes = _cap_bytes(options.memory_cap)
     card = _card(options.gpu, device).capped(cap_bytes)
-    batch_sizes, workers = _given(options.batch_sizes, default.batch_sizes), max(1, options.workers_per_trial or 1)
+    batch_sizes, workers = _given(options.batch_sizes, usual.batch_sizes), _given(options.workers_per_trial, 1)
     objectives = chosen_objectives(options, question)
-    is_bounded = default is question.on_gpu and card.capacity_bytes is not None
-    micro_batches = usual_micro_batches(default, batch_sizes, workers, objectives, is_bounded=is_bounded)
+    is_bounded = usual is question.on_gpu and card.capacity_bytes is not None
+    micro_batches = usual_micro_batches(usual, batch_sizes, max(1, workers), objectives, is_bounded=is_bounded)
+    shared = {name: getattr(options, name) for name in SHARED if name != "workers"}
     plan = SweepPlan(
         question=question.name,
-        trials=_given(options.trials, default.trials),
-        models=_given(options.model_sizes, default.models),
+        trials=_given(options.trials, usual.trials),
+        models=_given(options.model_sizes, usual.models),
         batch_sizes=batch_sizes,
         micro_batch_sizes=_given(options.micro_batch_sizes, micro_batches),
-        learning_rates=_given(options.learning_rates, default.learning_rates),
-        sequence_length=_given(options.sequence_length, default.sequence_length),
-        token_budget=_given(getattr(options, "token_budget", None), default.token_budget),
-        epochs=_given(getattr(options, "epochs", None), default.epochs),
-        replay_ratios=_given(getattr(options, "replay_ratios", None), default.replay_ratios),
-        data=options.data,
+        learning_rates=_given(options.learning_rates, usual.learning_rates),
+        sequence_length=_given(options.sequence_length, usual.sequence_length),
+        token_budget=_given(options.token_budget, usual.token_budget),
+        epochs=_given(options.epochs, usual.epochs),
+        replay_ratios=_given(options.replay_ratios, usual.replay_ratios),
         base_text=options.base_text,
         samples_per_prompt=options.samples_per_prompt,
-        layout=options.layout,
-        precision=_given(options.precision, "bf16-amp" if on_cuda else "fp32"),
-        attention=options.attention,
-        loss=options.loss,
-        gradient_checkpointing=options.gradient_checkpointing,
-        optimizer=options.optimizer,
-        lora_rank=options.lora_rank,
-        workers=_given(options.workers_per_trial, 1),
-        parallel=options.parallel,
         gpu=str(card.name),
         capacity_bytes=card.capacity_bytes,
         memory_cap_bytes=cap_bytes,
-        seed=_given(options.seed, 0),
-        weights=options.weights,
         on_cuda=on_cuda,
         objectives=objectives,
         sampler=options.sampler,
-        levers=searched_levers(options, on_cuda),
+        levers={**usual.levers, **_searched_levers(options, on_cuda)},
         warm_start=options.warm_start,
         early_stopping=options.early_stopping,
         min_retention=checked_share("--min-retention", options.min_retention),
         max_copied_share=checked_share("--max-copied-share", options.max_copied_share),
+        starting_points=question.starting_points,
+        workers=workers,
+        **{name: _given(value, default_of(name, on_cuda=on_cuda)) for name, value in shared.items()},
     )
-    _check(plan, question)
+    _check(plan, question, usual)
     units = device.gpus if on_cuda else device.cpus
     if plan.workers > units:
         place = "the cluster" if device.kinds else "this machine"
@@ -91,6 +94,59 @@ def _card(gpu: str | None, device: Device) -> Card:
         return asked or find_card(USUAL_CARD)
     name = asked.name if asked else "the cluster's GPU" if device.kinds else "this GPU"
     return Card(name=name, capacity_bytes=device.gpu_bytes)
+
+
+def usual_micro_batches(
+    usual: Space, batch_sizes: Sequence[int], workers: int, objectives: Sequence[str], *, is_bounded: bool
+) -> tuple[MicroBatch, ...]:
+    """The micro-batches of a sweep whose person does not say: automatic where a card bounds them and no objective asks.
+
+    Else those of `usual` that divide a batch.
+    """
+    if is_bounded and not set(objectives) & set(ASKS_OF_MICRO_BATCH):
+        return (AUTO,)
+    sizes = usual.micro_batch_sizes
+    dividing = tuple(size for size in sizes if any(batch % (size * workers) == 0 for batch in batch_sizes))
+    return dividing or sizes
+
+
+def _searched_levers(options: SweepOptions, on_cuda: bool) -> dict[str, tuple[Any, ...]]:
+    """The levers that --search-levers adds to the space, with their values; one that is given stays as it is given."""
+    if not options.search_levers:
+        return {}
+    nobody_said = SweepOptions()
+    found: dict[str, tuple[Any, ...]] = {}
+    for name in LEVERS:
+        if getattr(options, name) == getattr(nobody_said, name):
+            values = tried_values(name, on_cuda=on_cuda)
+            found[name] = tuple(value for value in values if _can_be(name, value, options))
+    return found
+
+
+def _can_be(name: str, value: Any, options: SweepOptions) -> bool:
+    """Whether a value's package is here, and a trial may have it whatever else it has."""
+    workers = max(1, options.workers_per_trial or 1)
+    try:
+        TrialSettings(
+            model="any",
+            batch_size=workers,
+            micro_batch_size=1,
+            learning_rate=1.0,
+            sequence_length=1,
+            token_budget=1,
+            workers=workers,
+            parallel=options.parallel,
+            **{name: value},
+        )
+    except SettingsError:
+        return False
+    return missing_package(name, value) is None
+
+
+def missing_package(name: str, value: Any) -> str | None:
+    """The package that a value of a setting needs and that is not installed; None where nothing is missing."""
+    package = SETTINGS[name].needs.get(value)
+    return package if package and importlib.util.find_spec(package) is None else None
 
 
 def _cap_bytes(memory_cap: str | None) -> int | None:
@@ -108,13 +164,18 @@ def _option(flag: str, parse: Callable[[str], int], text: str) -> int:
         raise OptionsError(f"{flag}: {error}") from None
 
 
-def _check(plan: SweepPlan, question: Question) -> None:
-    for name in question.space:
+def _check(plan: SweepPlan, question: Question, usual: Space) -> None:
+    for name in VALUES:
         flag, values = f"--{FLAGS[name]}", getattr(plan, VALUES[name])
-        if not values:
+        if not values and getattr(usual, VALUES[name]):
             raise OptionsError(f"{flag} was given no value; give one or more.")
         if len(set(values)) != len(values):
             raise OptionsError(f"{flag} names a value twice: {values}; name each once.")
+    if plan.token_budget is None and not plan.epochs:
+        raise OptionsError(f"{question.name} says neither token_budget nor epochs; its space needs one of them.")
+    unknown = [name for name in plan.levers if name not in SHARED]
+    if unknown:
+        raise OptionsError(f"{question.name} searches {unknown[0]!r}, which no sweep can; levers: {', '.join(LEVERS)}.")
     if plan.trials < 1:
         raise OptionsError(f"--trials={plan.trials}; it must be at least 1.")
     if not 0 <= plan.seed <= LARGEST_SEED:
@@ -123,19 +184,20 @@ def _check(plan: SweepPlan, question: Question) -> None:
         raise OptionsError(f"--sequence-length={plan.sequence_length}; it must be at least 8.")
     for model in plan.models:
         find_model(model)
-    if plan.optimizer == "adamw-8bit" and importlib.util.find_spec("bitsandbytes") is None:
-        raise OptionsError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes, or use adamw or sgd.")
+    for name in SHARED:
+        if package := missing_package(name, getattr(plan, name)):
+            flag = f"--{name.replace('_', '-')} {getattr(plan, name)}"
+            others = " or ".join(str(one) for one in choices_of(name) if not missing_package(name, one))
+            raise OptionsError(f"{flag} needs {package}: pip install {package}, or use {others}.")
     if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
         raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
     if AUTO in plan.micro_batch_sizes:
         check_automatic(plan.micro_batch_sizes, plan.batch_sizes, plan.workers, plan.capacity_bytes)
-    values = {name: getattr(plan, VALUES[name]) for name in question.space}
-    if plan.has_automatic_micro_batch:
-        values["micro_batch_size"] = (1,)
+    values = plan.space | ({CHOSEN: (1,)} if plan.has_automatic_micro_batch else {})
     for point in points_to_check(values, plan.workers):
         try:
             plan.settings(**point)
-        except ValueError as error:
+        except SettingsError as error:
             raise OptionsError(str(error)) from None
     if plan.token_budget is None:
         return
@@ -163,7 +225,7 @@ def with_epoch_tokens(plan: SweepPlan, epoch_tokens: dict[str, dict[str, int]]) 
     return dataclasses.replace(plan, epoch_tokens=epoch_tokens)
 
 
-def changed_by(options: CommonOptions, stored: SweepPlan) -> str | None:
+def changed_by(options: SweepOptions, stored: SweepPlan) -> str | None:
     """The flag with which `options` contradict the sweep that is to be resumed, or None. Raises: OptionsError."""
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     defaults = type(options)()
@@ -215,14 +277,14 @@ def check_automatic(
         )
 
 
-def chosen_objectives(options: CommonOptions, question: Question) -> tuple[str, ...]:
+def chosen_objectives(options: SweepOptions, question: Question) -> tuple[str, ...]:
     """What is strived for; without what is read from samples where weights are random and nothing was asked for.
 
     Raises: OptionsError.
     """
     asked = options.objectives
     if asked is None:
-        return tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
+        asked = tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
     unknown = [name for name in asked if name not in OBJECTIVES]
     if unknown or not asked or len(set(asked)) < len(asked):
         raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(OBJECTIVES)}.")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from sweeps.planning.node_kinds import NodeKind, kinds_of_cluster, only_with, read_cluster_file
-from sweeps.planning.options import CommonOptions, OptionsError
+from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.ray_start import join_ray
 
 MAX_CPU_TRIALS = 4  # at the same time on a machine: each takes about 1.5 GB in its three processes
@@ -57,7 +57,7 @@ class Device:
         return max(1, min(share, smallest))
 
 
-def find_device(options: CommonOptions) -> Device:
+def find_device(options: SweepOptions) -> Device:
     """What the sweep can train on; the cluster that RAY_ADDRESS names is asked.
 
     Raises: RayStartError where no cluster answers there; OptionsError for a cluster file that cannot be read or is not

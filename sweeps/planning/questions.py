@@ -1,30 +1,36 @@
-"""The questions that sweeps answer: what each searches over, strives for and explores when a person does not say."""
+"""A question that a sweep answers, as its file in sweeps/ declares it: what it searches, strives for and shows.
+
+No sweep is imported here: a file is found by name where a program is told one, and what runs a trial reads the plan.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
-from sweeps.planning.options import CommonOptions, SampleQualityOptions, SweepOptions
-from trainables.model.models import NANO_SIZES
+from analysis.sweep_table.table import rate_text
+from sweeps.planning.options import STRIVE, OptionsError, SpaceOptions, SweepOptions, said
 from trainables.records.objectives import OBJECTIVES
-from trainables.records.plan import AUTO, MicroBatch
 
-# What a proposal may hold, and under which name a plan holds the values of it.
-VALUES = {
-    "model": "models",
-    "batch_size": "batch_sizes",
-    "micro_batch_size": "micro_batch_sizes",
-    "learning_rate": "learning_rates",
-    "epochs": "epochs",
-    "replay_ratio": "replay_ratios",
-}
-FLAGS = {name: values.replace("_", "-") for name, values in VALUES.items()} | {"model": "model-sizes"}
+FOLDER = Path(__file__).resolve().parents[1]
+# The objectives that the micro-batch moves.
+ASKS_OF_MICRO_BATCH = tuple(name for name, objective in OBJECTIVES.items() if objective.follows_micro_batch)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What a sweep explores when the person does not say. A `token_budget` of None is made from `epochs`."""
+class Space:
+    """What a sweep explores when the person does not say.
+
+    Trials train on `token_budget` tokens each, or, without one, as often as `epochs` says on every document. `levers`
+    are other settings that are searched, such as `{"lora_rank": (0, 8)}`; trainables/records/settings.py has them all.
+    """
 
     trials: int = 12
     models: tuple[str, ...]
@@ -35,101 +41,91 @@ class Defaults:
     token_budget: int | None = None
     epochs: tuple[float, ...] = ()
     replay_ratios: tuple[float, ...] = ()
+    levers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question. `space` names what a proposal holds, `objectives` what it strives for, both in order.
+    """One question. `name` is its file's, `asks` stands in its --help, `objectives` are strived for.
 
-    `columns` heads the table on the terminal.
+    `columns` heads the table on the terminal. `starting_points` trials are laid out evenly over the space before the
+    sampler proposes any.
     """
 
     name: str
-    options: type[CommonOptions]
-    space: tuple[str, ...]
+    asks: str
     objectives: tuple[str, ...]
     columns: tuple[str, ...]
-    on_cpu: Defaults
-    on_gpu: Defaults
-    smoke: Defaults
+    on_cpu: Space
+    on_gpu: Space
+    smoke: Space
+    starting_points: int = 12
+
+    def space(self, *, on_cuda: bool, is_smoke: bool) -> Space:
+        """What is explored on such a device."""
+        return self.smoke if is_smoke else self.on_gpu if on_cuda else self.on_cpu
+
+    @property
+    def options(self) -> type[SweepOptions]:
+        """The flags of this sweep: what it explores, each with its own default, and all that every sweep has."""
+        hints = get_type_hints(SpaceOptions, include_extras=True)
+        listed = [(name, *self._flag(name, hint.__origin__, hint.__metadata__[0].help)) for name, hint in hints.items()]
+        strive = Annotated[tuple[str, ...] | None, said(f"{STRIVE} [{' '.join(self.objectives)}]")]
+        listed.append(("objectives", strive, dataclasses.field(default=None)))
+        return dataclasses.make_dataclass("Options", listed, bases=(SweepOptions,), frozen=True, kw_only=True)
+
+    def _flag(self, name: str, kind: Any, text: str) -> tuple[Any, Any]:
+        """A flag's type and field; none where what it gives is no part of the question."""
+        values = "models" if name == "model_sizes" else name
+        shown = [_shown(name, getattr(space, values)) for space in (self.on_cpu, self.on_gpu)]
+        if name == "micro_batch_sizes" and not set(self.objectives) & set(ASKS_OF_MICRO_BATCH):
+            shown[1] = "auto"
+        if not any(shown):
+            return kind, dataclasses.field(default=None, init=False)
+        usual = shown[0] if shown[0] == shown[1] else f"CPU: {shown[0]}; GPU: {shown[1]}"
+        return Annotated[kind, said(f"{text} [{usual}]")], dataclasses.field(default=None)
 
 
-# The objectives that it moves.
-ASKS_OF_MICRO_BATCH = tuple(name for name, objective in OBJECTIVES.items() if objective.follows_micro_batch)
+def find_question(name: str) -> tuple[Question, Path]:
+    """The question of a sweep that is called by its name or by its file, and that file.
 
-
-def usual_micro_batches(
-    default: Defaults, batch_sizes: Sequence[int], workers: int, objectives: Sequence[str], *, is_bounded: bool
-) -> tuple[MicroBatch, ...]:
-    """The micro-batches of a sweep whose person does not say: automatic where a card bounds them and no objective asks.
-
-    Else those of `default` that divide a batch.
+    Raises: OptionsError for a name that no file in sweeps/ has, or a file that declares no question of its name.
     """
-    if is_bounded and not set(objectives) & set(ASKS_OF_MICRO_BATCH):
-        return (AUTO,)
-    sizes = default.micro_batch_sizes
-    dividing = tuple(size for size in sizes if any(batch % (size * workers) == 0 for batch in batch_sizes))
-    return dividing or sizes
+    file = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
+    if not file.is_file() or not _declares(file):
+        known = ", ".join(known_questions())
+        raise OptionsError(f"{name!r} is no question; name one: {known}, or a file that declares its QUESTION.")
+    spec = importlib.util.spec_from_file_location(f"{FOLDER.name}.{file.stem}", file)
+    assert spec is not None, "a .py file can be loaded"
+    assert spec.loader is not None, "a file of a package has a loader"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    question = module.QUESTION
+    if not isinstance(question, Question) or question.name != file.stem:
+        raise OptionsError(f"{file}: its QUESTION must be a Question with the file's name, name={file.stem!r}.")
+    return question, file.resolve()
 
 
-NANO_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-BATCH_SPACE = ("model", "batch_size", "micro_batch_size", "learning_rate")
+def script_of(name: str) -> str:
+    """What answers the question of this name: its file in sweeps/, else the script that runs now."""
+    return f"{FOLDER.name}/{name}.py" if (FOLDER / f"{name}.py").is_file() else os.path.abspath(sys.argv[0])
 
-BATCH_MEMORY = Question(
-    name="batch_memory",
-    options=SweepOptions,
-    space=BATCH_SPACE,
-    objectives=("sample_quality", "peak_bytes", "tokens_per_second"),
-    columns=("trial", "size", "batch", "micro", "lr", "loss", "quality", "peak", "tokens/s", "outcome"),
-    on_cpu=Defaults(models=NANO_SIZES, learning_rates=NANO_RATES, sequence_length=128, token_budget=48_000),
-    on_gpu=Defaults(
-        models=("125m",), learning_rates=(1e-5, 3e-5, 1e-4, 3e-4), sequence_length=512, token_budget=1_000_000
-    ),
-    smoke=Defaults(
-        trials=2,
-        models=NANO_SIZES[:1],
-        batch_sizes=(8,),
-        micro_batch_sizes=(4,),
-        learning_rates=NANO_RATES,
-        sequence_length=128,
-        token_budget=4_000,
-    ),
-)
 
-SAMPLE_QUALITY = Question(
-    name="sample_quality",
-    options=SampleQualityOptions,
-    space=(*BATCH_SPACE, "epochs", "replay_ratio"),
-    objectives=("style", "spill_over"),
-    columns=("trial", "size", "lr", "epochs", "replay", "loss", "style", "spill-over", "quality", "outcome"),
-    on_cpu=Defaults(
-        models=NANO_SIZES[:2],
-        batch_sizes=(16,),
-        micro_batch_sizes=(8,),
-        learning_rates=NANO_RATES[1:],
-        sequence_length=128,
-        epochs=(0.5, 1.0, 2.0),
-        replay_ratios=(0.0, 0.5, 1.0),
-    ),
-    on_gpu=Defaults(
-        models=("125m",),
-        batch_sizes=(16,),
-        micro_batch_sizes=(8,),
-        learning_rates=(1e-5, 3e-5, 1e-4),
-        sequence_length=512,
-        epochs=(1.0, 2.0, 4.0),
-        replay_ratios=(0.0, 0.5, 1.0, 2.0),
-    ),
-    smoke=Defaults(
-        trials=2,
-        models=NANO_SIZES[:1],
-        batch_sizes=(8,),
-        micro_batch_sizes=(8,),
-        learning_rates=(1e-3,),
-        sequence_length=128,
-        epochs=(0.05,),
-        replay_ratios=(0.0, 1.0),
-    ),
-)
+def known_questions() -> list[str]:
+    """The names of the sweeps in this folder."""
+    return [file.stem for file in sorted(FOLDER.glob("*.py")) if _declares(file)]
 
-QUESTIONS = {question.name: question for question in (BATCH_MEMORY, SAMPLE_QUALITY)}
+
+def _declares(file: Path) -> bool:
+    return re.search(r"^QUESTION\b", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
+def _shown(name: str, values: Any) -> str:
+    """The usual values of a flag as a person would type them; nothing where there are none."""
+    if values is None or values == ():
+        return ""
+    texts = [
+        rate_text(one) if name == "learning_rates" else f"{one:g}" if isinstance(one, float) else str(one)
+        for one in (values if isinstance(values, tuple) else (values,))
+    ]
+    return " ".join(texts)

@@ -10,45 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.planning.choices import divides
 from sweeps.planning.finite_space import FiniteSpace, Point
-from sweeps.planning.levers import GOOD_ON_CPU, GOOD_ON_GPU
-from sweeps.planning.questions import QUESTIONS, VALUES
-from trainables.records.plan import SweepPlan
-from trainables.records.settings import TrialSettings
+from trainables.records.plan import CHOSEN, SweepPlan
+from trainables.records.settings import TrialSettings, good_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-STARTING_POINTS = 12  # trials that are laid out evenly before the sampler takes over
 CANDIDATES = 5_000  # of a larger space, the starting points are chosen among as many
 
-CHOSEN = "micro_batch_size"  # what a proposal holds beside its point where it is automatic
-
 Proposal = Mapping[str, Any]
-
-
-def space_values(plan: SweepPlan) -> dict[str, tuple[Any, ...]]:
-    """The parameters of a sweep and the values that each may take."""
-    names = [name for name in QUESTIONS[plan.question].space if name != CHOSEN or not plan.has_automatic_micro_batch]
-    asked = {name: getattr(plan, VALUES[name]) for name in names}
-    return asked | {name: tuple(values) for name, values in plan.levers.items()}
 
 
 def space_of(plan: SweepPlan) -> FiniteSpace:
     """The points of a sweep: a batch goes with the micro-batches that divide it among the workers."""
     if plan.has_automatic_micro_batch:
-        return FiniteSpace(space_values(plan))
+        return FiniteSpace(plan.space)
 
     def is_valid(point: Point) -> bool:
         return divides(point["batch_size"], point["micro_batch_size"], plan.workers)
 
-    return FiniteSpace(space_values(plan), is_valid)
+    return FiniteSpace(plan.space, is_valid)
 
 
 def space_size(plan: SweepPlan) -> int:
     """How many different trials the space holds."""
     if plan.has_automatic_micro_batch:
         return space_of(plan).combinations
-    values = space_values(plan)
+    values = plan.space
     pairs = list(itertools.product(values["batch_size"], values["micro_batch_size"]))
     valid = sum(divides(batch, micro, plan.workers) for batch, micro in pairs)
     return FiniteSpace(values).combinations // len(pairs) * valid
@@ -56,15 +44,15 @@ def space_size(plan: SweepPlan) -> int:
 
 def good_levers(plan: SweepPlan) -> dict[str, Any]:
     """Those of the searched levers that are known to be good."""
-    good = GOOD_ON_GPU if plan.on_cuda else GOOD_ON_CPU
-    return {name: good[name] for name in plan.levers}
+    good = {name: good_value(name, on_cuda=plan.on_cuda) for name in plan.levers}
+    return {name: value for name, value in good.items() if value in plan.levers[name]}
 
 
 def distributions(plan: SweepPlan) -> dict[str, BaseDistribution]:
     """The space as Optuna writes it."""
     from optuna.distributions import CategoricalDistribution
 
-    return {name: CategoricalDistribution(values) for name, values in space_values(plan).items()}
+    return {name: CategoricalDistribution(values) for name, values in plan.space.items()}
 
 
 def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
@@ -72,7 +60,7 @@ def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
 
     Raises: ValueError for a parameter that the space does not have, listing those it has.
     """
-    known = {*space_values(plan), CHOSEN}
+    known = {*plan.space, CHOSEN}
     unknown = sorted(set(proposal) - known)
     missing = sorted(known - set(proposal))
     if unknown or missing:
@@ -82,11 +70,11 @@ def to_settings(plan: SweepPlan, proposal: Proposal) -> TrialSettings:
 
 def to_point(plan: SweepPlan, proposal: Proposal) -> dict[str, Any]:
     """The part of a proposal that is searched, whatever was chosen beside it."""
-    return {name: proposal[name] for name in space_values(plan) if name in proposal}
+    return {name: proposal[name] for name in plan.space if name in proposal}
 
 
 def starting_points(
-    plan: SweepPlan, fits: Callable[[Point], bool] | None = None, count: int = STARTING_POINTS
+    plan: SweepPlan, fits: Callable[[Point], bool] | None = None, count: int | None = None
 ) -> list[dict[str, Any]]:
     """The first proposals: all different, every value of every parameter used about equally often, decided by the seed.
 
@@ -106,7 +94,7 @@ def starting_points(
     used: Counter[tuple[int, Any]] = Counter()
     points: list[dict[str, Any]] = []
     unfit: list[dict[str, Any]] = []
-    wanted = min(plan.trials, count)
+    wanted = min(plan.trials, plan.starting_points if count is None else count)
     if plan.levers and candidates:
         good = dict(zip(space.values, candidates[0], strict=True)) | good_levers(plan)
         candidates = [tuple(good.values()), *(c for c in candidates if c != tuple(good.values()))]

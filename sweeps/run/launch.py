@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from data.errors import UserError
+from data.command_line import INTERRUPTED, command, refuse
 from data.shown_command import shown_command
 from sweeps.planning.device import Device, find_device
-from sweeps.planning.options import CommonOptions, OptionsError, exit_with, parse_options
-from sweeps.planning.questions import QUESTIONS
+from sweeps.planning.options import OptionsError, SweepOptions, parse_options
+from sweeps.planning.questions import Question, script_of
 from sweeps.planning.ray_start import RayStartError
 from sweeps.planning.space import space_size, starting_points, to_settings
 from sweeps.run.dashboard import Board
@@ -22,7 +23,7 @@ from sweeps.run.tuning import tune_trials
 from sweeps.search.limits import cost_text
 from sweeps.watch.follow import Follower, Listener
 from sweeps.watch.gauges import Gauges
-from sweeps.watch.live_table import LiveTable, columns_of, print_end
+from sweeps.watch.live_table import LiveTable, check_columns, columns_of, print_end
 from sweeps.watch.report_run import publish_sweep
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession, choose_mode
@@ -32,49 +33,43 @@ from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 
-INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 
-
-def main(name: str, description: str, arguments: Sequence[str]) -> int:
-    """Run the sweep of the question `name` from the command line.
+def main(question: Question, arguments: Sequence[str] | None = None) -> int:
+    """Run the sweep that answers `question` from the command line.
 
     Returns: 0 when every trial has a record and none failed, or a limit was reached; 1 when one is missing or failed,
         or the storage gave up; 2 for a person's mistake; 130 after Ctrl-C.
     """
-    question = QUESTIONS[name]
-    try:
-        options = parse_options(arguments, description, question.options)
-        if options.wandb_model and choose_mode(options.wandb) == "disabled":
-            raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
-        device = find_device(options)
-        prepare = prepare_resumed if options.resume else prepare_new
-        prepared = prepare(question, options, device)
-    except UserError as error:
-        return exit_with(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return command(functools.partial(_main, question))(arguments)
+
+
+def _main(question: Question, arguments: Sequence[str]) -> int:
+    options = parse_options(arguments, question.asks, question.options)
+    if options.wandb_model and choose_mode(options.wandb) == "disabled":
+        raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
+    check_columns(question.columns)
+    device = find_device(options)
+    prepare = prepare_resumed if options.resume else prepare_new
+    prepared = prepare(question, options, device)
     for note in prepared.notes:
         print(note)
     if options.dry_run:
         _print_dry_run(prepared, device)
         return 0
     try:
-        return _run(prepared, options, device)
+        return _run(question, prepared, options, device)
     except StorageError as error:
         again = _resume_command(prepared)
         place = prepared.storage.uri
-        exit_with(StorageError(f"{error}; records in {place} are whole. When it works, go on with: {again}"))
+        refuse(StorageError(f"{error}; records in {place} are whole. When it works, go on with: {again}"))
         return 1
     except RayStartError as error:
-        exit_with(RayStartError(f"{error} Then go on with: {_resume_command(prepared)}"))
+        refuse(RayStartError(f"{error} Then go on with: {_resume_command(prepared)}"))
         return 1
-    except KeyboardInterrupt:  # the second Ctrl-C: at once
-        return INTERRUPTED
 
 
-def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
+def _run(question: Question, prepared: Prepared, options: SweepOptions, device: Device) -> int:
     plan, storage = prepared.facts.plan, prepared.storage
-    question = QUESTIONS[plan.question]
     owed = min(plan.trials, space_size(plan))
     if owed < plan.trials:
         print(f"The space holds {owed} different trials; running these.")
@@ -105,7 +100,7 @@ def _run(prepared: Prepared, options: CommonOptions, device: Device) -> int:
     return 1 if failed or (len(records) < owed and not reason) else 0
 
 
-def _wandb_session(prepared: Prepared, options: CommonOptions) -> WandbSession | None:
+def _wandb_session(prepared: Prepared, options: SweepOptions) -> WandbSession | None:
     mode, storage = choose_mode(options.wandb), prepared.storage
     if mode == "disabled":
         return None
@@ -142,7 +137,7 @@ def _resume_command(prepared: Prepared) -> str:
     place = parent_address(storage.uri)
     place = os.path.relpath(place) if storage.is_local else place
     flags = [] if place == "results" else ["--storage", place]
-    return shown_command(f"sweeps/{facts.plan.question}.py", "--resume", "--name", facts.name, *flags)
+    return shown_command(script_of(facts.plan.question), "--resume", "--name", facts.name, *flags)
 
 
 def _print_dry_run(prepared: Prepared, device: Device) -> None:

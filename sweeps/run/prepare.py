@@ -19,7 +19,7 @@ from data.prompts import Kind, Prompt
 from data.splits import Split
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
-from sweeps.planning.options import CommonOptions, OptionsError
+from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.questions import Question
 from sweeps.search.warm_start import earlier_trials, store_earlier
 from trainables.model.models import ModelShape, find_model, load_config, model_shape, tokenizer_location
@@ -47,7 +47,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def prepare_new(question: Question, options: CommonOptions, device: Device) -> Prepared:
+def prepare_new(question: Question, options: SweepOptions, device: Device) -> Prepared:
     """Check everything a person can get wrong, then lay the sweep's folder out.
 
     Raises: OptionsError, StorageError, DataError, TokenizerError or ModelError, before anything is written.
@@ -87,7 +87,7 @@ def prepare_new(question: Question, options: CommonOptions, device: Device) -> P
     return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
 
 
-def prepare_resumed(question: Question, options: CommonOptions, device: Device) -> Prepared:
+def prepare_resumed(question: Question, options: SweepOptions, device: Device) -> Prepared:
     """Find the sweep that is to go on; its own plan holds, but it may be given more trials.
 
     Raises: OptionsError, StorageError or ModelError.
@@ -119,7 +119,7 @@ def prepare_resumed(question: Question, options: CommonOptions, device: Device) 
     return Prepared(facts=facts, storage=storage, shapes=shapes)
 
 
-def domain_of(plan: SweepPlan, options: CommonOptions, split: Split) -> Domain:
+def domain_of(plan: SweepPlan, options: SweepOptions, split: Split) -> Domain:
     """The base text, prompts and template of a sweep. Raises: data.errors.DataError; OptionsError."""
     flags: dict[Kind, tuple[str, ...]] = {
         "seen": options.seen_prompts,

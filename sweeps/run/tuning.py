@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from sweeps.planning.device import Device
-from sweeps.planning.options import CommonOptions
+from sweeps.planning.options import SweepOptions
 from sweeps.planning.ray_start import join_ray, local_ray
 from sweeps.run.dashboard import Board, job_options
 from sweeps.run.interrupt import Interrupt
@@ -28,7 +28,7 @@ LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process 
 
 def tune_trials(
     prepared: Prepared,
-    options: CommonOptions,
+    options: SweepOptions,
     device: Device,
     owed: int,
     board: Board,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from sweeps.planning.finite_space import Point
-from sweeps.planning.space import CHOSEN, to_settings
+from sweeps.planning.space import to_settings
 from trainables.memory.correction import corrected, correction_of
-from trainables.records.plan import SweepPlan
+from trainables.records.plan import CHOSEN, SweepPlan
 from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 

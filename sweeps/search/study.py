@@ -20,14 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from analysis.sweep_table.table import plain_row, trial_row
 from data.errors import one_line
 from sweeps.planning.options import OptionsError
-from sweeps.planning.space import CHOSEN, STARTING_POINTS, distributions, space_of, starting_points, to_point
+from sweeps.planning.space import distributions, space_of, starting_points, to_point
 from sweeps.search.memory_guard import PointsThatFit
 from sweeps.search.objectives import Verdict, verdict
 from sweeps.search.sampler import DistinctSampler, anything_fits
 from sweeps.search.warm_start import load_earlier
 from trainables.records.documents import to_json
 from trainables.records.layout import SweepFacts, load_history
-from trainables.records.plan import SweepPlan
+from trainables.records.plan import CHOSEN, SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage
 
@@ -85,13 +85,13 @@ def build_study(
         DistinctSampler(
             space_of(plan),
             seed=plan.seed + len(history),
-            startup_trials=STARTING_POINTS,
+            startup_trials=plan.starting_points,
             kind=plan.sampler,
             fits=fits or anything_fits,
             earlier=earlier,
         ),
     )
-    start = starting_points(plan, fits and fits.as_predicted, max(0, STARTING_POINTS - len(earlier)))
+    start = starting_points(plan, fits and fits.as_predicted, max(0, plan.starting_points - len(earlier)))
     for number in range(max(len(start), *(n + 1 for n in history), 0)):
         proposal, record = history.get(number, (start[number] if number < len(start) else {}, None))
         if record is None:

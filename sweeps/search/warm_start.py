@@ -12,9 +12,9 @@ from analysis.sweep_table.load import RecordsError, load_sweep
 from sweeps.planning.finite_space import Told
 from sweeps.planning.options import OptionsError
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
-from sweeps.planning.space import CHOSEN, space_of, space_values
+from sweeps.planning.space import space_of
 from sweeps.search.objectives import verdict
-from trainables.records.plan import SweepPlan
+from trainables.records.plan import CHOSEN, SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage
 
@@ -57,7 +57,7 @@ def load_earlier(storage: Storage) -> list[Told]:
 
 
 def _point(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
-    return {name: getattr(record.settings, name) for name in space_values(plan)}
+    return {name: getattr(record.settings, name) for name in plan.space}
 
 
 def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> str | None:
@@ -65,7 +65,7 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
     if record.outcome is Outcome.FAILED:
         return "it failed"
     point = _point(record, plan)
-    outside = [name for name, values in space_values(plan).items() if point[name] not in values]
+    outside = [name for name, values in plan.space.items() if point[name] not in values]
     if outside:
         return f"its {outside[0]} is not among this sweep's"
     if space_of(plan).key(point) is None:

@@ -13,12 +13,13 @@ from rich.text import Text
 
 from analysis.sweep_table.front import standing_of
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
-from sweeps.planning.questions import BATCH_MEMORY, Question
+from data.errors import UserError
+from sweeps.planning.questions import Question
 from sweeps.watch.follow import Listener
 from trainables.records.objectives import OBJECTIVES, Objective, aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint, TrialRecord
-from trainables.records.settings import TrialSettings
+from trainables.records.settings import SHARED, TrialSettings
 
 SETTING_CELLS: dict[str, Callable[[TrialSettings], str]] = {
     "size": lambda settings: settings.model,
@@ -40,6 +41,15 @@ def columns_of(question: Question, plan: SweepPlan) -> tuple[str, ...]:
     return (*question.columns[:-1], *(h for h in further if h not in question.columns), *question.columns[-1:])
 
 
+def check_columns(columns: Sequence[str]) -> None:
+    """See that a question's table can be drawn. Raises: UserError, listing the columns that there are."""
+    headings = [objective.heading for objective in OBJECTIVES.values()]
+    known = ("trial", *SETTING_CELLS, *ROW_CELLS, *headings, *SHARED)
+    unknown = [name for name in columns if name not in known]
+    if unknown or columns[:1] != ("trial",):
+        raise UserError(f"columns={', '.join(columns)}; the first is 'trial', and all are of {', '.join(known)}.")
+
+
 @dataclass
 class _Line:
     settings: TrialSettings
@@ -54,7 +64,7 @@ class LiveTable(Listener):
     `columns` are keys of `SETTING_CELLS` and `ROW_CELLS` and headings of objectives, after "trial".
     """
 
-    def __init__(self, console: Console | None = None, columns: Sequence[str] = BATCH_MEMORY.columns) -> None:
+    def __init__(self, columns: Sequence[str], console: Console | None = None) -> None:
         self._columns = columns
         self._console = console or Console(file=sys.stdout)
         self._lines: dict[str, _Line] = {}
@@ -102,7 +112,7 @@ class LiveTable(Listener):
 
 
 def print_end(
-    records: Sequence[TrialRecord], plan: SweepPlan, question: Question = BATCH_MEMORY, console: Console | None = None
+    records: Sequence[TrialRecord], plan: SweepPlan, question: Question, console: Console | None = None
 ) -> None:
     """Print all trials, those on the Pareto front marked with a star, and which of them to use."""
     aims, columns = aims_of(plan), columns_of(question, plan)
@@ -130,6 +140,8 @@ def _cells(trial_id: str, line: _Line, columns: Sequence[str], *, star: bool = F
     for name in columns[1:]:
         if name in SETTING_CELLS:
             cells.append(SETTING_CELLS[name](line.settings))
+        elif name in SHARED and name not in ROW_CELLS:
+            cells.append(str(getattr(line.settings, name)))
         elif row is None:
             cells.append(running.get(name, MISSING))
         else:

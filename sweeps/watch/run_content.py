@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from analysis.sweep_table.table import trial_row
 from trainables.records.layout import SweepFacts
 from trainables.records.record import MemoryReport, TrialRecord
-from trainables.records.settings import TrialSettings
-
-# Topic of each setting; what stands in none of these says how it is trained.
-MODEL = ("weights", "lora_rank", "precision", "attention")
-MEMORY = ("micro_batch_size", "gradient_checkpointing", "loss", "optimizer", "memory_cap_bytes")
-DATA = ("data", "layout", "sequence_length", "replay_ratio")
-SAMPLING = ("samples_per_prompt", "temperature", "top_p", "greedy")
+from trainables.records.settings import SETTINGS, Topic, TrialSettings
 
 
 def config_of(settings: TrialSettings, facts: SweepFacts) -> dict[str, Any]:
     """All that the trial is told, nested by topic, and where it comes from."""
-    told = asdict(settings)
-    model = {"name": told.pop("model")} | {name: told.pop(name) for name in MODEL}
-    memory = {name: told.pop(name) for name in MEMORY}
-    memory |= {"gpu": facts.plan.gpu, "capacity_bytes": facts.plan.capacity_bytes}
-    data = {name: told.pop(name) for name in DATA}
+    topics: dict[str, dict[str, Any]] = {topic: {} for topic in get_args(Topic)}
+    for name, value in asdict(settings).items():
+        topics[SETTINGS[name].topic]["name" if name == "model" else name] = value
+    topics["memory"] |= {"gpu": facts.plan.gpu, "capacity_bytes": facts.plan.capacity_bytes}
     if fingerprint := facts.provenance.get("data_fingerprint"):
-        data["fingerprint"] = fingerprint
-    sampling = {name: told.pop(name) for name in SAMPLING}
-    return {
-        "model": model,
-        "train": told,
-        "memory": memory,
-        "data": data,
-        "sampling": sampling,
-        "provenance": facts.provenance | {"sweep": facts.name, "question": facts.question},
-    }
+        topics["data"]["fingerprint"] = fingerprint
+    return topics | {"provenance": facts.provenance | {"sweep": facts.name, "question": facts.question}}
 
 
 def summary_of(record: TrialRecord) -> dict[str, Any]:

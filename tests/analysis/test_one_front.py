@@ -17,11 +17,12 @@ from analysis.report import render
 from analysis.reporting.figures import pareto
 from analysis.serve.board_data import FollowedSweep
 from analysis.sweep_table.load import Sweep, load_sweep
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
-from sweeps.planning.options import SampleQualityOptions, SweepOptions
-from sweeps.planning.questions import BATCH_MEMORY, SAMPLE_QUALITY, Question
-from sweeps.planning.space import space_values
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.questions import Question
+from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
 from sweeps.search.study import build_study
 from sweeps.watch.live_table import print_end
 from sweeps.watch.report_run import summary_of
@@ -78,9 +79,9 @@ def of_style() -> list[TrialRecord]:
 CASES = {
     "memory": (BATCH_MEMORY, SweepOptions(), of_memory, [0, 1, 3], 0),
     "memory, within a budget": (BATCH_MEMORY, SweepOptions(min_retention=0.5), of_memory, [1, 3, 4], 4),
-    "style": (SAMPLE_QUALITY, SampleQualityOptions(), of_style, [0, 1], 0),
-    "style, within a budget": (SAMPLE_QUALITY, SampleQualityOptions(min_retention=0.5), of_style, [1, 3], 1),
-    "style, all within a budget": (SAMPLE_QUALITY, SampleQualityOptions(max_copied_share=0.5), of_style, [0, 1], 0),
+    "style": (SAMPLE_QUALITY, SweepOptions(), of_style, [0, 1], 0),
+    "style, within a budget": (SAMPLE_QUALITY, SweepOptions(min_retention=0.5), of_style, [1, 3], 1),
+    "style, all within a budget": (SAMPLE_QUALITY, SweepOptions(max_copied_share=0.5), of_style, [0, 1], 0),
     "one figure": (BATCH_MEMORY, SweepOptions(objectives=("peak_bytes",)), of_memory, [1], 1),
 }
 
@@ -89,7 +90,7 @@ def laid_out(folder: Path, question: Question, plan: SweepPlan, records: list[Tr
     storage = open_storage(str(folder))
     store_facts(storage, dataclasses.replace(default_facts(question=question.name), plan=plan))
     for record in records:
-        proposal = {name: getattr(record.settings, name) for name in space_values(plan)}
+        proposal = {name: getattr(record.settings, name) for name in plan.space}
         store_proposal(storage, record.trial_id, proposal)
         store_record(storage, record)
     return load_sweep(str(folder))
@@ -153,7 +154,7 @@ def test_every_place_names_the_same_front_and_the_same_best(tmp_path: Path, case
 
 
 def test_where_no_trial_keeps_the_budget_none_is_named(tmp_path: Path) -> None:
-    plan = make_plan(SweepOptions(min_retention=0.97), CPU)
+    plan = make_plan(SweepOptions(min_retention=0.97), CPU, BATCH_MEMORY)
     sweep = laid_out(tmp_path, BATCH_MEMORY, plan, of_memory())
     assert in_terminal(sweep, BATCH_MEMORY) == ([], None)
     assert in_report(sweep) == [([], None), ([], None)]

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from analysis.sweep_table.load import load_sweep
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -28,7 +29,7 @@ from trainables.records.layout import SweepFacts, store_facts, store_proposal, s
 from trainables.records.record import TrialRecord
 from trainables.records.storage import open_storage
 
-PLAN = make_plan(SweepOptions(search_levers=True, trials=10_000), Device(gpus=0, gpu_bytes=None, cpus=2))
+PLAN = make_plan(SweepOptions(search_levers=True, trials=10_000), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
 SAMPLES = make_samples() * 160  # three to one
 LAST = 100
 

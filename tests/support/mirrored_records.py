@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -16,7 +17,7 @@ from trainables.records.storage import open_storage
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\x07\x00 \u202e'\"&amp;"
 FACTS = make_facts(
-    make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)),
+    make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY),
     provenance={"git_sha": "0123456", "data_fingerprint": "5c1e"},
 )
 FINISHED, HUB, UNFIT, FAILED, RANDOM = (FACTS.trial_id(number) for number in range(5))

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -207,7 +208,7 @@ def make_facts(plan: SweepPlan, **changes: Any) -> SweepFacts:
 
 def default_facts(name: str = "made-up", question: str = "batch_memory", **plan: Any) -> SweepFacts:
     """A sweep's own document, of the default plan but for what `plan` says."""
-    default = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))
+    default = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
     provenance = {"git_sha": "0123456789abcdef0123456789abcdef01234567"}
     return make_facts(
         dataclasses.replace(default, **{"seed": 7} | plan), name=name, question=question, provenance=provenance

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.node_kinds import NodeKind
@@ -29,7 +30,9 @@ POINT = {"model": "nano-1m", "batch_size": 32, "learning_rate": 1e-3}
 
 
 def plan(device: Device = CPU, **options: Any) -> SweepPlan:
-    return make_plan(SweepOptions(**{"micro_batch_sizes": ("auto",), "memory_cap": "100MiB"} | options), device)
+    return make_plan(
+        SweepOptions(**{"micro_batch_sizes": ("auto",), "memory_cap": "100MiB"} | options), device, BATCH_MEMORY
+    )
 
 
 def prediction(need_mib: float, method: str = "trace") -> MemoryPrediction:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -47,7 +48,8 @@ def check(code: int, out: str, err: str, said: tuple[str, ...]) -> str:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A storage folder in which one sweep, named "old", lies already."""
-    plan = make_plan(SweepOptions(model_sizes=("nano-1m",), seed=3), Device(gpus=0, gpu_bytes=None, cpus=2))
+    machine = Device(gpus=0, gpu_bytes=None, cpus=2)
+    plan = make_plan(SweepOptions(model_sizes=("nano-1m",), seed=3), machine, BATCH_MEMORY)
     facts = make_facts(plan, name="old")
     store_facts(open_storage(str(tmp_path / "results" / "old")), facts)
     return tmp_path / "results"
@@ -60,7 +62,7 @@ def complain(results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     def run(arguments: str, *said: str, storage: str | None = None) -> str:
         before = listing(tmp_path)
         given = ["--storage", storage or str(results), "--wandb", "disabled", *arguments.split()]
-        code = main("batch_memory", "What fits?", given)
+        code = main(BATCH_MEMORY, given)
         out, err = capfd.readouterr()
         assert listing(tmp_path) == before
         return check(code, out, err, said)

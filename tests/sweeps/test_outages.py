@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ray.tune.search import Searcher
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -118,7 +119,7 @@ def test_a_refusal_is_not_asked_again(far: tuple[ObjectStore, Storage]) -> None:
 
 
 def test_searcher_on_a_full_disk_proposes_nothing_more_and_says_why(small_disk: Path) -> None:
-    plan = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))
+    plan = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
     facts = make_facts(plan, name="full")
     storage = open_storage(str(small_disk))
     search = RecordSearch(facts, storage.uri, build_study(facts, storage, f"sqlite:///{small_disk}/study.db"))

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
+from sweeps.planning.questions import Question
 from sweeps.run.launch import main
+from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
 from trainables.model.models import NANO_FOLDER
 
 
@@ -21,13 +24,13 @@ def copy_of_nano(folder: Path, **tokenizer_config: str | None) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("question", ["batch_memory", "sample_quality"])
+@pytest.mark.parametrize("question", [BATCH_MEMORY, SAMPLE_QUALITY])
 def test_broken_contract_is_one_line_and_leaves_nothing(
-    question: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    question: Question, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = copy_of_nano(tmp_path / "model", pad_token="<|pad|>")
     results = tmp_path / "results"
-    assert main(question, "…", ["--storage", str(results), "--model-sizes", model]) == 2
+    assert main(question, ["--storage", str(results), "--model-sizes", model]) == 2
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     # 2,048 ids from 0: the added token is the first past the embedding.
@@ -37,14 +40,14 @@ def test_broken_contract_is_one_line_and_leaves_nothing(
 
 def test_end_of_text_is_refused_for_galactica(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = copy_of_nano(tmp_path / "model", eos_token="<|endoftext|>")
-    assert main("batch_memory", "…", ["--storage", str(tmp_path / "results"), "--model-sizes", model]) == 2
+    assert main(BATCH_MEMORY, ["--storage", str(tmp_path / "results"), "--model-sizes", model]) == 2
     assert "set eos_token to </s>" in capfd.readouterr().err
 
 
 def test_repairs_are_told_before_the_first_trial(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = copy_of_nano(tmp_path / "model", eos_token=None, pad_token=None)
     given = ["--storage", str(tmp_path / "results"), "--model-sizes", model, "--dry-run"]
-    assert main("batch_memory", "…", given) == 0
+    assert main(BATCH_MEMORY, given) == 0
     out = capfd.readouterr().out
     assert f"tokenizer of {model}: repaired, eos_token was None: set to </s> (id 2)" in out
     assert "pad_token was None: set to <pad> (id 1)" in out
@@ -56,7 +59,7 @@ def test_data_that_the_tokenizer_cannot_hold_is_refused(tmp_path: Path, capfd: p
     content = json.loads(file.read_text())
     content["normalizer"] = {"type": "Lowercase"}  # as BERT's uncased models: capitals never come back
     file.write_text(json.dumps(content))
-    assert main("batch_memory", "…", ["--storage", str(tmp_path / "results"), "--model-sizes", model]) == 2
+    assert main(BATCH_MEMORY, ["--storage", str(tmp_path / "results"), "--model-sizes", model]) == 2
     err = capfd.readouterr().err
     assert "lines do not come back as they went in" in err
     assert "can never be learnt" in err

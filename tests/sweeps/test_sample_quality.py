@@ -13,13 +13,14 @@ from analysis.sweep_table.front import standing_of
 from analysis.sweep_table.load import load_sweep
 from data.quotes import Quote
 from data.splits import Split
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
-from sweeps.planning.options import SampleQualityOptions
-from sweeps.planning.questions import SAMPLE_QUALITY
-from sweeps.planning.space import space_size, space_values, starting_points, to_settings
+from sweeps.planning.options import SweepOptions
+from sweeps.planning.space import space_size, starting_points, to_settings
 from sweeps.run.launch import main
 from sweeps.run.prepare import count_epoch_tokens, find_row_lengths
+from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
 from sweeps.search.objectives import COMPLETED, verdict
 from tests.support.record_factory import make_facts, make_record, write_sweep
 from trainables.records.layout import load_facts, store_facts
@@ -33,7 +34,7 @@ GPU = Device(gpus=1, gpu_bytes=2**34, cpus=8)
 
 
 def plan(device: Device = CPU, **options: Any) -> SweepPlan:
-    return make_plan(SampleQualityOptions(**options), device, SAMPLE_QUALITY)
+    return make_plan(SweepOptions(**options), device, SAMPLE_QUALITY)
 
 
 def scored(number: int, style: float, spill_over: float, **changes: Any) -> TrialRecord:
@@ -49,7 +50,7 @@ def scored(number: int, style: float, spill_over: float, **changes: Any) -> Tria
 
 def test_space_is_rate_epochs_replay_and_size_at_one_batch() -> None:
     made = plan()
-    assert {name: len(values) for name, values in space_values(made).items()} == {
+    assert {name: len(values) for name, values in made.space.items()} == {
         "model": 2,
         "batch_size": 1,
         "micro_batch_size": 1,
@@ -63,7 +64,7 @@ def test_space_is_rate_epochs_replay_and_size_at_one_batch() -> None:
 
 def test_first_trials_see_every_value_equally_often() -> None:
     points = starting_points(plan())
-    for name, values in space_values(plan()).items():
+    for name, values in plan().space.items():
         assert [sum(point[name] == value for point in points) for value in values] == [12 // len(values)] * len(values)
 
 
@@ -104,9 +105,9 @@ def test_plan_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_flag_that_contradicts_the_resumed_sweep_is_named() -> None:
-    assert changed_by(SampleQualityOptions(epochs=(3.0,)), plan()) == "--epochs"
-    assert changed_by(SampleQualityOptions(replay_ratios=(3.0,)), plan()) == "--replay-ratios"
-    assert changed_by(SampleQualityOptions(trials=30), plan()) is None
+    assert changed_by(SweepOptions(epochs=(3.0,)), plan()) == "--epochs"
+    assert changed_by(SweepOptions(replay_ratios=(3.0,)), plan()) == "--replay-ratios"
+    assert changed_by(SweepOptions(trials=30), plan()) is None
 
 
 def test_style_goes_up_and_spill_over_down() -> None:
@@ -145,10 +146,10 @@ def test_mistake_is_one_line_and_exit_code_two(
 ) -> None:
     from sweeps.planning.options import SweepOptions
 
-    old = make_facts(make_plan(SweepOptions(), CPU), name="old")
+    old = make_facts(make_plan(SweepOptions(), CPU, BATCH_MEMORY), name="old")
     store_facts(open_storage(str(tmp_path / "old")), old)
     given = ["--storage", str(tmp_path), "--wandb", "disabled", "--model-sizes", "nano-0.3m", *arguments.split()]
-    assert main("sample_quality", "How?", given) == 2
+    assert main(SAMPLE_QUALITY, given) == 2
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert [part for part in said if part not in err] == [], err
@@ -159,7 +160,7 @@ def test_dry_run_says_what_each_trial_is_how_much_it_reads_and_the_micro_batch_t
 ) -> None:
     given = ["--storage", str(tmp_path), "--dry-run", "--model-sizes", "nano-0.3m", "--trials", "1"]
     given += ["--search-levers", "--optimizer", "sgd", "--micro-batch-sizes", "auto"]
-    assert main("sample_quality", "How?", given) == 0
+    assert main(SAMPLE_QUALITY, given) == 0
     out = capfd.readouterr().out
     assert out.count("batch 16  micro-batch 16  ") == 1  # nothing bounds it on a CPU without a cap
     assert (out.count("  loss "), out.count("  optimizer ")) == (1, 0)

@@ -6,17 +6,32 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainables.records.settings import TrialSettings
+from trainables.records.settings import SHARED, SharedSettings, TrialSettings
+
+MicroBatch = int | Literal["auto"]
+AUTO: MicroBatch = "auto"  # the largest micro-batch that is predicted to fit
+CHOSEN = "micro_batch_size"  # what a proposal holds beside its point where it is automatic
+
+# What a point of a space may say of a trial, and under which name a plan holds the values of it.
+VALUES = {
+    "model": "models",
+    "batch_size": "batch_sizes",
+    "micro_batch_size": "micro_batch_sizes",
+    "learning_rate": "learning_rates",
+    "epochs": "epochs",
+    "replay_ratio": "replay_ratios",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepPlan:
+class SweepPlan(SharedSettings):
     """Options with every choice made, checked against one another.
 
     `micro_batch_sizes` is ("auto",) where each trial takes the largest that is predicted to fit.
     `token_budget` is None where it follows from epochs; `epoch_tokens` then holds the tokens of one epoch by model and
     replay ratio, as `with_epoch_tokens` counted them. Where rows are padded `row_lengths` holds, in the same way, the
-    tokens of the longest.
+    tokens of the longest. `levers` are the settings that are searched too, with their values. The first
+    `starting_points` trials are laid out evenly over the space, before the sampler proposes.
     """
 
     question: str
@@ -29,23 +44,11 @@ class SweepPlan:
     token_budget: int | None
     epochs: tuple[float, ...]
     replay_ratios: tuple[float, ...]
-    data: str
-    layout: Literal["packed", "padded"]
-    precision: Literal["fp32", "bf16-amp", "fp16-amp", "bf16"]
-    attention: Literal["sdpa", "eager"]
-    loss: Literal["hf", "fused"]
-    gradient_checkpointing: bool
-    optimizer: Literal["adamw", "adamw-8bit", "sgd"]
-    lora_rank: int
-    workers: int
     gpu: str
     capacity_bytes: int | None
     memory_cap_bytes: int | None
-    seed: int
-    weights: Literal["pretrained", "random"]
     on_cuda: bool
     objectives: tuple[str, ...]
-    parallel: Literal["ddp", "fsdp"] = "ddp"
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
     levers: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     warm_start: tuple[str, ...] = ()
@@ -54,6 +57,7 @@ class SweepPlan:
     max_copied_share: float | None = None
     base_text: str = "science"
     samples_per_prompt: int = 20
+    starting_points: int = 12
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     row_lengths: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -70,7 +74,7 @@ class SweepPlan:
     ) -> TrialSettings:
         """The settings of one trial, with the plan's own of those `levers` that are not searched.
 
-        Raises: ValueError when they contradict one another.
+        Raises: trainables.records.settings.SettingsError when they contradict one another.
         """
         budget = self.token_budget
         if budget is None and epochs is not None and self.epoch_tokens:
@@ -82,17 +86,11 @@ class SweepPlan:
             learning_rate=learning_rate,
             sequence_length=self.sequence_length,
             token_budget=1 if budget is None else budget,
-            seed=self.seed,
-            data=self.data,
             samples_per_prompt=self.samples_per_prompt,
-            weights=self.weights,
-            layout=self.layout,
-            workers=self.workers,
-            parallel=self.parallel,
             memory_cap_bytes=self.memory_cap_bytes,
             replay_ratio=replay_ratio,
             epochs=epochs,
-            **{lever: getattr(self, lever) for lever in LEVERS} | levers,
+            **{name: getattr(self, name) for name in SHARED} | levers,
         )
 
     def as_laid_out(self, settings: TrialSettings) -> TrialSettings:
@@ -113,6 +111,14 @@ class SweepPlan:
         return min((size for size in self.micro_batch_sizes if isinstance(size, int)), default=1)
 
     @property
+    def space(self) -> dict[str, tuple[Any, ...]]:
+        """What is searched: the values that each part of a point may take, levers last."""
+        asked = {name: getattr(self, values) for name, values in VALUES.items() if getattr(self, values)}
+        if self.has_automatic_micro_batch:
+            del asked[CHOSEN]
+        return asked | {name: tuple(values) for name, values in self.levers.items()}
+
+    @property
     def search_levers(self) -> bool:
         """Whether levers are searched."""
         return bool(self.levers)
@@ -121,12 +127,3 @@ class SweepPlan:
 def ratio_key(replay_ratio: float) -> str:
     """The name of a replay ratio in `SweepPlan.epoch_tokens`, as JSON has no numbers for names."""
     return repr(float(replay_ratio))
-
-
-MicroBatch = int | Literal["auto"]
-
-
-AUTO: MicroBatch = "auto"  # the largest micro-batch that is predicted to fit
-
-
-LEVERS = ("precision", "attention", "loss", "gradient_checkpointing", "optimizer", "lora_rank")

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from data.errors import UserError
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.node_kinds import NodeKind
-from sweeps.planning.options import CommonOptions, SampleQualityOptions, SweepOptions, parse_options
-from sweeps.planning.questions import BATCH_MEMORY, SAMPLE_QUALITY
-from sweeps.planning.space import distributions, space_of, space_size, space_values, starting_points, to_settings
+from sweeps.planning.options import SweepOptions, parse_options
+from sweeps.planning.questions import Question
+from sweeps.planning.space import distributions, space_of, space_size, starting_points, to_settings
+from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import attributes, build_study
 from sweeps.search.warm_start import earlier_trials
@@ -34,12 +36,12 @@ FINGERPRINT = make_record().provenance.data_fingerprint
 
 
 def plan(device: Device = CPU, **options: Any) -> SweepPlan:
-    return make_plan(SweepOptions(**AUTO | options), device)
+    return make_plan(SweepOptions(**AUTO | options), device, BATCH_MEMORY)
 
 
 def test_the_space_is_without_the_micro_batch_and_no_point_comes_twice() -> None:
     made = plan(trials=40)
-    assert list(space_values(made)) == list(distributions(made)) == ["model", "batch_size", "learning_rate"]
+    assert list(made.space) == list(distributions(made)) == ["model", "batch_size", "learning_rate"]
     assert space_size(made) == 3 * 3 * 4 == space_of(made).combinations
     points = starting_points(made, count=40)
     assert len({json.dumps(point, sort_keys=True) for point in points}) == 36
@@ -54,25 +56,24 @@ def test_settings_hold_the_number_and_are_not_made_without_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "options", "wanted"),
+    ("question", "device", "options", "wanted"),
     [
-        (GPU, SampleQualityOptions(), ("auto",)),
-        (GPU, SampleQualityOptions(objectives=("style", "tokens_per_second")), (8,)),
-        (GPU, SampleQualityOptions(smoke=True), (8,)),
-        (CPU, SampleQualityOptions(), (8,)),
-        (GPU, SweepOptions(), (2, 4, 8)),
-        (GPU, SweepOptions(objectives=("sample_quality",)), ("auto",)),
-        (GPU, SweepOptions(objectives=("sample_quality", "peak_bytes")), (2, 4, 8)),
-        (GPU, SweepOptions(objectives=("sample_quality",), micro_batch_sizes=(4,)), (4,)),
-        (CPU, SweepOptions(objectives=("sample_quality",)), (2, 4, 8)),
-        (CLUSTER, SampleQualityOptions(), (8,)),  # nothing to bound it by
-        (CLUSTER, SampleQualityOptions(memory_cap="10GiB"), ("auto",)),
+        (SAMPLE_QUALITY, GPU, SweepOptions(), ("auto",)),
+        (SAMPLE_QUALITY, GPU, SweepOptions(objectives=("style", "tokens_per_second")), (8,)),
+        (SAMPLE_QUALITY, GPU, SweepOptions(smoke=True), (8,)),
+        (SAMPLE_QUALITY, CPU, SweepOptions(), (8,)),
+        (BATCH_MEMORY, GPU, SweepOptions(), (2, 4, 8)),
+        (BATCH_MEMORY, GPU, SweepOptions(objectives=("sample_quality",)), ("auto",)),
+        (BATCH_MEMORY, GPU, SweepOptions(objectives=("sample_quality", "peak_bytes")), (2, 4, 8)),
+        (BATCH_MEMORY, GPU, SweepOptions(objectives=("sample_quality",), micro_batch_sizes=(4,)), (4,)),
+        (BATCH_MEMORY, CPU, SweepOptions(objectives=("sample_quality",)), (2, 4, 8)),
+        (SAMPLE_QUALITY, CLUSTER, SweepOptions(), (8,)),  # nothing to bound it by
+        (SAMPLE_QUALITY, CLUSTER, SweepOptions(memory_cap="10GiB"), ("auto",)),
     ],
 )
 def test_it_is_automatic_on_a_card_where_no_objective_asks_for_it(
-    device: Device, options: CommonOptions, wanted: tuple[Any, ...]
+    question: Question, device: Device, options: SweepOptions, wanted: tuple[Any, ...]
 ) -> None:
-    question = SAMPLE_QUALITY if isinstance(options, SampleQualityOptions) else BATCH_MEMORY
     assert make_plan(options, device, question).micro_batch_sizes == wanted
 
 
@@ -96,14 +97,14 @@ def test_what_it_does_not_go_with_is_one_line(device: Device, options: dict[str,
 
 def test_the_word_is_an_option_that_the_sweep_keeps(tmp_path: Path) -> None:
     options = parse_options(["--micro-batch-sizes", "auto"], "…")
-    made = make_plan(options, CPU)
+    made = make_plan(options, CPU, BATCH_MEMORY)
     facts = make_facts(made)
     store_facts(open_storage(str(tmp_path)), facts)
     assert json.loads((tmp_path / "sweep.json").read_text())["options"]["micro_batch_sizes"] == ["auto"]
     loaded = load_facts(open_storage(str(tmp_path))).plan
     assert (loaded, changed_by(options, loaded), changed_by(SweepOptions(), loaded)) == (made, None, None)
     assert changed_by(SweepOptions(micro_batch_sizes=(4,)), loaded) == "--micro-batch-sizes"
-    assert changed_by(options, make_plan(SweepOptions(), CPU)) == "--micro-batch-sizes"
+    assert changed_by(options, make_plan(SweepOptions(), CPU, BATCH_MEMORY)) == "--micro-batch-sizes"
 
 
 class Sweep:
@@ -194,7 +195,7 @@ def test_under_another_cap_another_number_was_chosen_and_its_memory_tells_nothin
 
 def test_a_number_that_was_chosen_is_a_point_of_a_sweep_that_searches_it(tmp_path: Path) -> None:
     uri = write_sweep(tmp_path / "old", [record_of(plan(), 0, 4, automatic=True)])
-    (told,) = earlier_trials([uri], make_plan(SweepOptions(), CPU), FINGERPRINT)
+    (told,) = earlier_trials([uri], make_plan(SweepOptions(), CPU, BATCH_MEMORY), FINGERPRINT)
     assert told.point["micro_batch_size"] == 4
 
 

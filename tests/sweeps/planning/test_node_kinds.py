@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.device import Device, find_device
 from sweeps.planning.node_kinds import NodeKind, live_kinds, only_with, read_cluster_file
 from sweeps.planning.options import SweepOptions
@@ -133,7 +134,7 @@ def test_a_dry_run_of_the_shipped_cluster_file_tells_node_memory_and_price_of_ea
     flags = ["--dry-run", "--weights", "random", "--cluster-file", str(ROOT / "cluster.yaml"), "--trials", "1"]
     # Under autocast each card would keep a copy of all of 30b's weights, 60 GB.
     flags += ["--gradient-checkpointing", "--precision", "bf16", "--micro-batch-sizes", "1", "--storage", str(tmp_path)]
-    assert main("batch_memory", "…", [*flags, "--model-sizes", *sizes]) == 0
+    assert main(BATCH_MEMORY, [*flags, "--model-sizes", *sizes]) == 0
     told = capsys.readouterr().out
     assert re.search(
         r"^Source of the prices: on-demand list prices of us-west-2 .* 20\d\d-\d\d-\d\d", told, re.MULTILINE

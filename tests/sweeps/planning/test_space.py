@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.space import distributions, space_size, space_values, starting_points, to_settings
+from sweeps.planning.space import distributions, space_size, starting_points, to_settings
 from trainables.records.plan import SweepPlan
 
-DEFAULT = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2))  # 3 models x 3 x 3 batches x 4 rates
+CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
+DEFAULT = make_plan(SweepOptions(), CPU, BATCH_MEMORY)  # 3 models x 3 x 3 batches x 4 rates
 SEEDS = range(8)
 
 
@@ -45,10 +47,8 @@ def uses(points: list[dict[str, Any]], name: str, values: tuple[Any, ...]) -> li
 
 def test_the_default_space_is_every_combination() -> None:
     assert space_size(DEFAULT) == 3 * 3 * 3 * 4
-    assert list(space_values(DEFAULT)) == ["model", "batch_size", "micro_batch_size", "learning_rate"]
-    assert distributions(DEFAULT) == {
-        name: CategoricalDistribution(values) for name, values in space_values(DEFAULT).items()
-    }
+    assert list(DEFAULT.space) == ["model", "batch_size", "micro_batch_size", "learning_rate"]
+    assert distributions(DEFAULT) == {name: CategoricalDistribution(values) for name, values in DEFAULT.space.items()}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -57,7 +57,7 @@ def test_starting_points_are_different_points_of_the_space(seed: int) -> None:
     assert len(points) == 12
     assert len({tuple(point.items()) for point in points}) == 12
     for point in points:
-        assert all(point[name] in values for name, values in space_values(DEFAULT).items())
+        assert all(point[name] in values for name, values in DEFAULT.space.items())
 
 
 def test_the_seed_alone_decides_the_starting_points() -> None:
@@ -88,7 +88,7 @@ def test_any_number_of_points_uses_values_evenly(shape: tuple[int, int, int, int
     points = starting_points(plan)
     assert len(points) == min(trials, 12, space_size(plan)) == len({tuple(point.items()) for point in points})
     slack = 0 if len(points) == space_size(plan) else 1
-    for name, values in space_values(plan).items():
+    for name, values in plan.space.items():
         counted = uses(points, name, values)
         floor, ceiling = len(points) // len(values), -(-len(points) // len(values))
         assert floor - slack <= min(counted) <= max(counted) <= ceiling + slack, (name, counted)

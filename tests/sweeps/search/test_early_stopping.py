@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from analysis.sweep_table.load import load_sweep
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -19,7 +20,9 @@ from trainables.records.layout import progress_path, stop_path, store_record
 from trainables.records.record import CurvePoint, Outcome
 from trainables.records.storage import open_storage
 
-PLAN = make_plan(SweepOptions(token_budget=27_000, early_stopping="asha"), Device(gpus=0, gpu_bytes=None, cpus=2))
+PLAN = make_plan(
+    SweepOptions(token_budget=27_000, early_stopping="asha"), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY
+)
 
 
 def test_the_loss_told_is_the_mean_over_the_last_third_of_the_tokens() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -17,7 +18,7 @@ from tests.support.record_factory import MIB, make_memory, make_record
 from trainables.records.record import MemoryPrediction, Outcome
 from trainables.records.settings import TrialSettings
 
-PLAN = make_plan(SweepOptions(memory_cap="100MiB"), Device(gpus=0, gpu_bytes=None, cpus=2))
+PLAN = make_plan(SweepOptions(memory_cap="100MiB"), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
 
 
 def prediction(need_mib: float, capacity_mib: int = 100) -> MemoryPrediction:

@@ -11,10 +11,11 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.space import space_values, starting_points
+from sweeps.planning.space import starting_points
 from sweeps.search.objectives import COMPLETED, FITS
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study
@@ -24,7 +25,7 @@ from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
-PLAN = make_plan(SweepOptions(trials=20), Device(gpus=0, gpu_bytes=None, cpus=2))
+PLAN = make_plan(SweepOptions(trials=20), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
 
 
 @dataclasses.dataclass
@@ -238,9 +239,9 @@ def test_more_trials_asked_for_later_begin_with_the_same_points(tmp_path: Path) 
 def test_after_the_starting_points_the_sampler_stays_inside_the_space(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path)
     for config in sweep.run(20)[12:]:
-        assert {
-            name: config["proposal"][name] in values for name, values in space_values(PLAN).items()
-        } == dict.fromkeys(space_values(PLAN), True)
+        assert {name: config["proposal"][name] in values for name, values in PLAN.space.items()} == dict.fromkeys(
+            PLAN.space, True
+        )
         PLAN.settings(**config["proposal"])
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from data.errors import UserError
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.planning.space import space_of, space_size, space_values, starting_points, to_settings
+from sweeps.planning.space import space_of, space_size, starting_points, to_settings
 from sweeps.search.warm_start import earlier_trials, load_earlier, store_earlier
 from tests.support.record_factory import MIB, make_facts, make_record, write_sweep
 from trainables.records.layout import load_facts, store_facts
@@ -22,12 +23,12 @@ from trainables.records.storage import open_storage
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
 GPU = Device(gpus=1, gpu_bytes=24 * 2**30, cpus=8)
-PLAN = make_plan(SweepOptions(), CPU)
+PLAN = make_plan(SweepOptions(), CPU, BATCH_MEMORY)
 FINGERPRINT = "sha256:5c1e"  # the factory's
 
 
 def test_levers_join_the_space_and_reach_the_settings() -> None:
-    plan = make_plan(SweepOptions(search_levers=True), CPU)
+    plan = make_plan(SweepOptions(search_levers=True), CPU, BATCH_MEMORY)
     assert space_size(plan) == 108 * 2 * 2 * 2 * 2 * 2 * 3
     point = starting_points(plan)[0]
     told = to_settings(plan, point | {"precision": "bf16-amp", "attention": "eager", "lora_rank": 8})
@@ -36,7 +37,7 @@ def test_levers_join_the_space_and_reach_the_settings() -> None:
 
 @pytest.mark.parametrize(("device", "precision", "loss"), [(CPU, "fp32", "hf"), (GPU, "bf16-amp", "fused")])
 def test_the_first_trial_has_levers_that_are_known_to_be_good(device: Device, precision: str, loss: str) -> None:
-    plan = make_plan(SweepOptions(search_levers=True), device)
+    plan = make_plan(SweepOptions(search_levers=True), device, BATCH_MEMORY)
     points = starting_points(plan)
     first = {name: points[0][name] for name in plan.levers}
     assert first == {
@@ -52,18 +53,18 @@ def test_the_first_trial_has_levers_that_are_known_to_be_good(device: Device, pr
 
 
 def test_a_lever_that_is_given_is_not_searched() -> None:
-    plan = make_plan(SweepOptions(search_levers=True, precision="bf16", lora_rank=4), GPU)
-    assert "precision" not in space_values(plan)
+    plan = make_plan(SweepOptions(search_levers=True, precision="bf16", lora_rank=4), GPU, BATCH_MEMORY)
+    assert "precision" not in plan.space
     assert to_settings(plan, starting_points(plan)[0]).precision == "bf16"
     assert to_settings(plan, starting_points(plan)[0]).lora_rank == 4
 
 
 def test_a_plan_with_levers_comes_back_from_its_file(tmp_path: Path) -> None:
-    plan = make_plan(SweepOptions(search_levers=True), CPU)
+    plan = make_plan(SweepOptions(search_levers=True), CPU, BATCH_MEMORY)
     facts = make_facts(plan)
     store_facts(open_storage(str(tmp_path)), facts)
     loaded = load_facts(open_storage(str(tmp_path))).plan
-    assert space_values(loaded) == space_values(plan)
+    assert loaded.space == plan.space
     assert starting_points(loaded) == starting_points(plan)
     assert changed_by(SweepOptions(search_levers=True), loaded) is None
     assert changed_by(SweepOptions(search_levers=True), PLAN) == "--search-levers"
@@ -121,4 +122,4 @@ def test_other_data_is_no_beginning_and_no_sweep_is_named(tmp_path: Path) -> Non
 def test_every_valid_point_of_the_default_space_is_a_trial() -> None:
     space = space_of(PLAN)
     assert space.combinations == 108 == space_size(PLAN)
-    assert json.loads(json.dumps(space.values)) == {name: list(values) for name, values in space_values(PLAN).items()}
+    assert json.loads(json.dumps(space.values)) == {name: list(values) for name, values in PLAN.space.items()}

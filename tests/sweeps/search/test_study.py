@@ -16,6 +16,7 @@ import pytest
 from optuna.storages import get_storage
 from optuna.trial import TrialState
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -28,7 +29,7 @@ from trainables.records.record import Outcome
 from trainables.records.storage import open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
-PLAN = make_plan(SweepOptions(trials=3, min_retention=0.97), Device(gpus=0, gpu_bytes=None, cpus=2))
+PLAN = make_plan(SweepOptions(trials=3, min_retention=0.97), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
 
 
 @pytest.fixture

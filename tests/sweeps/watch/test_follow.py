@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sweeps.watch.follow
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -22,7 +23,7 @@ from trainables.records.record import CurvePoint, Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage
 
-FACTS = make_facts(make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2)))
+FACTS = make_facts(make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY))
 PROPOSAL = {"model": "nano-1m", "batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-3}
 SETTINGS = FACTS.plan.settings(**PROPOSAL)
 A, B, C = (FACTS.trial_id(number) for number in range(3))

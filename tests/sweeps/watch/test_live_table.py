@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.watch.live_table import LiveTable, print_end
 from tests.support.record_factory import default_facts, make_curve, make_record
 from trainables.records.record import Outcome, TrialRecord
@@ -14,7 +15,7 @@ from trainables.records.record import Outcome, TrialRecord
 
 def printed_end(records: list[TrialRecord], width: int = 160) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    print_end(records, default_facts().plan, console=console)
+    print_end(records, default_facts().plan, BATCH_MEMORY, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -26,7 +27,7 @@ def row(lines: list[str], trial_id: str) -> list[str]:
 
 
 def end_in_log(record: TrialRecord, capsys: pytest.CaptureFixture[str]) -> str:
-    with LiveTable(Console(file=io.StringIO())) as table:
+    with LiveTable(BATCH_MEMORY.columns, Console(file=io.StringIO())) as table:
         table.started(record.trial_id, record.settings)
         table.progressed(record.trial_id, make_curve(1e-3)[:6], 12)
         assert capsys.readouterr().out == ""  # in a log only the end of a trial counts
@@ -59,7 +60,7 @@ def test_random_weights_show_no_quality(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_on_a_terminal_a_running_trial_shows_loss_and_percent() -> None:
     screen = io.StringIO()
-    with LiveTable(Console(file=screen, force_terminal=True, width=160, _environ={})) as table:
+    with LiveTable(BATCH_MEMORY.columns, Console(file=screen, force_terminal=True, width=160, _environ={})) as table:
         table.started("0000-c0ffee", make_record(0).settings)
         table.started("0001-c0ffee", make_record(1, model="nano-4m").settings)
         table.progressed("0001-c0ffee", make_curve(1e-3)[:6], 12)
@@ -112,7 +113,7 @@ def test_a_model_name_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]
     assert f"size {name}  " in end_in_log(record, capsys)
     assert row(printed_end([record]), "0000")[1] == name
     screen = io.StringIO()
-    with LiveTable(Console(file=screen, force_terminal=True, width=160, _environ={})) as table:
+    with LiveTable(BATCH_MEMORY.columns, Console(file=screen, force_terminal=True, width=160, _environ={})) as table:
         table.started("0000-c0ffee", record.settings)
     assert name in screen.getvalue()
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
@@ -21,8 +22,8 @@ from trainables.records.record import MemoryReport, Outcome, TrialRecord, Worker
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
-ALL = make_plan(SweepOptions(), CPU)
-WITHOUT_QUALITY = make_plan(SweepOptions(weights="random"), CPU)
+ALL = make_plan(SweepOptions(), CPU, BATCH_MEMORY)
+WITHOUT_QUALITY = make_plan(SweepOptions(weights="random"), CPU, BATCH_MEMORY)
 
 
 def told_of(record: TrialRecord, plan: SweepPlan) -> tuple[tuple[float, ...], dict[str, float]]:
@@ -154,7 +155,7 @@ def test_room_that_was_left_is_told_below_zero() -> None:
 
 
 def test_budgets_for_forgetting_and_copying_are_constraints_of_their_own() -> None:
-    plan = make_plan(SweepOptions(min_retention=0.97, max_copied_share=0.25), CPU)
+    plan = make_plan(SweepOptions(min_retention=0.97, max_copied_share=0.25), CPU, BATCH_MEMORY)
     record = make_record(quality=0.75)  # its retention is 0.95, a hundredth of its words are copied
     told = verdict(record, plan)
     assert told.constraints == {
@@ -169,7 +170,7 @@ def test_budgets_for_forgetting_and_copying_are_constraints_of_their_own() -> No
 
 @pytest.mark.parametrize("name", ["sample_quality", "peak_bytes", "spill_over"])
 def test_one_figure_alone_can_be_strived_for(name: str) -> None:
-    plan = make_plan(SweepOptions(objectives=(name,)), CPU)
+    plan = make_plan(SweepOptions(objectives=(name,)), CPU, BATCH_MEMORY)
     (objective,) = aims_of(plan).objectives
     assert objective.direction == ("maximize" if name == "sample_quality" else "minimize")
     record = make_record(quality=0.5, peak_mib=64)  # its spill-over is 0.1

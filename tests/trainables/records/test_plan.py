@@ -10,10 +10,11 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from data.errors import UserError
+from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device, detect_device
 from sweeps.planning.options import SweepOptions, parse_options
-from sweeps.planning.space import space_of, space_values, to_settings
+from sweeps.planning.space import space_of, to_settings
 from trainables.records.plan import SweepPlan
 
 GIB = 2**30
@@ -23,7 +24,7 @@ A10_BYTES = 23_028 * 2**20
 
 
 def plan(device: Device = CPU, **options) -> SweepPlan:
-    return make_plan(SweepOptions(**options), device)
+    return make_plan(SweepOptions(**options), device, BATCH_MEMORY)
 
 
 def complaint(device: Device = CPU, **options) -> str:
@@ -247,10 +248,10 @@ OPTIONS = st.builds(
 @given(options=OPTIONS, device=st.sampled_from([CPU, GPU]))
 def test_trials_of_an_accepted_plan_never_contradict(options: SweepOptions, device: Device) -> None:
     try:
-        made = make_plan(options, device)
+        made = make_plan(options, device, BATCH_MEMORY)
     except UserError:
         reject()  # hypothesis complains when it finds too few plans that are accepted
-    space = space_values(made)
+    space = made.space
     for point in itertools.product(*space.values()):
         if space_of(made).key(dict(zip(space, point, strict=True))) is None:
             continue

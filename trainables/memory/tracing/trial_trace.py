@@ -11,21 +11,7 @@ from trainables.memory.cards import Card
 from trainables.memory.tracing.cache import cache_key, load_trace, store_trace
 from trainables.memory.tracing.timeline import CHUNKED, MemoryTrace
 from trainables.model.models import find_model
-from trainables.records.settings import TrialSettings
-
-# What of the settings decides memory; the rest of them decides what is learned.
-MEMORY_FIELDS = (
-    "model",
-    "weights",
-    "micro_batch_size",
-    "sequence_length",
-    "precision",
-    "attention",
-    "loss",
-    "gradient_checkpointing",
-    "optimizer",
-    "lora_rank",
-)
+from trainables.records.settings import MEMORY_FIELDS, TrialSettings
 
 
 def trial_trace(settings: TrialSettings, card: Card) -> MemoryTrace:
