@@ -13,6 +13,7 @@ import pytest
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
+from sweeps.planning.ray_start import local_ray
 from sweeps.run.orphans import remove_orphans
 from tests.support.waiting import wait_until
 
@@ -22,8 +23,9 @@ def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie below it
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
-    yield
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    with local_ray(num_cpus=3, include_dashboard=False):
+        yield
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
