@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import torch
 
 from data.batches import Batch
-from trainables.memory.tracing.recorder import (
-    CUBLAS_WORKSPACE_BYTES,
-    Device,
-    Recorder,
-    trace,
-)
+from trainables.memory.tracing.layers import FEW_LAYERS, LayersDifferError
+from trainables.memory.tracing.recorder import CUBLAS_WORKSPACE_BYTES, Device, Recorder, trace
 from trainables.memory.tracing.timeline import MemoryTrace, Shapes
 from trainables.model.models import apply_levers
 from trainables.model.step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 from trainables.records.settings import TrialSettings
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
-
-import copy
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
 STEPS = 2  # the first makes the optimizer's states, the second is like all that follow
@@ -39,7 +31,22 @@ EIGHT_BIT_MINIMUM = 4096
 def trace_trial(settings: TrialSettings, config: PretrainedConfig, *, device: Device = "cuda") -> MemoryTrace:
     """The memory events of one worker's first two optimizer steps, model loading included.
 
+    Of many layers a few are traced and repeated, which gives the same events; where they differ, all are traced.
     Raises: trainables.model.models.ModelError for a LoRA rank above the width.
+    """
+    layers = config.num_hidden_layers
+    if layers > FEW_LAYERS:
+        with contextlib.suppress(LayersDifferError):
+            return trace_layers(settings, with_layers(config, FEW_LAYERS), device=device, layers=layers)
+    return trace_layers(settings, config, device=device)
+
+
+def trace_layers(
+    settings: TrialSettings, config: PretrainedConfig, *, device: Device, layers: int | None = None
+) -> MemoryTrace:
+    """The same with every layer of `config` traced; with `layers`, for a model of so many in place of `FEW_LAYERS`.
+
+    Raises: LayersDifferError where a middle layer does not stand for the others; ModelError as `trace_trial`.
     """
     shapes = Shapes(
         vocabulary=config.vocab_size,
@@ -52,7 +59,20 @@ def trace_trial(settings: TrialSettings, config: PretrainedConfig, *, device: De
         device=device,
         shapes=shapes,
         workspace_bytes=CUBLAS_WORKSPACE_BYTES if device == "cuda" else 0,
+        layers=layers,
     )
+
+
+def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
+    """A config of the same model with so many layers; lists of one entry a layer are cut."""
+    deep = config.num_hidden_layers
+    shallow = copy.deepcopy(config)
+    shallow.num_hidden_layers = layers
+    for name in ("layer_types", "attention_layers", "mlp_layer_types"):
+        kinds = getattr(config, name, None)
+        if isinstance(kinds, list) and len(kinds) == deep:
+            setattr(shallow, name, kinds[:layers])
+    return shallow
 
 
 def _train(recorder: Recorder, settings: TrialSettings, config: PretrainedConfig) -> None:
@@ -60,7 +80,8 @@ def _train(recorder: Recorder, settings: TrialSettings, config: PretrainedConfig
     model = fake_model(config, dtype=dtype, attention=settings.attention)
     model.config.use_cache = False
     recorder.forget()  # the head's own weights among it, which tying dropped
-    with recorder.phase("load"):
+    recorder.watch(decoder_layers(model))
+    with recorder.phase("load"), adapters_by_layer(recorder) if settings.lora_rank else contextlib.nullcontext():
         apply_levers(model, settings)
         recorder.place(model)
     loss_module = CausalLoss(model, settings.loss)
@@ -130,3 +151,27 @@ def fake_model(config: PretrainedConfig, *, dtype: torch.dtype, attention: str) 
         model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype, attn_implementation=attention)
     model.tie_weights()
     return model.train()
+
+
+@contextlib.contextmanager
+def adapters_by_layer(recorder: Recorder) -> Iterator[None]:
+    """Let the recorder know for which layer peft makes each adapter."""
+    from peft.tuners.lora import LoraModel
+
+    make = LoraModel._create_and_replace
+
+    def make_for_layer(
+        tuner: Any, lora_config: Any, adapter_name: str, target: torch.nn.Module, *args: Any, **options: Any
+    ) -> None:
+        with recorder.working_on(target):
+            make(tuner, lora_config, adapter_name, target, *args, **options)
+
+    with mock.patch.object(LoraModel, "_create_and_replace", make_for_layer):
+        yield
+
+
+def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """A model's layers in order; none where it has not as many in one list as its config says."""
+    count = model.config.num_hidden_layers
+    lists = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
+    return list(next(lists, ()))

@@ -12,7 +12,7 @@ import functools
 import itertools
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 from unittest import mock
 
@@ -22,6 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.memory.tracing.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
+from trainables.memory.tracing.layers import MIDDLE, UNKNOWN_OWNER, LayeredEvents, repeat_layers
 from trainables.memory.tracing.timeline import CHUNKED, CUDA_BLOCK_BYTES, Allocation, MemoryTrace, Shapes, component_of
 
 Device = Literal["cpu", "cuda"]
@@ -33,21 +34,28 @@ MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 
 
 def trace(
-    work: Callable[[Recorder], object], *, device: Device, shapes: Shapes | None = None, workspace_bytes: int = 0
+    work: Callable[[Recorder], object],
+    *,
+    device: Device,
+    shapes: Shapes | None = None,
+    workspace_bytes: int = 0,
+    layers: int | None = None,
 ) -> MemoryTrace:
     """The memory events of `work(recorder)`, run on fake tensors.
 
     `work` builds the model, marks phases with `recorder.phase(name)` and steps. All its tensors count as the device's:
     with "cuda", CPU fake tensors stand for CUDA's and operations choose what CUDA would choose. `shapes` helps to tell
     logits and attention matrices from other tensors. `workspace_bytes` is what the matrix library keeps for each thread
-    that multiplies: one runs the forward pass, another the backward pass.
+    that multiplies: one runs the forward pass, another the backward pass. With `layers`, the model that `work` builds
+    has `FEW_LAYERS` and the trace is that of one with so many.
+    Raises: LayersDifferError where a middle layer does not stand for the others.
     """
     rules = cuda_rules() if device == "cuda" else contextlib.nullcontext()
     recorder = Recorder(device, shapes or Shapes(), workspace_bytes)
-    with rules, FakeTensorMode(allow_non_fake_inputs=True), _fake_tensors_count_as_tensors():
+    with rules, FakeTensorMode(allow_non_fake_inputs=True), _fake_tensors_count_as_tensors(recorder):
         with recorder:
             work(recorder)
-        return recorder.finish()
+        return recorder.finish(layers)
 
 
 class Recorder(TorchDispatchMode):
@@ -62,8 +70,9 @@ class Recorder(TorchDispatchMode):
         self._lone = holders_of_a_lone_gradient()
         self._phase = "load"
         self._chunk_tokens = 0  # of the fused loss, while it is at work
-        self._allocations: list[Allocation] = []
-        self._events: list[int] = []
+        self._layers: list[nn.Module] = []  # those watched
+        self._layer: int | None = None  # the one at work
+        self._seen = LayeredEvents()
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._shared: dict[int, int] = {}
         self._labels: dict[int, str] = {}
@@ -73,8 +82,8 @@ class Recorder(TorchDispatchMode):
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Mark the enclosed work; what an optimizer phase leaves behind is optimizer state."""
-        before, self._phase = self._phase, name
-        first = len(self._allocations)
+        before, self._phase, self._layer = self._phase, name, None
+        first = len(self._seen.allocations)
         try:
             yield
         finally:
@@ -83,15 +92,62 @@ class Recorder(TorchDispatchMode):
             if name == "optimizer":
                 alive = (index for index, _ in self._live.values() if index >= first)
                 self._labels.update((index, "optimizer_states") for index in alive if index not in self._labels)
-            self._phase = before
+            self._phase, self._layer = before, None
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the forward phase is marked; a forward pass repeated for checkpointing is none."""
+        return self._phase == "forward"
 
     def forget(self) -> None:
         """What was made so far was made elsewhere, as a model is on the CPU before `place` takes it to the device."""
-        for kept in (self._allocations, self._events, self._live, self._shared, self._labels):
+        self._seen = LayeredEvents()
+        for kept in (self._live, self._shared, self._labels):
             kept.clear()
+
+    def watch(self, layers: Sequence[nn.Module]) -> None:
+        """Note from now on which of a model's layers is at work, forwards and backwards."""
+        self._layers = list(layers)
+        for number, layer in enumerate(self._layers):
+            layer.register_forward_pre_hook(functools.partial(self._layer_begins, number), with_kwargs=True)
+            layer.register_forward_hook(functools.partial(self._layer_ends, number))
+
+    def _layer_begins(self, number: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._layer = number
+        hidden = args[0] if args else kwargs.get("hidden_states")
+        if number == 0 and isinstance(hidden, Tensor) and hidden.requires_grad and self._phase == "forward":
+            hidden.register_hook(lambda _: self._at_work(None))
+
+    def _layer_ends(self, number: int, _: nn.Module, args: Any, out: Any) -> None:
+        hidden = out[0] if isinstance(out, (tuple, list)) else out
+        if isinstance(hidden, Tensor) and hidden.requires_grad:
+            hidden.register_hook(lambda _: self._at_work(number))
+        if number == len(self._layers) - 1 and self._phase == "forward":
+            self._layer = None
+
+    @contextlib.contextmanager
+    def working_on(self, part: nn.Module | int) -> Iterator[None]:
+        """Count the enclosed work as that of a layer: of this number, or the one which a module is a part of.
+
+        A negative number is no layer's.
+        """
+        before = self._layer
+        if isinstance(part, int):
+            self._layer = part if part >= 0 else None
+        elif before is None:
+            self._layer = next((i for i, a in enumerate(self._layers) if any(m is part for m in a.modules())), None)
+        try:
+            yield
+        finally:
+            self._layer = before
+
+    def _at_work(self, layer: int | None) -> None:
+        self._layer = layer
 
     def place(self, module: nn.Module) -> None:
         """Count a module's weights and buffers as moved to the device, in the order of `module.to(device)`."""
+        outer = self._layer
+        self._layer = next((i for i, layer in enumerate(self._layers) if layer is module), outer)
         for child in module.children():
             self.place(child)
         own = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
@@ -99,6 +155,7 @@ class Recorder(TorchDispatchMode):
             self._see(tensor, "to", component="weights")
         self._parameters.extend(p for p in module._parameters.values() if p is not None)
         self._parameter_storages.update(t.untyped_storage()._cdata for t in own)
+        self._layer = outer
 
     def label(self, component: str, tensors: Iterable[Tensor]) -> None:
         """Say what tensors are, where their making could not tell."""
@@ -107,14 +164,36 @@ class Recorder(TorchDispatchMode):
             if entry is not None:
                 self._labels[entry[0]] = component
 
-    def finish(self) -> MemoryTrace:
-        """The trace so far. Frees with nothing between them are put in order: autocast's come by address."""
-        labelled = (
-            a._replace(component=self._labels[i]) if i in self._labels else a for i, a in enumerate(self._allocations)
-        )
+    def resized(self, tensor: Tensor) -> None:
+        """Count a storage that was given room, or had it taken away, without an operation."""
+        storage = tensor.untyped_storage()
+        entry = self._live.pop(storage._cdata, None)
+        if entry is not None:
+            self._note(~entry[0], self._layer)
+        if storage.nbytes():
+            self._watch(storage, self._allocate(storage.nbytes(), "resize", "gathered", self._layer))
+
+    def forget_emptied(self) -> None:
+        """Count storages as freed whose room was taken away by other code than calls `resized`."""
+        for key, (index, reference) in list(self._live.items()):
+            storage = reference()
+            if storage is not None and storage.nbytes() == 0:
+                del self._live[key]
+                self._note(~index, self._layer)
+
+    def finish(self, layers: int | None = None) -> MemoryTrace:
+        """The trace so far. Frees with nothing between them are put in order: autocast's come by address.
+
+        With `layers` it is the trace of a model with so many in place of those watched. Raises: LayersDifferError.
+        """
+        seen = self._seen
+        for index, component in self._labels.items():
+            seen.allocations[index] = seen.allocations[index]._replace(component=component)
+        seen.name_owners()
+        allocations, events = (seen.allocations, seen.events) if layers is None else repeat_layers(seen, layers)
         return MemoryTrace(
-            allocations=tuple(labelled),
-            events=tuple(_frees_in_order(self._events)),
+            allocations=tuple(allocations),
+            events=tuple(_frees_in_order(events)),
             block_bytes=CUDA_BLOCK_BYTES if self.device == "cuda" else 1,
         )
 
@@ -145,21 +224,31 @@ class Recorder(TorchDispatchMode):
         from_weight = name == "_to_copy" and args[0].untyped_storage()._cdata in self._parameter_storages
         component = "autocast_copies" if from_weight and self._phase == "forward" else None
         if isinstance(out, Tensor):
-            self._see(out, name, component)
+            self._see(out, name, component, made_of=_first_of(args))
+            if name in ("cat", "stack") and self._phase == "optimizer" and self._layers:
+                self._note_growth(out, args[0])
         elif isinstance(out, (tuple, list)):
             # CUDA's dropout makes its mask first. Source: dropout_cuda, ATen/native/cuda/Dropout.cu.
             order = reversed(range(len(out))) if name == "native_dropout" else range(len(out))
             for position in order:
-                item = out[position]
+                item, source = out[position], _first_of(args, position)
                 for tensor in item if isinstance(item, (tuple, list)) else (item,):
                     if isinstance(tensor, Tensor):
-                        self._see(tensor, name, component, position)
+                        self._see(tensor, name, component, position, source)
         inside = "attention_matrices" if "softmax" in name else "temporaries"
         made = [self._allocate(size, name, inside) for size in kernel_temporaries(self.device, name, args)]
-        self._events.extend(~index for index in made)
+        for index in made:
+            self._note(~index, self._layer)
         return out
 
-    def _see(self, tensor: Tensor, operation: str, component: str | None = None, position: int = 0) -> None:
+    def _see(
+        self,
+        tensor: Tensor,
+        operation: str,
+        component: str | None = None,
+        position: int = 0,
+        made_of: Tensor | None = None,
+    ) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._live or not isinstance(tensor, FakeTensor):
@@ -173,8 +262,23 @@ class Recorder(TorchDispatchMode):
             component = component_of(self._shapes, phase, operation, tensor, position)
         if self._chunk_tokens and tensor.dim() and tensor.shape[0] == self._chunk_tokens:
             operation = CHUNKED
-        index = self._allocate(size_bytes, operation, component)
+        owner = self._layer
+        if owner is None and self._phase == "optimizer":
+            owner = UNKNOWN_OWNER if made_of is None else self._owner(made_of)
+        index = self._allocate(size_bytes, operation, component, owner)
         self._watch(storage, index)
+
+    def _owner(self, tensor: Tensor | None) -> int | None:
+        """The layer that a tensor was made for: what an optimizer keeps of a weight belongs to the weight's."""
+        entry = None if tensor is None else self._live.get(tensor.untyped_storage()._cdata)
+        return None if entry is None else self._seen.owners[entry[0]]
+
+    def _note_growth(self, out: Tensor, parts: Sequence[Tensor]) -> None:
+        """A stack of one number for each weight is longer where there are more layers."""
+        entry = self._live.get(out.untyped_storage()._cdata)
+        of_a_layer = sum(self._owner(part) == MIDDLE for part in parts)
+        if entry is not None and of_a_layer:
+            self._seen.growth[entry[0]] = out.untyped_storage().nbytes() // len(parts) * of_a_layer
 
     def _watch(self, storage: torch.UntypedStorage, index: int) -> None:
         key = storage._cdata
@@ -197,24 +301,37 @@ class Recorder(TorchDispatchMode):
             return None
         return self._live[storage._cdata][0]
 
-    def _allocate(self, size_bytes: int, operation: str, component: str) -> int:
-        index = len(self._allocations)
-        self._allocations.append(Allocation(size_bytes, self._phase, operation, component))
-        self._events.append(index)
+    def _allocate(self, size_bytes: int, operation: str, component: str, owner: int | None = None) -> int:
+        index = len(self._seen.allocations)
+        self._seen.allocations.append(Allocation(size_bytes, self._phase, operation, component))
+        self._seen.owners.append(self._layer if owner is None else owner)
+        self._note(index, self._layer)
         return index
+
+    def _note(self, event: int, place: int | None) -> None:
+        self._seen.events.append(event)
+        self._seen.places.append(place)
 
     def _free(self, key: int) -> None:
         index = self._live.pop(key)[0]
         if self._shared.get(index, 0):
             self._shared[index] -= 1
         else:
-            self._events.append(~index)
+            self._note(~index, self._layer)
 
 
 def _frees_in_order(events: list[int]) -> Iterator[int]:
     for is_made, run in itertools.groupby(events, key=lambda event: event >= 0):
         together = list(run)
         yield from together if is_made else sorted(together, reverse=True)
+
+
+def _first_of(args: tuple[Any, ...], position: int = 0) -> Tensor | None:
+    """The tensor that output number `position` of an operation is made of: its first, or that of its first list."""
+    first = args[0] if args else None
+    if isinstance(first, (list, tuple)):
+        first = first[position] if position < len(first) else None
+    return first if isinstance(first, Tensor) else None
 
 
 def _holders(tensor: Tensor) -> tuple[int, int]:
@@ -270,7 +387,7 @@ def _convert_fake_module(module: nn.Module, convert: Callable[[Tensor], Tensor],
 
 
 @contextlib.contextmanager
-def _fake_tensors_count_as_tensors() -> Iterator[None]:
+def _fake_tensors_count_as_tensors(recorder: Recorder) -> Iterator[None]:
     """Let optimizers, clipping, conversions and transformers' masks treat fakes as they treat plain tensors.
 
     Torch uses multi-tensor kernels for plain tensors only and does not convert fake parameters in place; transformers
@@ -285,11 +402,15 @@ def _fake_tensors_count_as_tensors() -> Iterator[None]:
     def drawn(*size: Any, **options: Any) -> Any:
         return 0.5 if size == ([],) else rand(*size, **options)
 
+    def convert(module: nn.Module, function: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        with recorder.working_on(module):
+            return _convert_fake_module(module, function, recurse)
+
     with (
         mock.patch.object(torch, "rand", drawn),
         mock.patch.object(import_utils, "is_fake_tensor", return_value=False),
         mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
         mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),
-        mock.patch.object(nn.Module, "_apply", _convert_fake_module),
+        mock.patch.object(nn.Module, "_apply", convert),
     ):
         yield

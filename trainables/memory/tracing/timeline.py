@@ -15,6 +15,7 @@ COMPONENTS = (
     "weights",
     "optimizer_states",
     "gradients",
+    "gathered",
     "activations",
     "attention_matrices",
     "loss",
