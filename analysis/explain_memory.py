@@ -30,6 +30,7 @@ METHODS = {
     "closed_form": "by a formula",
     "sharded_form": "by a formula for shards",
 }
+STACKS = ("ours", "hf-trainer", "trl", "litgpt")
 HOST_BYTES = 2**50  # a CPU is not bounded here: its probe counts tensors, and swap comes before an error
 
 
@@ -42,9 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         card = find_card(options.gpu)
         if options.device == "cpu":
             card = Card(capacity_bytes=HOST_BYTES, on_cuda=False)
-        from trainables.memory.explaining.explanation import explain
+        if options.stack != "ours":
+            from trainables.memory.explaining.stack_explanation import explain_stack
 
-        document = explain(settings, card, options.gpus)
+            document = explain_stack(
+                settings,
+                card,
+                options.gpus,
+                stack=options.stack,
+                transformers=options.transformers,
+                targets=options.lora_targets,
+            )
+        else:
+            from trainables.memory.explaining.explanation import explain
+
+            document = explain(settings, card, options.gpus)
         if options.plot:
             from analysis.memory_timeline import write_timeline
 
@@ -76,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--loss", choices=("hf", "fused"), default="hf", help="hf is transformers' own loss [hf]")
     add("--optimizer", choices=("adamw", "adamw-8bit", "sgd"), default="adamw")
     add("--lora-rank", type=int, default=0, help="0 trains every weight [0]")
+    add("--lora-targets", metavar="NAMES", help="layers with adapters in another stack, as q,k,v,o [peft's choice]")
+    add("--stack", choices=STACKS, default="ours", help="whose training step: ours or another library's [ours]")
+    add("--transformers", metavar="VERSION", help="the library's version in another stack, as 4.48 [the newest]")
     add("--gpus", type=int, default=1, help="cards to shard over (FSDP, full shard): figures are each card's [1]")
     add("--gpu", default="a10", help=f"card, as {', '.join(LISTED_CARDS)}, as nvidia-smi names it, or its memory [a10]")
     add("--device", choices=("cuda", "cpu"), default="cuda")
@@ -89,9 +105,15 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("micro_batch_size", "accumulation", "gpus"):
         if getattr(options, name) < 1:
             raise UserError(f"{name}={getattr(options, name)}; it must be at least 1.")
+    if options.stack == "ours" and (options.transformers or options.lora_targets):
+        raise UserError("transformers and lora_targets are told of another stack; give --stack, as hf-trainer.")
+    if options.stack != "ours" and options.device == "cpu":
+        raise UserError(f"device=cpu: of stack {options.stack} a GPU's step is told; leave --device away.")
     plot = options.plot
     if plot is None:
         return
+    if options.stack != "ours":
+        raise UserError(f"plot={plot}: our own step is drawn; leave --stack away.")
     if options.gpus > 1:
         raise UserError(f"plot={plot}: a traced step is drawn, a shard is a formula; leave --gpus away.")
     if not plot.endswith(".html"):
@@ -126,6 +148,7 @@ def _text(document: dict[str, Any]) -> str:
         f" {settings['precision']}, {settings['attention']} attention, {settings['loss']} loss,"
         f" {'checkpointing' if settings['gradient_checkpointing'] else 'no checkpointing'}, {settings['optimizer']}"
         + (f", LoRA of rank {settings['lora_rank']}" if settings["lora_rank"] else "")
+        + (f", as {document['stack']['name']} trains" if "stack" in document else "")
         + (f", on each of {gpus} GPUs that share the model (FSDP)" if gpus > 1 else ""),
         "",
     ]
@@ -140,9 +163,11 @@ def _text(document: dict[str, Any]) -> str:
     moment = f" at {document['peak_operation']}" if document["peak_operation"] else ""
     lines.append(f"Moment of the peak: {document['peak_phase']}{moment} ({METHODS[document['method']]}).")
     if on_cuda:
-        lines += [_verdict(document), _micro_batch(document)]
+        lines.append(_verdict(document))
+    if on_cuda and "largest_micro_batch_size" in document:
+        lines.append(_micro_batch(document))
     lines += _remedies(document)
-    if on_cuda:
+    if "cards_needed" in document and on_cuda:
         lines += _cards(document)
     lines.append(f"All of this is predicted, none of it measured. It took {document['seconds']:.2f} s.")
     return "\n".join(lines)
@@ -171,7 +196,7 @@ def _micro_batch(document: dict[str, Any]) -> str:
 
 
 def _remedies(document: dict[str, Any]) -> list[str]:
-    if not document["remedies"]:
+    if not document.get("remedies"):
         return []
     lines = ["", "What would bring it down:"]
     for remedy in document["remedies"]:

@@ -141,7 +141,8 @@ def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, card: 
 
 def _check(settings: TrialSettings, config: Any) -> None:
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and settings.sequence_length > positions:
+    is_rotary = any(getattr(config, name, None) for name in ("rope_parameters", "rope_theta"))  # no table to run out of
+    if positions is not None and settings.sequence_length > positions and not is_rotary:
         raise UserError(
             f"sequence_length={settings.sequence_length} is longer than the {positions} positions of"
             f" {settings.model}; choose 1 to {positions}."
