@@ -115,7 +115,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.stack != "ours":
         raise UserError(f"plot={plot}: our own step is drawn; leave --stack away.")
     if options.gpus > 1:
-        raise UserError(f"plot={plot}: a traced step is drawn, a shard is a formula; leave --gpus away.")
+        raise UserError(f"plot={plot}: a traced step is drawn, a shard is a formula; leave --gpus out.")
     if not plot.endswith(".html"):
         raise UserError(f"plot={plot}: only .html can be written; name it FILE.html.")
     if not os.access(os.path.dirname(plot) or ".", os.W_OK):

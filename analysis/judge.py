@@ -91,7 +91,7 @@ def exchange(judging: Judging, export: str | None, taken: Sequence[str]) -> None
         print(f"{count} judgements taken from {name}.")
     if export is not None:
         if not judging.store.latest:
-            raise RecordsError("nothing is judged yet, so there is nothing to export; leave --export away and judge.")
+            raise RecordsError("nothing is judged yet, so there is nothing to export; leave --export out, and judge.")
         try:
             Path(export).write_text(judging.store.export(), encoding="utf-8")
         except OSError as error:

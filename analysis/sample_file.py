@@ -77,7 +77,7 @@ def _document(line: str, where: str) -> dict[str, Any]:
     if document.get("kind", KINDS[0]) not in KINDS:
         raise SamplesError(f"{where}: 'kind' is {document['kind']!r}; known: {', '.join(KINDS)}.")
     if not isinstance(document.get("ended", True), bool):
-        raise SamplesError(f"{where}: 'ended' is {document['ended']!r}; write true or false, or leave it away.")
+        raise SamplesError(f"{where}: 'ended' is {document['ended']!r}; write true or false, or leave it out.")
     return document
 
 

@@ -42,7 +42,7 @@ def parse_columns(given: str) -> dict[str, str]:
     if given and not columns:
         raise DataError(f"{FLAG} {given!r} names no column; write {EXAMPLE}")
     if "text" in columns and {"keyword", "quote"} & set(columns):
-        raise DataError(f"{FLAG} {given}: a text holds keyword and quote already; leave either it or them away.")
+        raise DataError(f"{FLAG} {given}: a text holds keyword and quote already; leave out one of the two.")
     return columns
 
 

@@ -192,9 +192,9 @@ def _file(loaded: LoadedTokenizer, lines: Sequence[str]) -> Finding:
     texts = [*EXAMPLE_LINES, *lines]
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
-        ours = loaded.tokenizer(chunk, add_special_tokens=False, verbose=False)["input_ids"]
-        theirs = written.encode_batch_fast(chunk, add_special_tokens=False)
-        for text, ids, encoding in zip(chunk, ours, theirs, strict=True):
+        ids_by_text = loaded.tokenizer(chunk, add_special_tokens=False, verbose=False)["input_ids"]
+        encodings = written.encode_batch_fast(chunk, add_special_tokens=False)
+        for text, ids, encoding in zip(chunk, ids_by_text, encodings, strict=True):
             if ids != encoding.ids:
                 return Finding(
                     check="file",
@@ -213,16 +213,16 @@ def _text(loaded: LoadedTokenizer, lines: Sequence[str]) -> Finding:
     for line, back in _round_trips(loaded, lines):
         if back != line:
             (normalised if back == unicodedata.normalize("NFKC", line) else lost).append((line, back))
-    told = []
+    notes = []
     if lost:
-        told.append(f"{len(lost)} of {len(lines)} lines do not come back as they went in ({_example(*lost[0])})")
+        notes.append(f"{len(lost)} of {len(lines)} lines do not come back as they went in ({_example(*lost[0])})")
     if normalised:
-        told.append(f"{len(normalised)} of {len(lines)} lines come back NFKC-normalised ({_example(*normalised[0])})")
-    line = "; ".join(told) or f"all {len(lines)} lines come back as they went in"
+        notes.append(f"{len(normalised)} of {len(lines)} lines come back NFKC-normalised ({_example(*normalised[0])})")
+    line = "; ".join(notes) or f"all {len(lines)} lines come back as they went in"
     if len(lost) > LOST_SHARE * len(lines):
         advice = "what is lost can never be learnt; use a tokenizer that has these signs, or take them out of the data"
         return Finding(check="text", state="failed", line=f"{line}: {advice}.")
-    return Finding(check="text", state="noted" if told else "passed", line=f"{line}.")
+    return Finding(check="text", state="noted" if notes else "passed", line=f"{line}.")
 
 
 def _round_trips(loaded: LoadedTokenizer, lines: Sequence[str]) -> Iterator[tuple[str, str]]:

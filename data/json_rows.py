@@ -149,8 +149,8 @@ def _rows_of_columns(path: str, document: Mapping[str, Any]) -> Iterable[dict[st
     columns = list(document.values())
     keys = [list(column) if isinstance(column, dict) else range(len(column)) for column in columns]
     if any(key != keys[0] for key in keys):
-        told = ", ".join(f"{len(column)} in {name!r}" for name, column in itertools.islice(document.items(), SHOWN))
-        raise DataError(f"{path}: its columns differ in length or order ({told}); write one object for each row.")
+        lengths = ", ".join(f"{len(column)} in {name!r}" for name, column in itertools.islice(document.items(), SHOWN))
+        raise DataError(f"{path}: its columns differ in length or order ({lengths}); write one object for each row.")
     return ({name: column[key] for name, column in document.items()} for key in keys[0])
 
 
@@ -160,11 +160,11 @@ def _is_list_of_rows(value: Any) -> bool:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON. Raises: _TwiceError where a key of a row stands in it twice."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    document = dict(pairs)
+    if len(document) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise _TwiceError(f"the key {twice[:40]!r} stands twice in one object")
-    return made
+    return document
 
 
 def kind_of(value: Any) -> str:

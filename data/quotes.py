@@ -136,7 +136,7 @@ class _Reader:
         if header is not None:
             yield from self._of_table(str(path), header, lines, delimiter)
         elif self._given:
-            raise DataError(f"{path}:{first[0]}: names no columns, so {FLAG} has nothing to map; leave it away.")
+            raise DataError(f"{path}:{first[0]}: names no columns, so {FLAG} has nothing to map; leave it out.")
         else:
             yield from self._of_lines(str(path), itertools.chain([first], lines))
 

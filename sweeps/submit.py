@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from data.command_line import INTERRUPTED, MISTAKE, command, parse_known
-from sweeps.cluster.job_client import JobClientError, LostJobError, connect, dashboard_address, follow, submit
+from sweeps.cluster.job_client import (
+    JobClientError,
+    LostJobError,
+    check_is_a_cluster,
+    connect,
+    dashboard_address,
+    follow,
+    submit,
+)
 from sweeps.planning.options import OptionsError, SweepOptions, parse_options
 from sweeps.planning.questions import Question, find_question, known_questions
 from sweeps.run.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
@@ -67,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         flags += [] if options.name else ["--name", name]
         submission_id = f"{name}-{secrets.token_hex(3)}"
         client = connect(address, asked.wait, _say)
+        check_is_a_cluster(client)
         print(f"Uploading {CHECKOUT} to {address}", flush=True)
         submit(
             client,
@@ -79,15 +88,16 @@ def main(arguments: Sequence[str]) -> int:
         )
         print(f"Job {submission_id}: {_page(address, submission_id)}", flush=True)
         print(f"Follow it again: {_follow_command(address, submission_id)}", flush=True)
+    progress = Progress()
     try:
-        details = follow(client, submission_id, Progress().show, _say)
+        details = follow(client, submission_id, progress.show, _say)
     except LostJobError as error:
         _say(f"{error}; follow it again with: {_follow_command(address, submission_id)}")
         return 1
     except KeyboardInterrupt:
         _say(f"\nThe job goes on; follow it again with: {_follow_command(address, submission_id)}")
         return INTERRUPTED
-    _print_end(details, address, submission_id)
+    _print_end(details, address, submission_id, has_begun=progress.has_begun)
     if details.status == "SUCCEEDED":
         return 0
     return MISTAKE if details.driver_exit_code == MISTAKE else 1
@@ -100,6 +110,11 @@ class Progress:
         self._owed: str | None = None
         self._ended = 0
         self._line = ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the log has told that the sweep began: from then on there are results."""
+        return self._owed is not None
 
     def show(self, text: str) -> None:
         """Print more of the log."""
@@ -174,7 +189,7 @@ def _outlives(place: str) -> bool:
 def _metadata(options: SweepOptions, question: Question, script: str, name: str) -> dict[str, str]:
     """For the list of jobs, and for whoever follows this one."""
     sizes = options.model_sizes or (question.smoke.models if options.smoke else ())
-    told = {
+    metadata = {
         "sweep": name,
         "question": question.name,
         "script": script,
@@ -182,20 +197,24 @@ def _metadata(options: SweepOptions, question: Question, script: str, name: str)
         "sizes": ", ".join(sizes) or "chosen on the cluster",
         "commit": git_sha(),
     }
-    return told if options.wandb == "disabled" else told | {"wandb group": name}
+    return metadata if options.wandb == "disabled" else metadata | {"wandb group": name}
 
 
-def _print_end(details: JobDetails, address: str, submission_id: str) -> None:
-    told = details.metadata or {}
+def _print_end(details: JobDetails, address: str, submission_id: str, *, has_begun: bool) -> None:
+    metadata = details.metadata or {}
     seconds = ((details.end_time or 0) - (details.start_time or 0)) / 1000
     print(
         f"\nJob {submission_id}: {details.status.lower()} after {seconds:.0f} s, exit code {details.driver_exit_code}"
     )
-    if "sweep" in told:
-        results = shlex.quote(child_address(address_of(told["storage"]), told["sweep"]))
-        resume = ["python", "sweeps/submit.py", told["script"], "--resume", "--name", told["sweep"]]
-        resume += ["--storage", told["storage"]]
-        print(f"wandb group: {told.get('wandb group', 'none, as wandb is disabled')}")
+    if "sweep" in metadata and not has_begun:
+        print("It ended before its sweep began, so there are no results; its log, above, says why.")
+        if missing := re.search(r"No module named '([^']+)'", details.message or ""):
+            print(f"That Ray's Python has no {missing[1]}: start the cluster from this project's image.")
+    elif "sweep" in metadata:
+        results = shlex.quote(child_address(address_of(metadata["storage"]), metadata["sweep"]))
+        resume = ["python", "sweeps/submit.py", metadata["script"], "--resume", "--name", metadata["sweep"]]
+        resume += ["--storage", metadata["storage"]]
+        print(f"wandb group: {metadata.get('wandb group', 'none, as wandb is disabled')}")
         print(f"Results:     {results}")
         print(f"Report:      python analysis/report.py {results}")
         print(f"Go on:       {shlex.join(resume)}")

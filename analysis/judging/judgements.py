@@ -134,7 +134,7 @@ class JudgementStore:
         """This sweep's own judgements, the last of each pair, as text for another's `take`."""
         return "".join(f"{_to_line(item)}\n" for item in self.latest.values())
 
-    def take(self, text: str, told: str, trial_ids: Collection[str]) -> int:
+    def take(self, text: str, source: str, trial_ids: Collection[str]) -> int:
         """Store what another person's `export` gave; a second time changes nothing. Returns: how many judgements.
 
         Raises: RecordsError, naming the line of `told`, where it is none, or speaks of no trial of `trial_ids`.
@@ -145,12 +145,12 @@ class JudgementStore:
             try:
                 item = _from_json(json.loads(line))
             except (ValueError, TypeError, KeyError):
-                raise RecordsError(f"{told}:{number}: no judgement; give what --export wrote.") from None
+                raise RecordsError(f"{source}:{number}: no judgement; give what --export wrote.") from None
             if not {item.left.trial_id, item.right.trial_id} <= set(trial_ids):
-                raise RecordsError(f"{told}:{number}: judges a trial that this sweep has not; it is another sweep's.")
+                raise RecordsError(f"{source}:{number}: judges a trial that this sweep has not; it is another sweep's.")
             taken.append(dataclasses.replace(item, judge=item.judge or digest))
         if not taken:
-            raise RecordsError(f"{told}: no judgement in it; give what --export wrote.")
+            raise RecordsError(f"{source}: no judgement in it; give what --export wrote.")
         self._storage.write_text(f"{FOLDER}/from-{digest}.jsonl", "".join(f"{_to_line(item)}\n" for item in taken))
         self.earlier, self.unreadable = _read(self._storage)
         return len(taken)
@@ -164,8 +164,8 @@ def _add(
     deck: dict[str, Pair], sample: Sample, one: tuple[Side, str], other: tuple[Side, str], generator: random.Random
 ) -> None:
     names = sorted(f"{side.trial_id}/{side.is_base}" for side, _ in (one, other))
-    told = json.dumps([sample.prompt, sample.seed, *names, sorted((one[1], other[1]))])
-    pair_id = hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    question = json.dumps([sample.prompt, sample.seed, *names, sorted((one[1], other[1]))])
+    pair_id = hashlib.blake2b(question.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     left, right = (one, other) if generator.random() < 0.5 else (other, one)
     deck.setdefault(
         pair_id,

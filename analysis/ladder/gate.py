@@ -51,10 +51,10 @@ class Price:
         if self.hours is None:
             return f"{self.trials} trials of {self.tokens:,} tokens; no step could be measured here, so no hours"
         unit = "GPU-hours" if self.on_gpu else "hours of this CPU"
-        told = f"{self.trials} trials of {self.tokens:,} tokens, {self.hours:.2f} {unit}"
+        cost = f"{self.trials} trials of {self.tokens:,} tokens, {self.hours:.2f} {unit}"
         if self.price_per_gpu_hour is not None and self.on_gpu:
-            told += f", {self.hours * self.price_per_gpu_hour:.2f} at the price given"
-        return told
+            cost += f", {self.hours * self.price_per_gpu_hour:.2f} at the price given"
+        return cost
 
 
 def is_narrow(prediction: RungPrediction, landscape: Landscape, octaves: float) -> Condition:

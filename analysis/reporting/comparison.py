@@ -47,16 +47,16 @@ def results_table(first: Sweep, second: Sweep) -> str:
 
 def warnings(first: Sweep, second: Sweep) -> str:
     """What makes a comparison of the two unfair, a sentence each; empty where nothing does."""
-    told = []
+    notes = []
     if first.facts.question != second.facts.question:
-        told.append("They answer different questions.")
+        notes.append("They answer different questions.")
     if first.facts.aims != second.facts.aims:
-        told.append("They strive for different figures, or within different budgets: best and front mean two things.")
+        notes.append("They strive for different figures, or within different budgets: best and front mean two things.")
     for what, find in _FAIRNESS:
         values = [{find(record) for record in sweep.records} - {None} for sweep in (first, second)]
         if values[0] and values[1] and not values[0] & values[1]:
-            told.append(f"They differ in {what} throughout.")
-    return f"<p class='note'>{text(' '.join(told))}</p>" if told else ""
+            notes.append(f"They differ in {what} throughout.")
+    return f"<p class='note'>{text(' '.join(notes))}</p>" if notes else ""
 
 
 def shared_trials(first: Sweep, second: Sweep) -> str:

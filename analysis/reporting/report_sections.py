@@ -176,10 +176,10 @@ def _nothing_to_use(sweep: Sweep) -> str:
 
 def _recommendation(best: TrialRecord, aims: Aims) -> str:
     row = trial_row(best)
-    told = dict.fromkeys(("sample_quality", *aims.names, *ALWAYS_TOLD))
+    names = dict.fromkeys(("sample_quality", *aims.names, *ALWAYS_TOLD))
     reached = [
         OBJECTIVES[name].phrase.format(cell_text(row.value(name), OBJECTIVES[name].kind))
-        for name in sorted(told, key=lambda name: name in ALWAYS_TOLD)
+        for name in sorted(names, key=lambda name: name in ALWAYS_TOLD)
         if row.value(name) is not None
     ]
     sentence = (
@@ -268,9 +268,9 @@ def _survived(records: Sequence[TrialRecord]) -> str:
     kinds = Counter(interruption.kind.value for record in records for interruption in record.interruptions)
     if not kinds:
         return ""
-    told = ", ".join(f"{count} × {kind.replace('_', ' ')}" for kind, count in sorted(kinds.items()))
+    counts = ", ".join(f"{count} × {kind.replace('_', ' ')}" for kind, count in sorted(kinds.items()))
     lost = sum(interruption.seconds for record in records for interruption in record.interruptions)
-    return f"<p>Survived: {text(told)}; the attempts that ended so took {_hours(lost)} hours in all.</p>"
+    return f"<p>Survived: {text(counts)}; the attempts that ended so took {_hours(lost)} hours in all.</p>"
 
 
 def _hours(seconds: float) -> str:

@@ -36,8 +36,8 @@ def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Appli
         return _file("index.html")
 
     async def login(request: web.Request) -> web.StreamResponse:
-        told = await request.post()
-        if not is_token(str(told.get("token", "")).strip(), token):
+        form = await request.post()
+        if not is_token(str(form.get("token", "")).strip(), token):
             return _file("login.html", status=401)
         answer = web.Response(status=303, headers={"Location": "/"})
         remember(answer, token)

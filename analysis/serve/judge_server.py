@@ -98,10 +98,10 @@ def make_app(judging: Judging, token: str) -> web.Application:
         return web.json_response(judging.view())
 
     async def judge(request: web.Request) -> web.Response:
-        told = await _document(request)
-        if told.get("choice") not in get_args(Choice) or told.get("pair") not in judging.deck:
+        document = await _document(request)
+        if document.get("choice") not in get_args(Choice) or document.get("pair") not in judging.deck:
             raise web.HTTPBadRequest(text=f"pair and one of {', '.join(get_args(Choice))} are wanted.")
-        await asyncio.to_thread(judging.judge, told["pair"], told["choice"])
+        await asyncio.to_thread(judging.judge, document["pair"], document["choice"])
         return web.json_response(judging.view())
 
     async def back(request: web.Request) -> web.Response:
@@ -153,9 +153,9 @@ async def _document(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":  # a foreign page cannot send this without asking first
         raise web.HTTPUnsupportedMediaType(text="application/json is wanted.")
     try:
-        told = await request.json()
+        document = await request.json()
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+        document = None
+    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
         raise web.HTTPBadRequest(text="a JSON object of strings is wanted.")
-    return told
+    return document

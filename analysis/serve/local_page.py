@@ -73,13 +73,13 @@ def ray_token() -> str:
 
 def is_allowed(request: web.Request, token: str) -> bool:
     """Whether the request carries the token, as a bearer's header or as the cookie."""
-    told = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.cookies.get(COOKIE, "")
-    return is_token(told, token)
+    offered = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.cookies.get(COOKIE, "")
+    return is_token(offered, token)
 
 
-def is_token(told: str, token: str) -> bool:
+def is_token(offered: str, token: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(told.encode("utf-8", "surrogateescape"), token.encode())
+    return hmac.compare_digest(offered.encode("utf-8", "surrogateescape"), token.encode())
 
 
 def remember(response: web.StreamResponse, token: str) -> None:

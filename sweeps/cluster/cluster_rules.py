@@ -110,8 +110,8 @@ def _dashboard(cluster: ClusterFile) -> Complaints:
     (start,) = [line for line in cluster["head_start_ray_commands"] if "ray start" in line][-1:] or [""]
     host = re.search(r"--dashboard-host[= ](\S+)", start)
     if host is None or host[1] not in ("127.0.0.1", "localhost"):
-        told = host[1] if host else "left to Ray"
-        yield f"the dashboard's host is {told}; write --dashboard-host=127.0.0.1 in head_start_ray_commands."
+        host_named = host[1] if host else "left to Ray"
+        yield f"the dashboard's host is {host_named}; write --dashboard-host=127.0.0.1 in head_start_ray_commands."
 
 
 def _secrets(cluster: ClusterFile) -> Complaints:

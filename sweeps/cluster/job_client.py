@@ -85,6 +85,28 @@ def connect(address: str, wait_seconds: float, say: Show) -> JobSubmissionClient
         time.sleep(min(1.0, max(0.0, until - time.monotonic())))
 
 
+def check_is_a_cluster(client: JobSubmissionClient) -> None:
+    """See that what answers is no sweep's own Ray on this machine, which ends with it, and has the Ray that we use.
+
+    Raises: JobClientError.
+    """
+    import ray
+
+    address, version = client.get_address(), client.get_version()
+    for job in client.list_jobs():
+        name = (job.metadata or {}).get("sweep")
+        if name and job.type == "DRIVER" and not job.status.is_terminal():
+            raise JobClientError(
+                f"{address} is the Ray of sweep {name!r}, which runs on this machine and takes its Ray with it when it"
+                " ends; give the cluster's own --address."
+            )
+    if version and version != ray.__version__:
+        raise JobClientError(
+            f"{address} runs Ray {version}, and this checkout is made for {ray.__version__}; start the cluster from"
+            " this project's image, or give the --address of one that was."
+        )
+
+
 def submit(
     client: JobSubmissionClient,
     submission_id: str,

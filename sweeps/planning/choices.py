@@ -264,7 +264,7 @@ def check_automatic(
     """See that the largest micro-batch that fits can be told for every batch. Raises: OptionsError."""
     if len(micro_batch_sizes) > 1:
         sizes = " ".join(map(str, micro_batch_sizes))
-        raise OptionsError(f"--micro-batch-sizes {sizes}; auto stands alone: leave either it or the numbers away.")
+        raise OptionsError(f"--micro-batch-sizes {sizes}; auto stands alone: leave out it or the numbers.")
     if capacity_bytes is None:
         raise OptionsError(
             "--micro-batch-sizes auto needs to know a card's memory, and this cluster does not tell it; give"

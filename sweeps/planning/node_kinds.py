@@ -109,9 +109,9 @@ def kinds_of_cluster(
     """
     is_on_head = Path(ON_HEAD).expanduser().is_file()
     path = cluster_file or (ON_HEAD if is_on_head else None)
-    told = read_cluster_file(path) if path else ()
-    known = {(kind.gpus, kind.accelerator) for kind in told}
-    kinds = told + tuple(kind for kind in live_kinds(nodes) if (kind.gpus, kind.accelerator) not in known)
+    declared = read_cluster_file(path) if path else ()
+    known = {(kind.gpus, kind.accelerator) for kind in declared}
+    kinds = declared + tuple(kind for kind in live_kinds(nodes) if (kind.gpus, kind.accelerator) not in known)
     return only_with(kinds, gpu)
 
 

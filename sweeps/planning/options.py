@@ -71,7 +71,7 @@ class SpaceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(SettingFlags, SpaceOptions):
-    """Options of a sweep. Those left away are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
+    """Options of a sweep. Those left out are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
 
     base_text: str = "science"
     """What a model must not forget: the shipped science, or a text file, a document a line."""

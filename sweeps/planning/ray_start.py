@@ -61,17 +61,17 @@ def local_ray(**options: Any) -> Iterator[None]:
 def _ray_folder() -> Iterator[str]:
     """Where Ray keeps its sockets and logs: the usual place, or a short one made for this sweep."""
     usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    made = None
+    short = None
     if len(os.fsencode(os.path.abspath(usual))) > LONGEST_FOLDER:
         try:
-            made = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+            short = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         except OSError as error:
             raise RayStartError(
                 f"{usual} is too long a path for Ray's sockets, and /tmp cannot be used ({error.strerror}); set"
                 f" RAY_TMPDIR to a folder of at most {LONGEST_FOLDER} characters."
             ) from None
-        print(f"{usual} is too long a path for Ray's sockets: they lie in {made} while the sweep runs.", flush=True)
-    folder, before = made or usual, {name: os.environ.get(name) for name in FOLDER_VARIABLES}
+        print(f"{usual} is too long a path for Ray's sockets: they lie in {short} while the sweep runs.", flush=True)
+    folder, before = short or usual, {name: os.environ.get(name) for name in FOLDER_VARIABLES}
     try:
         free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
@@ -84,18 +84,18 @@ def _ray_folder() -> Iterator[str]:
             f" {LEAST_FREE_BYTES // 2**20} MiB, or set RAY_TMPDIR to another folder."
         )
     try:
-        if made:
-            os.environ |= dict.fromkeys(FOLDER_VARIABLES, made)
+        if short:
+            os.environ |= dict.fromkeys(FOLDER_VARIABLES, short)
             tempfile.tempdir = None  # asked of the variables again
         yield folder
     finally:
-        if made:
+        if short:
             for name, value in before.items():
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
             tempfile.tempdir = None
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(short, ignore_errors=True)
 
 
 def _start(folder: str, options: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ def job_options(prepared: Prepared) -> dict[str, Any]:
         return {}
     facts = prepared.facts
     plan = facts.plan
-    told = {
+    metadata = {
         "sweep": facts.name,
         "question": facts.question,
         "storage": prepared.storage.uri,
@@ -88,4 +88,4 @@ def job_options(prepared: Prepared) -> dict[str, Any]:
         "data": plan.data,
         "commit": facts.provenance.get("git_sha"),
     }
-    return {"job_config": JobConfig(metadata={name: str(value) for name, value in told.items()})}
+    return {"job_config": JobConfig(metadata={name: str(value) for name, value in metadata.items()})}

@@ -19,6 +19,7 @@ from sweeps.planning.space import space_size, starting_points, to_settings
 from sweeps.run.dashboard import Board
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.prepare import Prepared, prepare_new, prepare_resumed
+from sweeps.run.sole_driver import sole_driver
 from sweeps.run.tuning import tune_trials
 from sweeps.search.limits import cost_text
 from sweeps.watch.follow import Follower, Listener
@@ -46,7 +47,7 @@ def main(question: Question, arguments: Sequence[str] | None = None) -> int:
 def _main(question: Question, arguments: Sequence[str]) -> int:
     options = parse_options(arguments, question.asks, question.options)
     if options.wandb_model and choose_mode(options.wandb) == "disabled":
-        raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two away.")
+        raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two out.")
     check_columns(question.columns)
     device = find_device(options)
     prepare = prepare_resumed if options.resume else prepare_new
@@ -57,7 +58,8 @@ def _main(question: Question, arguments: Sequence[str]) -> int:
         _print_dry_run(prepared, device)
         return 0
     try:
-        return _run(question, prepared, options, device)
+        with sole_driver(prepared.storage, prepared.facts.name):
+            return _run(question, prepared, options, device)
     except StorageError as error:
         again = _resume_command(prepared)
         place = prepared.storage.uri

@@ -106,9 +106,7 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
     if facts.plan.question != question.name:
         raise OptionsError(f"sweep {options.name!r} is one of sweeps/{facts.plan.question}.py; resume it with that.")
     if flag := changed_by(options, facts.plan):
-        raise OptionsError(
-            f"{flag} differs from the sweep's own; leave it away, or start a sweep under another --name."
-        )
+        raise OptionsError(f"{flag} differs from the sweep's own; leave it out, or start a sweep under another --name.")
     if facts.plan.on_cuda and not device.on_cuda:
         raise OptionsError(f"sweep {options.name!r} ran on GPUs and here are none; resume it where there are.")
     check_writable(storage)
@@ -129,7 +127,7 @@ def domain_of(plan: SweepPlan, options: SweepOptions, split: Split) -> Domain:
     prompts = [Prompt(word, kind) for kind, words in flags.items() for word in words]
     if options.prompts is not None:
         if prompts:
-            raise OptionsError("--prompts names a file of all prompts; leave the single flags for them away.")
+            raise OptionsError("--prompts names a file of all prompts; leave out the single flags.")
         prompts = load_prompts(options.prompts)
     elif prompts:
         usual = Domain(base_text=plan.base_text, base_lines=tuple(load_base_text(plan.base_text)))

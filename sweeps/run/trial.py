@@ -196,17 +196,17 @@ def _train(
         if error is None or storage.exists(report_path(trial_id)):
             attempts.end(left_over_bytes=group.left_over_bytes)
             continue
-        kind, told = classify(error), cause_line(error)
+        kind, reason = classify(error), cause_line(error)
         reached = _newest(checkpoints)
         fruitless, newest = (0 if reached > newest else fruitless + 1), reached
         if kind is FailureKind.STORAGE and (is_hopeless(error) or fruitless > FRUITLESS_ATTEMPTS):
-            attempts.end(kind, told)
-            raise StorageLostError(told)
+            attempts.end(kind, reason)
+            raise StorageLostError(reason)
         if kind is FailureKind.BUG or fruitless > FRUITLESS_ATTEMPTS:
             attempts.end()
             storage.write_text(f"trials/{trial_id}/error.txt", str(error))
-            return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=told), kind
-        attempts.end(kind, told)
+            return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=reason), kind
+        attempts.end(kind, reason)
         time.sleep(wait_seconds(fruitless))
     return report_from_json(storage.read_text(report_path(trial_id))), None
 
@@ -233,11 +233,11 @@ def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Plac
 
 def _provenance(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> Provenance:
     origin = find_model(settings.model).origin if settings.weights == "pretrained" else ""
-    told = replace(context.provenance, tokenizer=_tokenizer_name(settings), model_origin=origin)
+    provenance = replace(context.provenance, tokenizer=_tokenizer_name(settings), model_origin=origin)
     if placement is None:
-        return told
+        return provenance
     kind = placement.kind
-    return replace(told, device=f"{placement.gpus} x {kind.card.name or 'GPU'}, node kind {kind.name}")
+    return replace(provenance, device=f"{placement.gpus} x {kind.card.name or 'GPU'}, node kind {kind.name}")
 
 
 def _tokenizer_name(settings: TrialSettings) -> str:

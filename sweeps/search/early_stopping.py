@@ -52,14 +52,14 @@ class StopWhatFallsBehind(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Always goes on: a trial that is to stop is told so in the sweep's storage, and ends by itself."""
-        ours = trial.config["trial_id"]
+        our_id = trial.config["trial_id"]
         if (
             TOKENS in result
-            and ours not in self.stopped
-            and self.falls_behind(ours, to_settings(self._facts.plan, trial.config["proposal"]), result)
+            and our_id not in self.stopped
+            and self.falls_behind(our_id, to_settings(self._facts.plan, trial.config["proposal"]), result)
         ):
-            self.stopped.add(ours)
-            open_storage(self._storage_uri).write_text(stop_path(ours), "asha")
+            self.stopped.add(our_id)
+            open_storage(self._storage_uri).write_text(stop_path(our_id), "asha")
         return TrialScheduler.CONTINUE
 
     def falls_behind(self, trial_id: str, settings: TrialSettings, result: dict[str, Any]) -> bool:
@@ -145,6 +145,6 @@ def _curve(storage: Storage, trial_id: str) -> list[CurvePoint]:
             document = json.loads(storage.read_text(path))
         except FileNotFoundError:
             continue
-        told = document["report"] or {} if "report" in document else document
-        return [CurvePoint(**point) for point in told.get("curve", ())]
+        report = document["report"] or {} if "report" in document else document
+        return [CurvePoint(**point) for point in report.get("curve", ())]
     return []

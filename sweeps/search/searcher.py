@@ -71,19 +71,19 @@ class RecordSearch(OptunaSearch):
             point = super().suggest(trial_id)
             assert point is not None, "Optuna always proposes"
             number = self._ot_trials[trial_id].number
-            ours, storage = self.facts.trial_id(number), open_storage(self.storage_uri)
-            proposal = self._whole(point, ours, storage)
-            store_proposal(storage, ours, proposal)
+            our_id, storage = self.facts.trial_id(number), open_storage(self.storage_uri)
+            proposal = self._whole(point, our_id, storage)
+            store_proposal(storage, our_id, proposal)
         except (OSError, StorageInternalError) as error:
             self.storage_error = _reason(error)
             return Searcher.FINISHED
-        return {"number": number, "trial_id": ours, "proposal": proposal, "memory_factor": self.guard.factor}
+        return {"number": number, "trial_id": our_id, "proposal": proposal, "memory_factor": self.guard.factor}
 
-    def _whole(self, point: dict[str, Any], ours: str, storage: Storage) -> dict[str, Any]:
+    def _whole(self, point: dict[str, Any], our_id: str, storage: Storage) -> dict[str, Any]:
         """The point with what is chosen beside it: as it was in a trial that has trained already."""
         if not self.facts.plan.has_automatic_micro_batch:
             return point
-        return begun_proposal(storage, ours) or self._propose(point)
+        return begun_proposal(storage, our_id) or self._propose(point)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: what a running trial reports is for early stopping; the study is told by records."""
@@ -114,10 +114,10 @@ class RecordSearch(OptunaSearch):
             self._ot_study.tell(trial, state=TrialState.FAIL)
             return
         self.guard.learn(record)
-        told = verdict(record, self.facts.plan)
-        for name, value in told.constraints.items():
+        found = verdict(record, self.facts.plan)
+        for name, value in found.constraints.items():
             trial.set_constraint(name, value)
-        self._ot_study.tell(trial, list(told.values))
+        self._ot_study.tell(trial, list(found.values))
 
 
 def _reason(error: BaseException) -> str:

@@ -178,12 +178,12 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _told_trial(facts: SweepFacts, proposal: dict[str, Any], record: TrialRecord) -> FrozenTrial:
-    told: Verdict | None = None if record.outcome is Outcome.FAILED else verdict(record, facts.plan)
+    found: Verdict | None = None if record.outcome is Outcome.FAILED else verdict(record, facts.plan)
     return create_trial(
-        state=TrialState.COMPLETE if told else TrialState.FAIL,
-        values=list(told.values) if told else None,
+        state=TrialState.COMPLETE if found else TrialState.FAIL,
+        values=list(found.values) if found else None,
         params=to_point(facts.plan, proposal),
         distributions=distributions(facts.plan),
-        constraints=told.constraints if told else None,
+        constraints=found.constraints if found else None,
         user_attrs=attributes(record, facts.plan),
     )

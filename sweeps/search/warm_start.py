@@ -27,7 +27,7 @@ def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) 
 
     Raises: OptionsError where a place holds no sweep, or none of its trials is of use.
     """
-    told: list[Told] = []
+    trials: list[Told] = []
     for uri in uris:
         try:
             records = load_sweep(uri).records
@@ -38,13 +38,13 @@ def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) 
         if not found:
             reason, count = Counter(filter(None, obstacles)).most_common(1)[0] if records else ("there are none", 0)
             raise OptionsError(f"--warm-start {uri}: of its {len(records)} trials none is of use: {reason} ({count}).")
-        told += [_told(record, plan) for record in found]
-    return told
+        trials += [_told(record, plan) for record in found]
+    return trials
 
 
-def store_earlier(storage: Storage, told: Sequence[Told]) -> None:
+def store_earlier(storage: Storage, trials: Sequence[Told]) -> None:
     """Keep what was found with the sweep: a resumed one begins from the same."""
-    storage.write_text(WARM_START_FILE, json.dumps([dataclasses.asdict(one) for one in told]))
+    storage.write_text(WARM_START_FILE, json.dumps([dataclasses.asdict(one) for one in trials]))
 
 
 def load_earlier(storage: Storage) -> list[Told]:
@@ -77,11 +77,11 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
             may_differ = may_differ - {"memory_cap_bytes"}
             if not record.automatic_micro_batch:
                 return "its micro-batch was given, this sweep's is automatic"
-    ours = dataclasses.asdict(plan.settings(**whole))
-    theirs = dataclasses.asdict(record.settings)
-    other = [name for name in ours if name not in may_differ and ours[name] != theirs[name]]
+    wanted = dataclasses.asdict(plan.settings(**whole))
+    had = dataclasses.asdict(record.settings)
+    other = [name for name in wanted if name not in may_differ and wanted[name] != had[name]]
     if other:
-        return f"its {other[0]} is {theirs[other[0]]!r}, this sweep's {ours[other[0]]!r}"
+        return f"its {other[0]} is {had[other[0]]!r}, this sweep's {wanted[other[0]]!r}"
     if record.provenance.data_fingerprint != data_fingerprint:
         return "it was trained on other data"
     memory = record.report.memory if record.report else None

@@ -94,13 +94,13 @@ class Gauges(Listener):
         trials = Gauge(OUTCOMES, description="Trials by outcome, running ones too", tag_keys=("sweep", "outcome"))
         while True:
             with self._lock:
-                told = [
+                values = [
                     (name, value, self._labels[trial])
                     for trial, of in self._values.items()
                     for name, value in of.items()
                 ]
                 outcomes = dict(self._outcomes)
-            for name, value, labels in told:
+            for name, value, labels in values:
                 gauges[name].set(value, tags=labels)
             for outcome, count in outcomes.items():
                 trials.set(count, tags={"sweep": self._sweep, "outcome": outcome})

@@ -60,13 +60,13 @@ def _write(run: Any, storage: Storage, facts: SweepFacts, sweep: Sweep, model_fo
     if rows:
         cells: list[Any] = [list(plain_row(row).values()) for row in rows]
         run.log({"trials": wandb.Table(columns=list(plain_row(rows[0])), data=cells)})
-    told = summary_of(sweep)
-    run.summary.update(told)
+    summary = summary_of(sweep)
+    run.summary.update(summary)
     run.log_artifact(_report_artifact(storage, facts))
     if model_folder is None:
         return
     try:
-        run.log_artifact(_model_artifact(facts, export_trial(storage.uri, BEST, model_folder), told["best"]))
+        run.log_artifact(_model_artifact(facts, export_trial(storage.uri, BEST, model_folder), summary["best"]))
     except UserError as error:
         print(f"wandb: no model is uploaded: {' '.join(str(error).split())}", file=sys.stderr)
 

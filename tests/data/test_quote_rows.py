@@ -135,7 +135,7 @@ def test_letters_that_were_lost_are_told(tmp_path: Path) -> None:
 
 
 def test_mapping_columns_of_a_file_without_any_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"names no columns, so --columns has nothing to map; leave it away\.$"):
+    with pytest.raises(DataError, match=r"names no columns, so --columns has nothing to map; leave it out\.$"):
         load_quotes(write(tmp_path, "\n".join(LINES)), "keyword=a,quote=b")
     with pytest.raises(DataError, match="the column 'a' of --columns is not there"):
         load_quotes("shipped", "keyword=a")

@@ -33,8 +33,9 @@ SUBMIT = [sys.executable, str(ROOT / "sweeps" / "submit.py")]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A Ray head of its own, and a tunnel to its dashboard; `environment` is that of a person who has the token."""
+    """A Ray head of its own at `address`, and a tunnel to its dashboard; `environment` is a person's with the token."""
 
+    address: str
     tunnel: Tunnel
     environment: dict[str, str]
     folder: Path
@@ -83,7 +84,10 @@ def head() -> Iterator[Head]:
         wait_until(lambda: "Ray runtime started" in (folder / "head.log").read_text(), "the head")
         with Tunnel(ports["dashboard-port"]) as tunnel:
             yield Head(
-                tunnel=tunnel, environment=kept | {"RAY_API_SERVER_ADDRESS": tunnel.address + "/"}, folder=folder
+                address=f"127.0.0.1:{ports['port']}",
+                tunnel=tunnel,
+                environment=kept | {"RAY_API_SERVER_ADDRESS": tunnel.address + "/"},
+                folder=folder,
             )
     finally:
         for each in [*psutil.Process(process.pid).children(recursive=True), process]:
@@ -221,9 +225,9 @@ def test_ctrl_c_leaves_the_job_running_and_a_job_that_does_not_succeed_ends_with
     assert re.search(r"^Job bad: failed after \d+ s, exit code 3$", failed.stdout, re.MULTILINE)
 
 
-def start_job(head: Head, name: str, command: str) -> None:
+def start_job(head: Head, name: str, command: str, metadata: dict[str, str] | None = None) -> None:
     """Start a command as a job of that name."""
-    body = json.dumps({"entrypoint": command, "submission_id": name}).encode()
+    body = json.dumps({"entrypoint": command, "submission_id": name, "metadata": metadata or {}}).encode()
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     url = f"http://127.0.0.1:{head.tunnel.target_port}/api/jobs/"
     urllib.request.urlopen(urllib.request.Request(url, data=body, headers=headers), timeout=PATIENCE_SECONDS).close()
@@ -276,3 +280,38 @@ def test_no_cluster_is_told_after_the_wait(tmp_path: Path) -> None:
     )
     assert_refused(done, f"no cluster answers at {address} (")
     assert "ray dashboard build/cluster.yaml" in done.stderr
+
+
+OTHER_SWEEP = """
+import sys, time, ray
+from ray.job_config import JobConfig
+ray.init(address=sys.argv[1], log_to_driver=False, job_config=JobConfig(metadata={"sweep": "mine"}))
+print("joined", flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_ray_of_a_sweep_on_this_machine_is_no_cluster_to_submit_to(head: Head, followed: object) -> None:
+    local = head.environment | {"RAY_AUTH_MODE": "token"}
+    command = [sys.executable, "-c", OTHER_SWEEP, head.address]
+    with subprocess.Popen(command, env=local, stdout=subprocess.PIPE, text=True) as sweep:
+        try:
+            assert sweep.stdout is not None
+            assert sweep.stdout.readline() == "joined\n"
+            jobs = len(head.ask("/api/jobs/"))
+            refused = head.submit("batch_memory", "--storage", "s3://bucket/sweeps")
+            assert_refused(refused, "is the Ray of sweep 'mine'")
+            assert len(head.ask("/api/jobs/")) == jobs
+        finally:
+            sweep.kill()
+
+
+def test_a_job_that_ended_before_its_sweep_began_names_no_results(head: Head, followed: object) -> None:
+    metadata = {"sweep": "never", "question": "batch_memory", "storage": "s3://bucket/sweeps"}
+    start_job(head, "never", "python -c 'import no_such_package'", metadata)
+    failed = head.submit("--follow", "never")
+    assert failed.returncode == 1
+    end = failed.stdout.rpartition("\nJob ")[2]
+    assert "no_such_package" in end
+    assert "ended before its sweep began" in end
+    assert not re.search(r"^(Results|Report|Go on):", end, re.MULTILINE)

@@ -159,12 +159,12 @@ def predict_worker(settings: TrialSettings, shape: ModelShape, card: Card) -> Me
     """
     if settings.parallel == "ddp":
         return _with_buckets(predict(settings, card, shape), settings, shape, card)
-    made = predict_shard(ShardedStep(settings, shape), card, settings.workers)
+    prediction = predict_shard(ShardedStep(settings, shape), card, settings.workers)
     gathered_bytes = gathered_weights_bytes(settings, shape)
-    if not made.fits or not card.on_cuda or card.holds(gathered_bytes + CONTEXT_BYTES):
-        return made
+    if not prediction.fits or not card.on_cuda or card.holds(gathered_bytes + CONTEXT_BYTES):
+        return prediction
     return dataclasses.replace(
-        made,
+        prediction,
         allocated_bytes=gathered_bytes,
         reserved_bytes=gathered_bytes,
         device_bytes=gathered_bytes + CONTEXT_BYTES,

@@ -78,15 +78,15 @@ def convert(file: Path, origin: str = "") -> Path:
     said = f"{origin or file.name}, dequantised from {kind} to float32"
     print(f"Converting {file.name} once, into {folder}: {said}", file=sys.stderr, flush=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{file.stem}-", dir=folder.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{file.stem}-", dir=folder.parent))
     try:
-        _write(file, made)
-        (made / ORIGIN_FILE).write_text(json.dumps({"origin": said, "gguf_sha256": file_digest(file)}) + "\n")
+        _write(file, scratch)
+        (scratch / ORIGIN_FILE).write_text(json.dumps({"origin": said, "gguf_sha256": file_digest(file)}) + "\n")
         if not (folder / ORIGIN_FILE).is_file():  # another process may have been sooner
             shutil.rmtree(folder, ignore_errors=True)
-            made.replace(folder)
+            scratch.replace(folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 

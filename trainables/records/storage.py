@@ -48,7 +48,7 @@ def patient(call: Callable[P, T]) -> Callable[P, T]:
     """
 
     @functools.wraps(call)
-    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
         until, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -59,7 +59,7 @@ def patient(call: Callable[P, T]) -> Callable[P, T]:
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    return made
+    return asked
 
 
 def may_pass(error: OSError) -> bool:

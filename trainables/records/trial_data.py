@@ -64,8 +64,8 @@ def load_trial_data(sweep_uri: str) -> TrialData:
         tuple(_from_line(line) for line in storage.read_text(f"data/{side}.jsonl").splitlines())
         for side in ("train", "validation")
     )
-    told = storage.exists(DOMAIN_FILE)
-    domain = Domain.from_json(storage.read_text(DOMAIN_FILE)) if told else shipped_domain()
+    has_domain = storage.exists(DOMAIN_FILE)
+    domain = Domain.from_json(storage.read_text(DOMAIN_FILE)) if has_domain else shipped_domain()
     return trial_data(Split(train=train, validation=validation), domain)
 
 

@@ -151,9 +151,9 @@ class TrainingLoop:
 
     def _agree(self, loss: Tensor, asks_to_save: bool) -> float:
         """The step's mean loss per token: each worker holds its sum divided by its even share of all tokens."""
-        told = torch.stack((loss, loss.new_tensor(float(asks_to_save))))
+        shared = torch.stack((loss, loss.new_tensor(float(asks_to_save))))
         if self.world_size > 1:
-            torch.distributed.all_reduce(told)
-        total, asking = told.tolist()
+            torch.distributed.all_reduce(shared)
+        total, asking = shared.tolist()
         self.is_asked_to_save = asking > 0
         return total / self.world_size

@@ -117,8 +117,8 @@ class Worker:
             model.to("cpu")  # pyright: ignore[reportArgumentType]  # from where each worker takes its shards
             torch.cuda.empty_cache()  # what is reserved counts as needed
         if not self._train(model, loaded):
-            told = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
-            return self.report(Outcome.STOPPED_EARLY, error=told, quality_absent_reason="the trial was ended early")
+            reason = f"ended early after {self.loop.progress.tokens:,} tokens" if self.loop else None
+            return self.report(Outcome.STOPPED_EARLY, error=reason, quality_absent_reason="the trial was ended early")
         weights = self.loop.end() if self.loop and not is_whole and settings.weights == "pretrained" else None
         if held_out is None or baseline is None:
             return self.report(Outcome.FINISHED, quality_absent_reason="random weights: there is no style to measure")

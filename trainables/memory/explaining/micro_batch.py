@@ -32,8 +32,8 @@ def largest_micro_batch_size(
     trace_at = _traces(settings, shape, card, traced)
 
     def needed(size: int) -> tuple[bool, int]:
-        made = TracedStep(trace_at(size)).on(card)
-        return made.fits, made.device_bytes
+        prediction = TracedStep(trace_at(size)).on(card)
+        return prediction.fits, prediction.device_bytes
 
     given = settings.micro_batch_size
     more = step_memory(with_micro_batch(settings, 2 * given), shape).allocated_bytes

@@ -236,8 +236,8 @@ class Recorder(TorchDispatchMode):
                     if isinstance(tensor, Tensor):
                         self._see(tensor, name, component, position, source)
         inside = "attention_matrices" if "softmax" in name else "temporaries"
-        made = [self._allocate(size, name, inside) for size in kernel_temporaries(self.device, name, args)]
-        for index in made:
+        temporaries = [self._allocate(size, name, inside) for size in kernel_temporaries(self.device, name, args)]
+        for index in temporaries:
             self._note(~index, self._layer)
         return out
 
