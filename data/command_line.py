@@ -20,9 +20,7 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 
 Options = TypeVar("Options")
 # What tyro says of a value that is no number where one is wanted.
-WRONG_KIND = re.compile(
-    r"Error parsing (?P<flag>\S+): no type matching (?P<kind>.*) could be .* from \[(?P<given>.*?)\]\."
-)
+WRONG_KIND = re.compile(r"^(?P<flag>\S+): no type matching (?P<kind>.*) could be .* from \[(?P<given>.*?)\]\.")
 WRONG_CHOICE = re.compile(
     r"invalid choice (?P<given>'.*?') for argument '(?P<flag>.*?)'\. Expected one of \((?P<known>.*?)\)"
 )
@@ -88,6 +86,7 @@ def _parsed(kind: type[Any], arguments: Sequence[str], description: str, **how: 
             raise
     lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()[1:]]
     message = " ".join(" ".join(lines).split("For full helptext")[0].split())
+    message = message.split(" Argument helptext:")[0].removeprefix("Error parsing ")
     if wrong := WRONG_KIND.search(message):
         wanted = re.sub(r"^\{\[|\]\}$|[{}]", "", wrong["kind"])
         message = f"{wrong['flag']}: {wrong['given']} cannot be read as {wanted}"

@@ -92,7 +92,8 @@ def check_is_a_cluster(client: JobSubmissionClient) -> None:
     """
     import ray
 
-    address, version = client.get_address(), client.get_version()
+    address = client.get_address()
+    version = client._do_request("GET", "/api/version").json().get("ray_version")
     for job in client.list_jobs():
         name = (job.metadata or {}).get("sweep")
         if name and job.type == "DRIVER" and not job.status.is_terminal():
