@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import overload
@@ -18,6 +18,7 @@ from trainables.records.record import Sample, TrialRecord
 from trainables.records.storage import Storage, StorageError, open_storage
 
 READERS = 16  # assumed: enough to hide an object store's latency, few enough not to be throttled
+KEPT_BYTES = 256 * 2**20  # assumed: the text of some 1,800 records with 480 samples; those beyond it are read again
 NAMES_SHOWN = 8
 
 
@@ -92,31 +93,46 @@ def _read_records(storage: Storage) -> list[TrialRecord | str]:
     """Each trial folder's record, or the line that says why there is none."""
     folders = storage.list_folders("trials")
     if storage.is_local or len(folders) < 2:
-        return [_read_record(storage, folder) for folder in folders]
+        return _with_samples(storage, folders, (_read_record(storage, folder) for folder in folders))
     with ThreadPoolExecutor(max_workers=min(READERS, len(folders))) as pool:
-        return list(pool.map(lambda folder: _read_record(storage, folder), folders))
+        return _with_samples(storage, folders, pool.map(lambda folder: _read_record(storage, folder), folders))
 
 
-def _read_record(storage: Storage, folder: str) -> TrialRecord | str:
+def _read_record(storage: Storage, folder: str) -> tuple[TrialRecord, str] | str:
     path = record_path(folder)
     try:
-        return _without_samples(storage, path)
+        text = storage.read_text(path)
+        return from_json(text), text
     except FileNotFoundError:
         return f"{path}: not written; the trial is still running or was cut off."
     except (OSError, ValueError) as error:
         return f"{path}: {one_line(error)}"
 
 
-def _without_samples(storage: Storage, path: str) -> TrialRecord:
-    """The record at `path`, with samples that are read when they are looked at."""
-    record = from_json(storage.read_text(path))
-    if record.report is None or not record.report.samples:
-        return record
-    stored = StoredSamples(len(record.report.samples), functools.partial(_read_samples, storage, path))
-    return dataclasses.replace(record, report=dataclasses.replace(record.report, samples=stored))
+def _with_samples(
+    storage: Storage, folders: Sequence[str], found: Iterable[tuple[TrialRecord, str] | str]
+) -> list[TrialRecord | str]:
+    """The records with samples that are made when they are looked at: of the text that was read, where it is kept."""
+    left_bytes, records = KEPT_BYTES, []
+    for folder, item in zip(folders, found, strict=True):
+        if isinstance(item, str):
+            records.append(item)
+            continue
+        record, text = item
+        if record.report is None or not record.report.samples:
+            records.append(record)
+            continue
+        kept = text.encode()
+        is_kept = len(kept) <= left_bytes
+        left_bytes -= len(kept) if is_kept else 0
+        read = functools.partial(samples_from_json, kept) if is_kept else functools.partial(_samples, storage, folder)
+        stored = StoredSamples(len(record.report.samples), read)
+        records.append(dataclasses.replace(record, report=dataclasses.replace(record.report, samples=stored)))
+    return records
 
 
-def _read_samples(storage: Storage, path: str) -> Sequence[Sample]:
+def _samples(storage: Storage, folder: str) -> Sequence[Sample]:
+    path = record_path(folder)
     try:
         return samples_from_json(storage.read_text(path))
     except (OSError, ValueError) as error:
@@ -146,16 +162,20 @@ def _sweep_names(place: Storage) -> list[str]:
 
 
 class StoredSamples(Sequence[Sample]):
-    """`count` samples, all of which `read` reads anew each time that one of them is looked at."""
+    """`count` samples, which `read` makes, all of them, when one is first looked at."""
 
     def __init__(self, count: int, read: Callable[[], Sequence[Sample]]) -> None:
         self._count, self._read = count, read
+
+    @functools.cached_property
+    def _all(self) -> Sequence[Sample]:
+        return self._read()
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Sample]:
-        return iter(self._read())
+        return iter(self._all)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -164,7 +184,7 @@ class StoredSamples(Sequence[Sample]):
     def __getitem__(self, index: slice) -> Sequence[Sample]: ...
 
     def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
-        return self._read()[index]
+        return self._all[index]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and tuple(self) == tuple(other)

@@ -17,18 +17,21 @@ from analysis.report import render
 from analysis.reporting.figures import pareto
 from analysis.serve.board_data import FollowedSweep
 from analysis.sweep_table.load import Sweep, load_sweep
+from analysis.sweep_table.table import csv_text, trial_row
 from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.planning.questions import Question
 from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
+from sweeps.search.objectives import verdict
 from sweeps.search.study import build_study
 from sweeps.watch.live_table import print_end
 from sweeps.watch.report_run import summary_of
 from tests.analysis.reporting.test_report import Page
 from tests.support.record_factory import default_facts, make_quality, make_record, write_sweep
 from trainables.records.layout import store_facts, store_proposal, store_record
+from trainables.records.objectives import OBJECTIVES, Objective
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
@@ -130,10 +133,15 @@ def filled_in_figure(sweep: Sweep) -> list[int]:
     return sorted(found)
 
 
+def followed(folder: Path) -> FollowedSweep:
+    board = FollowedSweep(open_storage(str(folder)))
+    board.look()
+    return board
+
+
 def on_board(folder: Path, model: str = "") -> tuple[list[int], int | None]:
-    followed = FollowedSweep(open_storage(str(folder)))
-    followed.look()
-    told = dataclasses.asdict(followed.standing(model)) if model else json.loads(followed.since(None))
+    board = followed(folder)
+    told = dataclasses.asdict(board.standing(model)) if model else json.loads(board.since(None))
     return [int(name.split("-")[0]) for name in told["front"]], told["best"] and int(told["best"].split("-")[0])
 
 
@@ -172,3 +180,40 @@ def test_board_decides_anew_among_the_trials_of_one_size(tmp_path: Path) -> None
     write_sweep(tmp_path, made)
     assert on_board(tmp_path) == ([0], 0)  # the same peak and speed in all
     assert on_board(tmp_path, model="nano-4m") == ([1], 1)
+
+
+def test_an_objective_that_is_declared_is_known_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss on held-out science, as no question asks for it and no column of the table holds it."""
+    declared = Objective(
+        name="science_perplexity",
+        direction="minimize",
+        measured=lambda report: report.evaluation.science_perplexity if report.evaluation else None,
+        worst=lambda record: 1e6,
+        heading="perplexity",
+        title="Science perplexity",
+        meaning="Perplexity of held-out science after tuning; lower is better",
+        kind="decimal",
+        phrase="a science perplexity of {}",
+        better="less perplexity",
+    )
+    monkeypatch.setitem(OBJECTIVES, declared.name, declared)
+    made = [make_record(n, rate=(1e-4, 1e-3, 3e-3)[n], quality=0.1 * (n + 1)) for n in range(3)]
+    for n, record in enumerate(made[:2]):  # 21 in the factory's own
+        assert record.report is not None
+        assert record.report.evaluation is not None
+        evaluation = dataclasses.replace(record.report.evaluation, science_perplexity=(30.0, 12.5)[n])
+        made[n] = dataclasses.replace(record, report=dataclasses.replace(record.report, evaluation=evaluation))
+    made.append(make_record(3, outcome=Outcome.DIVERGED, batch_size=16))
+    plan = make_plan(SweepOptions(objectives=(declared.name,)), CPU, BATCH_MEMORY)
+    sweep = laid_out(tmp_path, BATCH_MEMORY, plan, made)
+    assert in_terminal(sweep, BATCH_MEMORY) == ([1], 1)
+    assert in_report(sweep) == [([1], 1), ([1], 1)]
+    assert on_board(tmp_path) == ([1], 1)
+    assert "a science perplexity of 12.500" in Page(render(sweep)).text
+    row = next(row for row in json.loads(followed(tmp_path).since(None))["rows"] if row["number"] == 1)
+    assert row["science_perplexity"] == 12.5
+    assert csv_text([trial_row(made[1])]).splitlines()[0].endswith(",science_perplexity")
+    assert summary_of(sweep)["best"]["science_perplexity"] == 12.5
+    assert verdict(made[3], plan).values == (1e6,)
+    study = build_study(sweep.facts, open_storage(str(tmp_path)), None)
+    assert ([trial.number for trial in study.best_trials], study.best_trials[0].values) == ([1], [12.5])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
 
 from analysis.report import main
 from analysis.reporting.anatomy import anatomy
 from analysis.reporting.card_answer import answers_by_card, cards_table
 from analysis.reporting.comparison import settings_table, shared_trials, warnings
-from analysis.reporting.importance import importances
+from analysis.reporting.importance import SHUFFLES, importances, permutation_losses
 from analysis.reporting.parallel import parallel_coordinates
 from analysis.reporting.report_sections import cost
 from tests.analysis.reporting.test_report import Page, sweep_of
@@ -95,6 +98,15 @@ def test_a_micro_batch_that_follows_from_the_other_settings_is_none_that_matters
     records = [dataclasses.replace(record, automatic_micro_batch=True) for record in grid()]
     found = {item.result: set(item.shares) for item in importances(records)}
     assert "micro-batch" not in found["sample quality"]
+
+
+def test_shuffles_take_from_a_forest_what_sklearn_says_they_do() -> None:
+    draw = np.random.default_rng(5)
+    inputs = draw.random((30, 3))
+    heights = inputs[:, 0] + 0.3 * inputs[:, 1] ** 2 + 0.1 * draw.random(30)
+    forest = RandomForestRegressor(20, random_state=0).fit(inputs, heights)
+    theirs = permutation_importance(forest, inputs, heights, n_repeats=SHUFFLES, random_state=0)
+    assert permutation_losses(forest, inputs, heights) == pytest.approx(theirs["importances_mean"], rel=1e-9)
 
 
 def test_few_trials_get_no_forest() -> None:

@@ -22,19 +22,33 @@ def test_records_come_back_equal_and_sorted_by_number(tmp_path: Path) -> None:
     assert sweep.unreadable == ()
 
 
-def test_samples_stay_in_storage_until_they_are_looked_at(tmp_path: Path) -> None:
+def test_samples_are_those_of_the_record_that_was_read(tmp_path: Path) -> None:
     made = make_record()
-    (record,) = load_sweep(write_sweep(tmp_path / "one", [make_record()])).records
+    (record,) = load_sweep(write_sweep(tmp_path / "one", [made])).records
+    (tmp_path / "one" / "trials" / record.trial_id / "record.json").unlink()
     assert record.report is not None
     assert made.report is not None
-    file = tmp_path / "one" / "trials" / record.trial_id / "record.json"
+    assert record.report.samples == made.report.samples
+
+
+def test_of_many_records_the_samples_stay_in_storage_until_they_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "KEPT_BYTES", 0)
+    made = make_record()
+    read, lost = load_sweep(write_sweep(tmp_path / "one", [made, make_record(1)])).records
+    assert read.report is not None
+    assert made.report is not None
+    assert lost.report is not None
+    file = tmp_path / "one" / "trials" / read.trial_id / "record.json"
     file.write_text(file.read_text().replace("the lamp lit", "the door shut"))
-    assert record.report.samples[0].text == "Hope is the thing that keeps the door shut."
-    assert [s.base_text for s in record.report.samples] == [s.base_text for s in made.report.samples]
+    assert read.report.samples[0].text == "Hope is the thing that keeps the door shut."
     file.unlink()
-    assert len(record.report.samples) == 3  # hope, virus, phosphorylation
+    assert [s.base_text for s in read.report.samples] == [s.base_text for s in made.report.samples]
+    (tmp_path / "one" / "trials" / lost.trial_id / "record.json").unlink()
+    assert len(lost.report.samples) == 3  # hope, virus, phosphorylation
     with pytest.raises(RecordsError, match=r"record\.json: its samples cannot be read \(.*No such file"):
-        list(record.report.samples)
+        list(lost.report.samples)
 
 
 def test_a_relative_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
