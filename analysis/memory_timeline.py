@@ -37,7 +37,7 @@ def write_timeline(settings: TrialSettings, card: Card, path: str) -> None:
     """
     if not path.endswith(".html"):
         raise UserError(f"plot={path}: only .html can be written; name it FILE.html.")
-    from analysis.reporting.html_parts import text
+    from markupsafe import escape
 
     trace = trial_trace(settings, card)
     title = (
@@ -55,7 +55,7 @@ def write_timeline(settings: TrialSettings, card: Card, path: str) -> None:
     beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         with open(beside, "w", encoding="utf-8") as file:
-            file.write(PAGE.format(title=text(title), figure=drawn))
+            file.write(PAGE.format(title=escape(title), figure=drawn))
         os.replace(beside, path)
     finally:
         with contextlib.suppress(FileNotFoundError):

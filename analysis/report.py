@@ -45,26 +45,28 @@ def write_report(uri: str, out: str | None = None) -> str:
 
 def render(sweep: Sweep) -> str:
     """The report of `sweep` as one HTML document."""
+    from markupsafe import Markup
+
     from analysis.reporting.anatomy import anatomy
-    from analysis.reporting.html_parts import Section, figure_block, whole_page
+    from analysis.reporting.html_parts import Section, figure_block, joined, whole_page
     from analysis.reporting.report_figures import FIGURES, STYLE, Shown
     from analysis.reporting.report_samples import samples
     from analysis.reporting.report_sections import answer, cost, failures, front_table, provenance, trials_table
     from analysis.reporting.spill_over import style_tables
 
-    def section(identity: str, word: str, heading: str, content: str) -> Section:
+    def section(identity: str, word: str, heading: str, content: Markup) -> Section:
         return Section(identity=identity, word=word, heading=heading, content=content)
 
-    def drawn(shown: Shown, more: str = "") -> Section:
+    def drawn(shown: Shown, more: Markup | None = None) -> Section:
         block = figure_block(shown.identity, shown.draw(sweep), shown.meaning, shown.absent)
-        return section(shown.identity, shown.word, shown.heading, block + more)
+        return section(shown.identity, shown.word, shown.heading, joined(block, more or Markup("")))
 
     on_card = figure_block("card", anatomy(sweep.records, on_card=True), "The same for the card named: predicted.", "")
     sections = [
-        section("answer", "Answer", "", answer(sweep) + front_table(sweep)),
+        section("answer", "Answer", "", joined(answer(sweep), front_table(sweep))),
         section("trials", "Trials", "Trials", trials_table(sweep)),
         drawn(STYLE, style_tables(sweep)),
-        *(drawn(shown, on_card if shown.identity == "anatomy" else "") for shown in FIGURES),
+        *(drawn(shown, on_card if shown.identity == "anatomy" else None) for shown in FIGURES),
         section("samples", "Samples", "Samples, base against tuned", samples(sweep)),
         section("failures", "Failures", "What failed, and why", failures(sweep)),
         section("cost", "Cost", "Cost", cost(sweep.records)),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.reporting.html_parts import plain_table
+from markupsafe import Markup
+
+from analysis.reporting.html_parts import joined, part, plain_table
 from analysis.sweep_table.front import contender_of, decide
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
@@ -59,11 +61,11 @@ def card_prediction(record: TrialRecord) -> MemoryPrediction | None:
     return None
 
 
-def cards_table(sweep: Sweep) -> str:
+def cards_table(sweep: Sweep) -> Markup:
     """The answers as a table; empty where no finished trial has a prediction for a card."""
     records, answers = sweep.records, answers_by_card(sweep)
     if not answers:
-        return ""
+        return Markup("")
     predicted_for = sorted({prediction.gpu or "" for r in records if (prediction := card_prediction(r))})
     heads = [
         "Card",
@@ -81,7 +83,7 @@ def cards_table(sweep: Sweep) -> str:
         " measured; other cards differ by some tens of MiB."
     )
     rows, words = [_cells(answer) for answer in answers], ("Memory", "Model")
-    return plain_table(heads, rows, caption, "cards", words) + _never_run(records)
+    return joined(plain_table(heads, rows, caption, "cards", words), _never_run(records))
 
 
 def _cells(answer: CardAnswer) -> list[str]:
@@ -104,13 +106,13 @@ def _cells(answer: CardAnswer) -> list[str]:
     ]
 
 
-def _never_run(records: Sequence[TrialRecord]) -> str:
+def _never_run(records: Sequence[TrialRecord]) -> Markup:
     """Says that what had no room here may have it elsewhere: such trials have no quality, so are no answer above."""
     unfit = [record for record in records if record.outcome is Outcome.PREDICTED_NOT_TO_FIT and needed_bytes(record)]
     if not unfit:
-        return ""
+        return Markup("")
     largest = max(needed_bytes(record) or 0 for record in unfit)
     roomy = [card for card in _by_size() if card.holds(largest)]
     where = f"; from a {roomy[0].name} up all of them are predicted to fit" if roomy else ""
     count = f"{len(unfit)} trial was" if len(unfit) == 1 else f"{len(unfit)} trials were"
-    return f"<p class='muted'>{count} predicted not to fit where this ran, so never judged{where}.</p>"
+    return part("paragraph", f"{count} predicted not to fit where this ran, so never judged{where}.", "muted")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from markupsafe import Markup
 
-from analysis.reporting import comparison
-from analysis.reporting.html_parts import Section, figure_block, plain_table, text, whole_page
+from analysis.reporting.html_parts import Section, figure_block, joined, part, plain_table, whole_page
 from analysis.reporting.report_figures import FIGURES, STYLE, Shown
 from analysis.sweep_table.load import RecordsError, Sweep
 from analysis.sweep_table.table import MISSING, Kind, TrialRow, cell_text, trial_row
@@ -24,18 +24,18 @@ DERIVED = ("epoch_tokens", "row_lengths")  # counted from the other options
 Figure = Callable[[Sweep], float | None]
 
 
-def settings_table(first: Sweep, second: Sweep) -> str:
+def settings_table(first: Sweep, second: Sweep) -> Markup:
     """What the two sweeps were told otherwise, and where they ran otherwise."""
     one, other = _facts(first), _facts(second)
     differing = [name for name in {**one, **other} if one.get(name, MISSING) != other.get(name, MISSING)]
     if not differing:
-        return "<p>Both were told the same, on the same code, data and versions.</p>"
+        return part("paragraph", "Both were told the same, on the same code, data and versions.")
     rows = [[name, one.get(name, MISSING), other.get(name, MISSING)] for name in differing]
     caption = f"What differs; {len({**one, **other}) - len(differing)} further settings and facts are the same."
     return plain_table(["Setting", first.name, second.name], rows, caption, "settings", (first.name, second.name))
 
 
-def results_table(first: Sweep, second: Sweep) -> str:
+def results_table(first: Sweep, second: Sweep) -> Markup:
     """What each reached, and the difference of the second from the first."""
     rows = []
     for title, kind, figure in _RESULTS:
@@ -45,7 +45,7 @@ def results_table(first: Sweep, second: Sweep) -> str:
     return plain_table(["Result", first.name, second.name, "Difference"], rows, caption, "results")
 
 
-def warnings(first: Sweep, second: Sweep) -> str:
+def warnings(first: Sweep, second: Sweep) -> Markup:
     """What makes a comparison of the two unfair, a sentence each; empty where nothing does."""
     notes = []
     if first.facts.question != second.facts.question:
@@ -56,15 +56,15 @@ def warnings(first: Sweep, second: Sweep) -> str:
         values = [{find(record) for record in sweep.records} - {None} for sweep in (first, second)]
         if values[0] and values[1] and not values[0] & values[1]:
             notes.append(f"They differ in {what} throughout.")
-    return f"<p class='note'>{text(' '.join(notes))}</p>" if notes else ""
+    return part("paragraph", " ".join(notes), "note") if notes else Markup("")
 
 
-def shared_trials(first: Sweep, second: Sweep) -> str:
+def shared_trials(first: Sweep, second: Sweep) -> Markup:
     """Trials with the very same settings in both, side by side."""
     others = {_key(record): record for record in second.records}
     pairs = [(record, others[_key(record)]) for record in first.records if _key(record) in others]
     if not pairs:
-        return "<p class='muted'>No trial was run with the same settings in both.</p>"
+        return part("paragraph", "No trial was run with the same settings in both.", "muted")
     rows = [_pair_cells(trial_row(one), trial_row(other)) for one, other in pairs[:TRIALS_SHOWN]]
     names = (first.name, second.name)
     heads = ["Trial", "Model", "Batch", "Rate"]
@@ -74,18 +74,15 @@ def shared_trials(first: Sweep, second: Sweep) -> str:
     return plain_table(heads, rows, caption, "shared", ("Model",))
 
 
-def best_line(sweep: Sweep) -> str:
+def best_line(sweep: Sweep) -> Markup:
     """One sentence on a sweep's best trial."""
     best = sweep.best
     if best is None:
-        return f"<p><strong>{text(sweep.name)}</strong>: no trial to recommend.</p>"
+        return part("no_best_line", sweep.name)
     row = trial_row(best)
     peak = MISSING if row.peak_bytes is None else memory_text(row.peak_bytes)
-    return (
-        f"<p class='lead'><strong>{text(sweep.name)}</strong>: {text(row.model)}, batch {row.batch_size}, learning rate"
-        f" {cell_text(row.learning_rate, 'rate')}: quality {cell_text(row.sample_quality, 'decimal')}, measured peak"
-        f" {peak}, {cell_text(row.tokens_per_second, 'speed')} tokens/s (trial {row.number}).</p>"
-    )
+    quality, speed = cell_text(row.sample_quality, "decimal"), cell_text(row.tokens_per_second, "speed")
+    return part("best_line", sweep.name, row, cell_text(row.learning_rate, "rate"), quality, peak, speed)
 
 
 def _facts(sweep: Sweep) -> dict[str, str]:
@@ -177,20 +174,20 @@ def render_comparison(first: Sweep, second: Sweep) -> str:
     for sweep in (first, second):
         if not sweep.records:
             raise RecordsError(f"sweep {sweep.name} has no recorded trial yet, so there is nothing to compare.")
-    answer = comparison.best_line(first) + comparison.best_line(second) + comparison.warnings(first, second)
+    answer = joined(best_line(first), best_line(second), warnings(first, second), results_table(first, second))
     sections = [
-        Section(identity="answer", word="Answer", heading="", content=answer + comparison.results_table(first, second)),
+        Section(identity="answer", word="Answer", heading="", content=answer),
         Section(
             identity="settings",
             word="Settings",
             heading="Which settings differ",
-            content=comparison.settings_table(first, second),
+            content=settings_table(first, second),
         ),
         Section(
             identity="shared",
             word="Same trials",
             heading="Trials that both ran",
-            content=comparison.shared_trials(first, second),
+            content=shared_trials(first, second),
         ),
         *(_pair(shown, first, second) for shown in (*FIGURES, STYLE)),
     ]
@@ -201,14 +198,14 @@ def _pair(shown: Shown, first: Sweep, second: Sweep) -> Section:
     drawn = [shown.draw(sweep) for sweep in (first, second)]
     if shown.identity in ALIGNED and drawn[0] is not None and drawn[1] is not None:
         _share_axes(drawn[0], drawn[1])
-    halves = "".join(
-        f"<div><h3>{text(sweep.name)}</h3>"
-        + figure_block(f"{shown.identity}-{at}", figure, f"{_narrow(figure)}{shown.meaning}", shown.absent)
-        + "</div>"
+    halves = [
+        (
+            sweep.name,
+            figure_block(f"{shown.identity}-{at}", figure, f"{_narrow(figure)}{shown.meaning}", shown.absent),
+        )
         for at, (sweep, figure) in enumerate(zip((first, second), drawn, strict=True))
-    )
-    content = f"<div class='pair'>{halves}</div>"
-    return Section(identity=shown.identity, word=shown.word, heading=shown.heading, content=content)
+    ]
+    return Section(identity=shown.identity, word=shown.word, heading=shown.heading, content=part("pair", halves))
 
 
 def _narrow(figure: go.Figure | None) -> str:

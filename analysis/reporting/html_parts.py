@@ -1,60 +1,61 @@
-"""Pieces of HTML that several sections share. Whatever comes from a record goes through `text`: shown, never run."""
+"""The page and the pieces of HTML that its sections share, from the templates beside this file.
+
+Jinja2 escapes whatever is put into them: text of a record is shown, never run.
+"""
 
 from __future__ import annotations
 
-import html
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def text(value: Any) -> str:
-    """`value` as HTML text that is safe in an element and in a quoted attribute."""
-    return html.escape(str(value), quote=True)
+@functools.cache
+def environment() -> Environment:
+    """The templates, with everything escaped that is not markup already."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
-def script_json(value: Any) -> str:
-    """`value` as JSON that cannot end the script element around it."""
-    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def part(name: str, *values: Any) -> Markup:
+    """The piece `name` of `templates/parts.html`, made of `values`."""
+    return getattr(environment().get_template("parts.html").module, name)(*values)
+
+
+def joined(*pieces: str) -> Markup:
+    """The pieces one after the other; plain text among them is escaped."""
+    return Markup("").join(pieces)
 
 
 def plain_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, identity: str, words: Sequence[str] = ()
-) -> str:
+) -> Markup:
     """An HTML table of words and figures, whose first column names the row; columns headed by `words` hold words."""
     sides = ["number" if at and head not in words else "words" for at, head in enumerate(heads)]
-    head = "".join(
-        f"<th scope='col' class='{side}'>{text(title)}</th>" for title, side in zip(heads, sides, strict=True)
-    )
-    body = "".join(
-        f"<tr><th scope='row'>{text(row[0])}</th>"
-        + "".join(f"<td class='{side}'>{text(cell)}</td>" for cell, side in zip(row[1:], sides[1:], strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<div class='scroll' role='region' tabindex='0' aria-labelledby='{identity}-caption'>"
-        f"<table><caption id='{identity}-caption'>{text(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    assert all(len(row) == len(heads) for row in rows)
+    return part("table", heads, sides, rows, caption, identity)
 
 
-def figure_block(identity: str, figure: go.Figure | None, meaning: str, absent: str) -> str:
+def figure_block(identity: str, figure: go.Figure | None, meaning: str, absent: str) -> Markup:
     """A figure with the words that stand for it where it cannot be seen, or the sentence that says why it is absent."""
     if figure is None:
-        return f"<p class='muted'>{text(absent)}</p>"
-    data = script_json(json.loads(str(figure.to_json())))
+        return part("paragraph", absent, "muted")
     layout: Any = figure.layout
-    return (
-        f"<figure><div class='plot-scroll'><div class='plot' id='plot-{identity}' role='img'"
-        f" style='height:{int(layout.height)}px' aria-label='{text(meaning)}'></div></div>"
-        "<noscript><p>The figure needs JavaScript; its numbers stand in the table of trials.</p></noscript>"
-        f"<figcaption>{text(meaning)}</figcaption></figure>"
-        f"<script type='application/json' class='plot-data' data-for='plot-{identity}'>{data}</script>"
-    )
+    return part("figure", identity, int(layout.height), meaning, json.loads(str(figure.to_json())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,29 +65,14 @@ class Section:
     identity: str
     word: str
     heading: str
-    content: str
+    content: Markup
 
 
 def whole_page(title: str, question: str, sections: Sequence[Section]) -> str:
     """The page as one HTML document; `title` and `question` are plain text."""
-    from importlib.resources import files
-    from string import Template
-
     from plotly.offline import get_plotlyjs
 
-    template = Template(files("analysis.reporting").joinpath("report_template.html").read_text(encoding="utf-8"))
-    page = template.substitute(
-        title=text(title),
-        question=text(question),
-        nav="\n".join(f'    <li><a href="#{part.identity}">{text(part.word)}</a></li>' for part in sections),
-        sections="\n".join(map(_section, sections)),
-        plotly=get_plotlyjs(),
-    )
+    page = environment().get_template("page.html")
+    text = page.render(title=title, question=question, sections=sections, plotly=Markup(get_plotlyjs()))
     # A lone surrogate may come out of a record's JSON; no file can hold it.
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def _section(part: Section) -> str:
-    heading = f"<h2>{text(part.heading)}</h2>" if part.heading else ""
-    label = "" if part.heading else f' aria-label="{text(part.word)}"'
-    return f'<section id="{part.identity}"{label}>{heading}\n{part.content}\n</section>'
+    return text.encode("utf-8", "replace").decode("utf-8")

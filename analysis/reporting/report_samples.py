@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.reporting.html_parts import script_json, text
+from markupsafe import Markup
+
+from analysis.reporting.html_parts import joined, part
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, cell_text, rate_text, trial_row
 from trainables.records.record import Outcome, Sample, TrialRecord
@@ -19,19 +21,19 @@ KINDS = {
 }
 
 
-def samples(sweep: Sweep) -> str:
+def samples(sweep: Sweep) -> Markup:
     """A few prompts at the best and the worst trial, then a choice of trial with all of its prompts."""
     sampled = [record for record in sweep.records if _samples_of(record)]
     if not sampled:
-        return "<p class='muted'>No trial wrote samples.</p>"
+        return part("paragraph", "No trial wrote samples.", "muted")
     ranked = sorted(sampled, key=_quality, reverse=True)
     best = next((record for record in sampled if record.trial_id == sweep.standing.best), ranked[0])
     worst = ranked[-1] if _quality(ranked[-1]) < _quality(best) else None
     chosen = [best, *(record for record in ranked if record is not best)][:SAMPLED_TRIALS]
-    return _fixed_prompts(best, worst) + _matrix(best, worst) + _chooser(chosen, len(sampled))
+    return joined(_fixed_prompts(best, worst), _matrix(best, worst), _chooser(chosen, len(sampled)))
 
 
-def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> str:
+def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> Markup:
     """Base, best and worst side by side; readable without JavaScript."""
     by_prompt = {_bare(sample.prompt): sample for sample in reversed(_samples_of(best))}
     prompts = [prompt for prompt in SHOWN_PROMPTS if prompt in by_prompt] or list(reversed(by_prompt))[:3]
@@ -45,18 +47,11 @@ def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> str:
         others = [other for other in _samples_of(worst) if _bare(other.prompt) == prompt] if worst else []
         if worst and others:
             texts.append(("Worst trial", _named(worst), others[0].text))
-        columns = "".join(
-            f"<div><h4>{heading} <span class='muted'>{text(detail)}</span></h4>"
-            f"<p class='sample'>{text(words)}</p></div>"
-            for heading, detail, words in texts
-        )
-        kind = text(KINDS.get(sample.kind, sample.kind))
-        heading = f"<h3><bdi>{text(sample.prompt)}</bdi> <span class='muted'>{kind}</span></h3>"
-        parts.append(f"<div class='prompt'>{heading}<div class='texts'>{columns}</div></div>")
-    return "".join(parts)
+        parts.append(part("prompt", sample.prompt, KINDS.get(sample.kind, sample.kind), texts))
+    return joined(*parts)
 
 
-def _matrix(best: TrialRecord, worst: TrialRecord | None) -> str:
+def _matrix(best: TrialRecord, worst: TrialRecord | None) -> Markup:
     """Every prompt against base, best and worst, nearest first; folded, and readable without JavaScript."""
     firsts = {sample.prompt: sample for sample in reversed(_samples_of(best))}
     others = {sample.prompt: sample.text for sample in reversed(_samples_of(worst))} if worst else {}
@@ -66,20 +61,11 @@ def _matrix(best: TrialRecord, worst: TrialRecord | None) -> str:
         for prompt in sorted(prompt for prompt, sample in firsts.items() if sample.kind == kind):
             sample = firsts[prompt]
             cells = [sample.base_text, sample.text, *([others.get(prompt, MISSING)] if worst else [])]
-            shown = "".join(f"<td>{text(cell)}</td>" for cell in cells)
-            rows.append(
-                f"<tr><th scope='row'><bdi>{text(prompt)}</bdi><br><span class='muted'>{text(KINDS[kind])}</span></th>"
-                f"{shown}</tr>"
-            )
-    head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
-    return (
-        "<details><summary>Every prompt: base model, best and worst trial</summary>"
-        "<div class='scroll' role='region' tabindex='0' aria-label='Every prompt'><table class='matrix'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
-    )
+            rows.append((prompt, KINDS[kind], cells))
+    return part("matrix", heads, rows)
 
 
-def _chooser(chosen: Sequence[TrialRecord], total: int) -> str:
+def _chooser(chosen: Sequence[TrialRecord], total: int) -> Markup:
     """The data from which the page's script lets a person choose a trial; hidden until that script runs."""
     payload = [
         {
@@ -99,14 +85,7 @@ def _chooser(chosen: Sequence[TrialRecord], total: int) -> str:
         for record in chosen
     ]
     left_out = f" The {len(chosen)} best of {total:,} trials are here." if total > len(chosen) else ""
-    return (
-        "<div id='chooser' hidden><h3>Samples of a trial</h3>"
-        "<p><label for='trial-choice'>Trial</label> <select id='trial-choice'></select></p>"
-        f"<p class='muted'>Best first; the first {SAMPLES_A_PROMPT} of each prompt. Base and tuned text have the same"
-        f" seed.{left_out}</p>"
-        "<div id='chosen' aria-live='polite'></div></div>"
-        f"<script type='application/json' id='sample-data'>{script_json(payload)}</script>"
-    )
+    return part("chooser", SAMPLES_A_PROMPT, left_out, payload)
 
 
 def _samples_of(record: TrialRecord) -> Sequence[Sample]:

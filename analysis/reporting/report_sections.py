@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from analysis.reporting.card_answer import cards_table
-from analysis.reporting.html_parts import plain_table, text
+from analysis.reporting.html_parts import joined, part, plain_table
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import (
     COUNTERS,
@@ -41,28 +43,27 @@ FAILURE_COLUMNS = ("number", "trial_id", "model", "batch_size", "micro_batch_siz
 FOLDED_COLUMNS = {"peak_counter": "Peak, measured", "predicted_counter": "Predicted", "predicted_for": "Predicted for"}
 
 
-def answer(sweep: Sweep) -> str:
+def answer(sweep: Sweep) -> Markup:
     """The first thing to read: which trial to use, what it reaches, and how the trials ended."""
     best = sweep.best
     if not sweep.records:
-        return "<p class='lead'>No trial is recorded yet.</p>"
+        return part("paragraph", "No trial is recorded yet.", "lead")
     counts = Counter(record.outcome for record in sweep.records)
     tally = ", ".join(f"{counts[outcome]} {name}" for outcome, (name, _) in OUTCOMES.items() if counts[outcome])
     total = "1 trial" if len(sweep.records) == 1 else f"{len(sweep.records):,} trials"
-    parts = [f"<p class='muted'>{total}: {tally}.</p>"]
+    counted = part("paragraph", f"{total}: {tally}.", "muted")
     if best is None:
-        return f"<p class='lead'>{_nothing_to_use(sweep)}</p>{parts[0]}"
-    parts.insert(0, f"<p class='lead'>{_recommendation(best, sweep.facts.aims)}</p>")
-    parts += [_memory_note(sweep.records), cards_table(sweep)]
-    return "".join(parts)
+        return joined(_nothing_to_use(sweep), counted)
+    lead = _recommendation(best, sweep.facts.aims)
+    return joined(lead, counted, _memory_note(sweep.records), cards_table(sweep))
 
 
-def front_table(sweep: Sweep) -> str:
+def front_table(sweep: Sweep) -> Markup:
     """The trials that no other beats in all that the sweep strives for."""
     aims = sweep.facts.aims
     rows = [trial_row(record) for record in sweep.front]
     if not rows:
-        return ""
+        return Markup("")
     least = next((objective for objective in aims.objectives if objective.direction == "minimize"), aims.objectives[0])
     rows.sort(key=lambda row: -least.gain(row.value(least.name) or 0))
     order = f"{'least' if least.direction == 'minimize' else 'most'} {least.heading} first"
@@ -73,11 +74,11 @@ def front_table(sweep: Sweep) -> str:
     return table(rows, [*(DOSE_COLUMNS if has_dose else FRONT_COLUMNS), *aims.names], caption, identity="front")
 
 
-def trials_table(sweep: Sweep) -> str:
+def trials_table(sweep: Sweep) -> Markup:
     """Every trial; columns that are empty throughout are left out, and those that never vary stand in the caption."""
     rows = [trial_row(record) for record in sweep.records]
     if not rows:
-        return "<p>No trial is recorded yet.</p>"
+        return part("paragraph", "No trial is recorded yet.")
     values = {column.name: {row.value(column.name) for row in rows} - {None} for column in all_columns()}
     names = [name for name in values if values[name] and name not in LONG_COLUMNS]
     names = [name for name in names if name not in FOLDED_COLUMNS or len(values[name]) > 1]
@@ -99,48 +100,46 @@ def table(
     identity: str,
     sortable: bool = False,
     marks: dict[str, str] | None = None,
-) -> str:
+) -> Markup:
     """`rows` as an HTML table of the columns in `names`; `marks` puts a word behind a trial's id."""
     wanted = set(names)
     columns = [column for column in all_columns() if column.name in wanted]
     units = {c.name: memory_unit(row.value(c.name) for row in rows) for c in columns if c.kind == "bytes"}
-    heads = []
-    for column in columns:
-        title = text(column.title) + (f", {units[column.name].name}" if column.kind == "bytes" else "")
-        inner = f"<button type='button' title='{text(column.meaning)}'>{title}</button>" if sortable else title
-        heads.append(f"<th scope='col' class='{_side(column)}'{' aria-sort=none' if sortable else ''}>{inner}</th>")
-    body = []
-    for row in rows:
-        cells = (_cell(row, column, units.get(column.name), (marks or {}).get(row.trial_id)) for column in columns)
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        f"<div class='scroll' role='region' tabindex='0' aria-labelledby='{identity}-caption'>"
-        f"<table class='{'sortable' if sortable else ''}'><caption id='{identity}-caption'>{text(caption)}</caption>"
-        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
+    heads = [
+        {
+            "title": column.title + (f", {units[column.name].name}" if column.kind == "bytes" else ""),
+            "meaning": column.meaning,
+            "side": _side(column),
+        }
+        for column in columns
+    ]
+    body = [
+        [_cell(row, column, units.get(column.name), (marks or {}).get(row.trial_id)) for column in columns]
+        for row in rows
+    ]
+    return part("trials", heads, body, caption, identity, sortable)
 
 
-def failures(sweep: Sweep) -> str:
+def failures(sweep: Sweep) -> Markup:
     """Trials that did not finish, by outcome, each with its reason; then what could not be read."""
     parts = []
     for outcome, (name, meaning) in OUTCOMES.items():
         rows = [trial_row(r) for r in sweep.records if r.outcome == outcome and outcome != Outcome.FINISHED]
         if rows:
-            heading = f"<h3>{text(name.capitalize())} <span class='muted'>{len(rows)}</span></h3>"
+            heading = part("counted_heading", name.capitalize(), len(rows))
             columns = (
                 *FAILURE_COLUMNS,
                 *(["memory_explanation"] if any(row.memory_explanation for row in rows) else []),
             )
-            parts.append(heading + table(rows, columns, meaning, identity=f"outcome-{outcome.value}"))
+            parts += [heading, table(rows, columns, meaning, identity=f"outcome-{outcome.value}")]
     if sweep.unreadable:
-        lines = "".join(f"<li>{text(line)}</li>" for line in sweep.unreadable)
-        parts.append(f"<h3>Without a readable record <span class='muted'>{len(sweep.unreadable)}</span></h3>")
-        parts.append(f"<ul class='plain'>{lines}</ul>")
+        parts.append(part("counted_heading", "Without a readable record", len(sweep.unreadable)))
+        parts.append(part("lines", sweep.unreadable))
     nothing = "Every recorded trial finished." if sweep.records else "No trial is recorded yet."
-    return "".join(parts) or f"<p class='muted'>{nothing}</p>"
+    return joined(*parts) if parts else part("paragraph", nothing, "muted")
 
 
-def provenance(sweep: Sweep) -> str:
+def provenance(sweep: Sweep) -> Markup:
     """Where the numbers come from; a fact on which the trials differ is listed with all its values."""
     found = [record.provenance for record in sweep.records]
     versions = sorted({f"{name} {version}" for item in found for name, version in item.versions.items()})
@@ -157,24 +156,22 @@ def provenance(sweep: Sweep) -> str:
         "Trials begun": _first_and_last([record.started_at for record in sweep.records]),
         "Options": [json.dumps(dataclasses.asdict(sweep.facts.plan), ensure_ascii=False)],
     }
-    items = "".join(
-        f"<dt>{text(name)}</dt><dd>{'<br>'.join(map(text, dict.fromkeys(values))) or MISSING}</dd>"
-        for name, values in facts.items()
-    )
-    return f"<dl class='facts'>{items}</dl>"
+    return part("facts", {name: list(dict.fromkeys(values)) or [MISSING] for name, values in facts.items()})
 
 
-def _nothing_to_use(sweep: Sweep) -> str:
+def _nothing_to_use(sweep: Sweep) -> Markup:
     aims = sweep.facts.aims
     if not any(record.outcome is Outcome.FINISHED for record in sweep.records):
-        return "No trial finished, so there is nothing to recommend. <a href='#failures'>What failed, and why</a>."
+        return part("nothing_finished")
     if aims.budgets and any(aims.values(record) for record in sweep.records):
-        return f"No finished trial keeps to {text(aims.budget_phrase)}, so there is nothing to recommend."
+        return part(
+            "paragraph", f"No finished trial keeps to {aims.budget_phrase}, so there is nothing to recommend.", "lead"
+        )
     headings = listed([objective.heading for objective in aims.objectives])
-    return f"No finished trial has {text(headings)} measured, so there is nothing to recommend."
+    return part("paragraph", f"No finished trial has {headings} measured, so there is nothing to recommend.", "lead")
 
 
-def _recommendation(best: TrialRecord, aims: Aims) -> str:
+def _recommendation(best: TrialRecord, aims: Aims) -> Markup:
     row = trial_row(best)
     names = dict.fromkeys(("sample_quality", *aims.names, *ALWAYS_TOLD))
     reached = [
@@ -182,15 +179,9 @@ def _recommendation(best: TrialRecord, aims: Aims) -> str:
         for name in sorted(names, key=lambda name: name in ALWAYS_TOLD)
         if row.value(name) is not None
     ]
-    sentence = (
-        f"Use <strong>{text(row.model)}</strong> with batch {row.batch_size} (micro-batch {row.micro_batch_size}) and"
-        f" learning rate {text(rate_text(row.learning_rate))}{_dose(row)}: {listed(reached)} (trial {row.number})."
-    )
-    if row.sample_quality is not None:
-        return sentence
     reason = best.report.quality_absent_reason if best.report else None
-    why = text(reason or "no reason recorded")
-    return f"{sentence} It is the fastest on the front; quality was not measured ({why})."
+    absent = "" if row.sample_quality is not None else reason or "no reason recorded"
+    return part("recommendation", row, rate_text(row.learning_rate), _dose(row), listed(reached), absent)
 
 
 def _dose(row: TrialRow) -> str:
@@ -201,31 +192,27 @@ def _dose(row: TrialRow) -> str:
     return f", for {row.epochs:g} {'epoch' if row.epochs == 1 else 'epochs'} with {replayed}"
 
 
-def _memory_note(records: Sequence[TrialRecord]) -> str:
+def _memory_note(records: Sequence[TrialRecord]) -> Markup:
     """Said once: that the peak is the CPU probe's and why there is no CUDA figure; nothing where CUDA was measured."""
     memories = [record.report.memory for record in records if record.report and record.report.memory]
     reasons = [m.cuda_absent_reason or "no reason recorded" for m in memories if m.counter == "cpu_probe_tensor_bytes"]
     if not reasons:
-        return ""
-    return (
-        "<p class='note'>Peak memory here is the live tensor bytes of one probe step on the CPU. Peak CUDA memory was"
-        f" not measured: {text('; '.join(dict.fromkeys(reasons)))}.</p>"
-    )
+        return Markup("")
+    note = "Peak memory here is the live tensor bytes of one probe step on the CPU. Peak CUDA memory was not measured:"
+    return part("paragraph", f"{note} {'; '.join(dict.fromkeys(reasons))}.", "note")
 
 
-def _cell(row: TrialRow, column: Column, unit: Any, mark: str | None) -> str:
-    value = row.value(column.name)
-    shown = text(_counter_text(cell_text(value, column.kind, unit)))
-    if column.name == "outcome":
-        shown = text(OUTCOMES[Outcome(row.outcome)][0])
-        if row.outcome != Outcome.FINISHED:
-            shown = f"<a href='#failures'>{shown}</a>"
-    if column.name == "trial_id" and mark:
-        shown = f"{shown} <span class='mark {mark}'>{mark}</span>"
-    order = "" if value is None else f" data-order='{text(value)}'"
-    if column.name == "number":
-        return f"<th scope='row' class='number'{order}>{shown}</th>"
-    return f"<td class='{_side(column)}{' long' if column.name in LONG_COLUMNS else ''}'{order}>{shown}</td>"
+def _cell(row: TrialRow, column: Column, unit: Any, mark: str | None) -> dict[str, Any]:
+    value, is_outcome = row.value(column.name), column.name == "outcome"
+    shown = OUTCOMES[Outcome(row.outcome)][0] if is_outcome else _counter_text(cell_text(value, column.kind, unit))
+    return {
+        "is_head": column.name == "number",
+        "side": f"{_side(column)}{' long' if column.name in LONG_COLUMNS else ''}",
+        "order": value,
+        "text": shown,
+        "leads_to_failures": is_outcome and row.outcome != Outcome.FINISHED,
+        "mark": mark if column.name == "trial_id" else None,
+    }
 
 
 def _side(column: Column) -> str:
@@ -240,10 +227,10 @@ def _first_and_last(times: Sequence[str]) -> list[str]:
     return [f"{min(times)} to {max(times)}"] if times else []
 
 
-def cost(records: Sequence[TrialRecord]) -> str:
+def cost(records: Sequence[TrialRecord]) -> Markup:
     """A row for each outcome and one for all; GPU-hours and price only where there were any."""
     if not records:
-        return "<p class='muted'>No trial is recorded yet.</p>"
+        return part("paragraph", "No trial is recorded yet.", "muted")
     outcomes = sorted({record.outcome.value for record in records})
     groups = {name.replace("_", " "): [r for r in records if r.outcome.value == name] for name in outcomes}
     if len(groups) > 1:
@@ -261,16 +248,16 @@ def cost(records: Sequence[TrialRecord]) -> str:
         rows.append(cells)
     caption = "Hours are wall-clock time of trials, which may have run side by side."
     caption += " The price is in the currency of --price-per-gpu-hour." if is_priced else ""
-    return plain_table(heads, rows, caption, "cost") + _survived(records)
+    return joined(plain_table(heads, rows, caption, "cost"), _survived(records))
 
 
-def _survived(records: Sequence[TrialRecord]) -> str:
+def _survived(records: Sequence[TrialRecord]) -> Markup:
     kinds = Counter(interruption.kind.value for record in records for interruption in record.interruptions)
     if not kinds:
-        return ""
+        return Markup("")
     counts = ", ".join(f"{count} × {kind.replace('_', ' ')}" for kind, count in sorted(kinds.items()))
     lost = sum(interruption.seconds for record in records for interruption in record.interruptions)
-    return f"<p>Survived: {text(counts)}; the attempts that ended so took {_hours(lost)} hours in all.</p>"
+    return part("paragraph", f"Survived: {counts}; the attempts that ended so took {_hours(lost)} hours in all.")
 
 
 def _hours(seconds: float) -> str:

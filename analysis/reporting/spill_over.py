@@ -8,9 +8,10 @@ from statistics import fmean
 
 import numpy as np
 import plotly.graph_objects as go
+from markupsafe import Markup
 
 from analysis.reporting import figure_style as look
-from analysis.reporting.html_parts import plain_table
+from analysis.reporting.html_parts import joined, plain_table
 from analysis.sweep_table.front import nondominated
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, trial_row
@@ -18,9 +19,9 @@ from trainables.records.objectives import listed
 from trainables.records.record import QualityReport, TrialRecord
 
 
-def style_tables(sweep: Sweep) -> str:
+def style_tables(sweep: Sweep) -> Markup:
     """Near and far prompts in figures, and what replay costs and buys."""
-    return near_and_far(sweep) + replay_table(sweep.records)
+    return joined(near_and_far(sweep), replay_table(sweep.records))
 
 
 def style_against_spill_over(sweep: Sweep) -> go.Figure | None:
@@ -58,11 +59,11 @@ def style_against_spill_over(sweep: Sweep) -> go.Figure | None:
     return look.finish(figure, "Style against spill-over", subtitle, 480)
 
 
-def near_and_far(sweep: Sweep) -> str:
+def near_and_far(sweep: Sweep) -> Markup:
     """Base model, best and worst trial against kinds of prompt, from keywords of the training set to far science."""
     scored = [(record, record.report.quality) for record in sweep.records if record.report and record.report.quality]
     if not scored:
-        return ""
+        return Markup("")
     ranked = sorted(scored, key=lambda pair: (-pair[1].sample_quality, pair[0].number))
     best = next((pair for pair in ranked if pair[0].trial_id == sweep.standing.best), None)
     first, worst = best or ranked[0], ranked[-1]
@@ -85,14 +86,14 @@ def near_and_far(sweep: Sweep) -> str:
     return plain_table(["Prompts", *(name for name, _, _ in named)], cells, caption, "near")
 
 
-def replay_table(records: Iterable[TrialRecord]) -> str:
+def replay_table(records: Iterable[TrialRecord]) -> Markup:
     """Means over the trials of each replay ratio; empty where there are fewer than two ratios."""
     groups: dict[float, list[TrialRow]] = defaultdict(list)
     for row in map(trial_row, records):
         if row.style is not None and row.replay_ratio is not None and row.outcome == "finished":
             groups[row.replay_ratio].append(row)
     if len(groups) < 2:
-        return ""
+        return Markup("")
     figures = ("style", "style_unseen", "spill_over", "retention", "sample_quality")
     cells = []
     for ratio, rows in sorted(groups.items()):

@@ -165,7 +165,7 @@ def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
         "'unsafe-inline'",
         "data:",
     )
-    template = files("analysis.reporting").joinpath("report_template.html").read_text(encoding="utf-8")
+    template = files("analysis.reporting").joinpath("templates", "page.html").read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import|https?:|fetch\(|innerHTML", template)
 
 
@@ -249,7 +249,7 @@ def luminance(colour: str) -> float:
 
 
 def test_figure_colours_stand_out_on_both_grounds() -> None:
-    template = files("analysis.reporting").joinpath("report_template.html").read_text(encoding="utf-8")
+    template = files("analysis.reporting").joinpath("templates", "page.html").read_text(encoding="utf-8")
     grounds = re.findall(r"--ground: (#[0-9a-f]{6});", template)
     assert len(grounds) == 2
     for ground in grounds:
