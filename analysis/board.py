@@ -9,43 +9,50 @@ Read-only, for this machine alone, below the token that the Ray dashboard asks f
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 from aiohttp import web
+from tyro.conf import Positional, UseAppendAction, arg
 
 from analysis.serve.board_server import make_app
 from analysis.serve.board_sweeps import FollowedSweeps
 from analysis.serve.local_page import HOST, ray_token
-from analysis.sweep_table.load import RecordsError
-from data.errors import one_line
-from trainables.records.storage import StorageError, open_storage
+from data.command_line import command, parse
+from data.errors import UserError, one_line
+from trainables.records.storage import open_storage
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is followed, and who may see it."""
+
+    sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
+    """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
+    every_sweep: bool = False
+    """The place holds sweeps, or will: follow the newest, offer all."""
+    port: int = 0
+    """Port on 127.0.0.1; 0 takes a free one."""
+    frame: Annotated[UseAppendAction[tuple[str, ...]], arg(help_behavior_hint="")] = ()
+    """Origin of a page that may frame the board; may be given several times."""
+    until_stdin_ends: bool = False
+    """End with the program that started this one."""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
-    parser = argparse.ArgumentParser(prog="analysis/board.py", description="Look at a sweep while it runs.")
-    parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
-    parser.add_argument(
-        "--every-sweep", action="store_true", help="the place holds sweeps, or will: follow the newest, offer all"
-    )
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--frame", action="append", default=[], help="origin of a page that may frame the board")
-    parser.add_argument("--until-stdin-ends", action="store_true", help="end with the program that started this one")
-    options = parser.parse_args(arguments)
+    options = parse(Options, arguments, "Look at a sweep while it runs.")
+    sweeps = FollowedSweeps(open_storage(options.sweep), every=options.every_sweep)
     try:
-        sweeps = FollowedSweeps(open_storage(options.sweep), every=options.every_sweep)
         asyncio.run(_serve(sweeps, options.port, list(options.frame), options.until_stdin_ends))
-    except (RecordsError, StorageError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
     except (OSError, OverflowError) as error:
-        print(f"error: {one_line(error)}; free the port or give another --port.", file=sys.stderr)
-        return 2
+        raise UserError(f"{one_line(error)}; free the port or give another --port.") from None
     return 0
 
 

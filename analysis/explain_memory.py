@@ -8,21 +8,24 @@ allocator's rules. Takes a few seconds the first time and a tenth of one when th
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from data.errors import UserError
-from trainables.memory.cards import LISTED_CARDS, Card, find_card
+from data.command_line import command, parse
+from data.errors import UserError, one_line
+from trainables.memory.cards import Card, find_card
 from trainables.model.models import GALACTICA_SHAPES
 from trainables.records.byte_sizes import memory_text
-from trainables.records.settings import TrialSettings
+from trainables.records.settings import LEVERS, SETTINGS, SettingsError, TrialSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+STEP_LEVERS = [name for name in LEVERS if SETTINGS[name].decides_memory]
 BAR_WIDTH = 40
 METHODS = {
     "trace_and_replay": "the step traced and replayed through the allocator's rules",
@@ -30,77 +33,85 @@ METHODS = {
     "closed_form": "by a formula",
     "sharded_form": "by a formula for shards",
 }
-STACKS = ("ours", "hf-trainer", "trl", "litgpt")
+Stack = Literal["ours", "hf-trainer", "trl", "litgpt"]
 HOST_BYTES = 2**50  # a CPU is not bounded here: its probe counts tensors, and swap comes before an error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """The training step that is explained, beside its levers, and the card that is to hold it."""
+
+    model_size: str = "125m"
+    """A Galactica or nano size, a hub name or a model folder."""
+    micro_batch_size: int = 8
+    """Sequences on the card at once."""
+    accumulation: int = 1
+    """Micro-batches for each optimizer step."""
+    sequence_length: int = 2048
+    """Tokens of a sequence."""
+    stack: Stack = "ours"
+    """Whose training step: ours, or another library's."""
+    transformers: str | None = None
+    """The library's version in another stack, such as 4.48. [the newest]"""
+    lora_targets: str | None = None
+    """Layers with adapters in another stack, such as q,k,v,o. [peft's choice]"""
+    gpus: int = 1
+    """Cards to shard over (FSDP, full shard): figures are each card's."""
+    gpu: str = "a10"
+    """Card, as nvidia-smi or people name it (t4, a10, h100 and others), or its memory, such as 24GiB."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """What the step runs on."""
+    json: bool = False
+    """Print one JSON document instead of text."""
+    plot: str | None = None
+    """Draw the memory timeline of the step into this file, FILE.html."""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
     """Explain one training step. Returns: the exit code, 2 for a person's mistake, told in one line."""
-    options = _parser().parse_args(arguments)
-    try:
-        _check(options)
-        settings = _settings(options)
-        card = find_card(options.gpu)
-        if options.device == "cpu":
-            card = Card(capacity_bytes=HOST_BYTES, on_cuda=False)
-        if options.stack != "ours":
-            from trainables.memory.explaining.stack_explanation import explain_stack
+    options = parse(_kind_of_options(), arguments, (__doc__ or "").splitlines()[0])
+    _check(options)
+    settings = _settings(options)
+    card = find_card(options.gpu)
+    if options.device == "cpu":
+        card = Card(capacity_bytes=HOST_BYTES, on_cuda=False)
+    if options.stack != "ours":
+        from trainables.memory.explaining.stack_explanation import explain_stack
 
-            document = explain_stack(
-                settings,
-                card,
-                options.gpus,
-                stack=options.stack,
-                transformers=options.transformers,
-                targets=options.lora_targets,
-            )
-        else:
-            from trainables.memory.explaining.explanation import explain
+        document = explain_stack(
+            settings,
+            card,
+            options.gpus,
+            stack=options.stack,
+            transformers=options.transformers,
+            targets=options.lora_targets,
+        )
+    else:
+        from trainables.memory.explaining.explanation import explain
 
-            document = explain(settings, card, options.gpus)
-        if options.plot:
-            from analysis.memory_timeline import write_timeline
+        document = explain(settings, card, options.gpus)
+    if options.plot:
+        from analysis.memory_timeline import write_timeline
 
+        try:
             write_timeline(settings, card, options.plot)
-    except (ValueError, OSError) as error:  # UserError is a ValueError
-        print("error: " + str(error).strip().splitlines()[0], file=sys.stderr)
-        return 2
+        except OSError as error:
+            raise UserError(f"plot={options.plot}: it cannot be written ({one_line(error)}).") from None
     print(json.dumps(document, indent=1) if options.json else _text(document))
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as all else here does."""
+def _kind_of_options() -> type[StepOptions]:
+    """The flags of this program, each lever that memory depends on among them."""
+    from trainables.records.flags import flags
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="explain_memory.py", description=(__doc__ or "").splitlines()[0])
-    add = parser.add_argument
-    add("--model-size", default="125m", help="a Galactica or nano size, a hub name or a model folder [125m]")
-    add("--micro-batch-size", type=int, default=8, help="sequences on the card at once [8]")
-    add("--accumulation", type=int, default=1, help="micro-batches for each optimizer step [1]")
-    add("--sequence-length", type=int, default=2048, help="tokens of a sequence [2048]")
-    add("--precision", choices=("fp32", "bf16-amp", "fp16-amp", "bf16"), default="fp32")
-    add("--attention", choices=("sdpa", "eager"), default="sdpa")
-    add("--gradient-checkpointing", action="store_true")
-    add("--loss", choices=("hf", "fused"), default="hf", help="hf is transformers' own loss [hf]")
-    add("--optimizer", choices=("adamw", "adamw-8bit", "sgd"), default="adamw")
-    add("--lora-rank", type=int, default=0, help="0 trains every weight [0]")
-    add("--lora-targets", metavar="NAMES", help="layers with adapters in another stack, as q,k,v,o [peft's choice]")
-    add("--stack", choices=STACKS, default="ours", help="whose training step: ours or another library's [ours]")
-    add("--transformers", metavar="VERSION", help="the library's version in another stack, as 4.48 [the newest]")
-    add("--gpus", type=int, default=1, help="cards to shard over (FSDP, full shard): figures are each card's [1]")
-    add("--gpu", default="a10", help=f"card, as {', '.join(LISTED_CARDS)}, as nvidia-smi names it, or its memory [a10]")
-    add("--device", choices=("cuda", "cpu"), default="cuda")
-    add("--json", action="store_true", help="one JSON document instead of text")
-    add("--plot", metavar="FILE.html", help="draw the memory timeline of the step")
-    return parser
+    return dataclasses.make_dataclass(
+        "Options", [], bases=(flags("LeverFlags", STEP_LEVERS), StepOptions), frozen=True, kw_only=True
+    )
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: StepOptions) -> None:
     """Raises: UserError for what the settings of a trial would tell by another name, or could not tell."""
     for name in ("micro_batch_size", "accumulation", "gpus"):
         if getattr(options, name) < 1:
@@ -122,32 +133,28 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"plot={plot}: its folder is not there or cannot be written to; give one that can.")
 
 
-def _settings(options: argparse.Namespace) -> TrialSettings:
-    return TrialSettings(
-        model=options.model_size,
-        batch_size=options.micro_batch_size * options.accumulation,
-        micro_batch_size=options.micro_batch_size,
-        learning_rate=1e-4,
-        sequence_length=options.sequence_length,
-        token_budget=1,
-        weights="random" if options.model_size in GALACTICA_SHAPES else "pretrained",
-        precision=options.precision,
-        attention=options.attention,
-        loss=options.loss,
-        gradient_checkpointing=options.gradient_checkpointing,
-        optimizer=options.optimizer,
-        lora_rank=options.lora_rank,
-    )
+def _settings(options: StepOptions) -> TrialSettings:
+    try:
+        return TrialSettings(
+            model=options.model_size,
+            batch_size=options.micro_batch_size * options.accumulation,
+            micro_batch_size=options.micro_batch_size,
+            learning_rate=1e-4,
+            sequence_length=options.sequence_length,
+            token_budget=1,
+            weights="random" if options.model_size in GALACTICA_SHAPES else "pretrained",
+            **{name: getattr(options, name) for name in STEP_LEVERS},
+        )
+    except SettingsError as error:
+        raise UserError(str(error)) from None
 
 
 def _text(document: dict[str, Any]) -> str:
     settings, on_cuda = document["settings"], document["device"] == "cuda"
     gpus = document["sharded"]["gpus"]
     lines = [
-        f"{settings['model']}, micro-batch {settings['micro_batch_size']} x {settings['sequence_length']} tokens,"
-        f" {settings['precision']}, {settings['attention']} attention, {settings['loss']} loss,"
-        f" {'checkpointing' if settings['gradient_checkpointing'] else 'no checkpointing'}, {settings['optimizer']}"
-        + (f", LoRA of rank {settings['lora_rank']}" if settings["lora_rank"] else "")
+        f"{settings['model']}, micro-batch {settings['micro_batch_size']} x {settings['sequence_length']} tokens, "
+        + ", ".join(words for name in STEP_LEVERS if (words := SETTINGS[name].words(settings[name])))
         + (f", as {document['stack']['name']} trains" if "stack" in document else "")
         + (f", on each of {gpus} GPUs that share the model (FSDP)" if gpus > 1 else ""),
         "",

@@ -10,16 +10,19 @@ model; the base model must be at hand, or the hub.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shutil
 import sys
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from data.errors import UserError
+from tyro.conf import Positional, arg
+
+from data.command_line import command, parse
+from data.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,21 +38,26 @@ class ExportError(UserError):
     """A trial that cannot be exported, or a folder that cannot take it; the message is one line for a person."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which trial's model is written, and where."""
+
+    sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
+    """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
+    trial: str = BEST
+    """A trial's id or number, or 'best'."""
+    out: Annotated[str, arg(metavar="DIR")]
+    """A new or empty folder for the model."""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
-    parser = argparse.ArgumentParser(prog="analysis/export.py", description="Write a trial's model as a folder.")
-    parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
-    parser.add_argument("--trial", default=BEST, help="a trial's id or number, or 'best' (default)")
-    parser.add_argument("--out", metavar="DIR", required=True, help="a new or empty folder for the model")
-    options = parser.parse_args(arguments)
-
-    from analysis.sweep_table.load import RecordsError
-
+    options = parse(Options, arguments, "Write a trial's model as a folder.")
     try:
         print(export_trial(options.sweep, options.trial, options.out))
-    except (UserError, RecordsError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        raise ExportError(f"--out {options.out}: the model cannot be written ({one_line(error)}).") from None
     return 0
 
 

@@ -7,54 +7,59 @@ Serves one page to this machine alone, at an address with a token in it. Judgeme
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Annotated
 
 from aiohttp import web
+from tyro.conf import Positional, arg
 
 from analysis.judging.judgements import DECK_SIZE, JudgementStore, PairKind, make_deck
 from analysis.serve.judge_server import Judging, make_app
 from analysis.serve.local_page import HOST
 from analysis.sweep_table.load import RecordsError, load_sweep
-from data.errors import one_line
-from trainables.records.storage import StorageError, open_storage
+from data.command_line import command, parse
+from data.errors import UserError, one_line
+from trainables.records.storage import open_storage
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which sweep is judged, and how."""
+
+    sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
+    """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
+    pairs: PairKind = "both"
+    """Tuned against base, two trials, or both."""
+    size: int = DECK_SIZE
+    """Pairs in the deck."""
+    port: int = 0
+    """Port on 127.0.0.1; 0 takes a free one."""
+    agreement: bool = False
+    """Print the agreement so far, and serve nothing."""
+    export: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write the judgements for another person, and serve nothing."""
+    taken: Annotated[tuple[str, ...], arg(name="import", metavar="FILE", help_behavior_hint="")] = ()
+    """Take others' exported judgements, and serve nothing."""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="analysis/judge.py", description="Judge completions blind, and see how far sample_quality agrees."
-    )
-    parser.add_argument("sweep", help="the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>")
-    parser.add_argument(
-        "--pairs", choices=get_args(PairKind), default="both", help="tuned against base, two trials, or both"
-    )
-    parser.add_argument("--size", type=int, default=DECK_SIZE, help="pairs in the deck (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--agreement", action="store_true", help="print the agreement so far, and serve nothing")
-    parser.add_argument("--export", metavar="FILE", help="write the judgements for another person, and serve nothing")
-    parser.add_argument(
-        "--import", dest="taken", nargs="+", metavar="FILE", help="take others' exported judgements, and serve nothing"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        judging = prepare(options.sweep, options.pairs, options.size)
-        if options.export or options.taken:
-            exchange(judging, options.export, options.taken or [])
-        elif not options.agreement:
+    options = parse(Options, arguments, "Judge completions blind, and see how far sample_quality agrees.")
+    judging = prepare(options.sweep, options.pairs, options.size)
+    if options.export or options.taken:
+        exchange(judging, options.export, options.taken)
+    elif not options.agreement:
+        try:
             asyncio.run(_serve(judging, options.port))
-    except (RecordsError, StorageError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {one_line(error)}; free the port or give another --port.", file=sys.stderr)
-        return 2
+        except (OSError, OverflowError) as error:
+            raise UserError(f"{one_line(error)}; free the port or give another --port.") from None
     print("\n".join(judging.agreement()))
     return 0
 

@@ -8,10 +8,15 @@ Takes about a second for a few dozen trials; the file is about 5 MB, nearly all 
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from data.command_line import command, parse
+from data.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,35 +98,33 @@ def write_comparison(first: str, second: str, out: str | None = None) -> str:
     return _joined(storage.uri, name)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of what a report is written, and where."""
+
+    sweep: Annotated[Positional[str | None], arg(metavar="SWEEP", help_behavior_hint="")] = None
+    """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
+    compare: Annotated[tuple[str, str] | None, arg(metavar="A B", help_behavior_hint="")] = None
+    """Two sweeps in one page instead."""
+    out: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Where to write it. [report.html in the sweep]"""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
-    parser = argparse.ArgumentParser(prog="analysis/report.py", description="Write a sweep's report as one HTML file.")
-    place = "the sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>"
-    parser.add_argument("sweep", nargs="?", help=place)
-    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two sweeps in one page instead")
-    parser.add_argument("--out", metavar="FILE", help=f"where to write it (default: {REPORT_NAME} in the sweep)")
-    options = parser.parse_args(arguments)
+    options = parse(Options, arguments, "Write a sweep's report as one HTML file.")
     if (options.sweep is None) == (options.compare is None):
-        print("give one sweep, or --compare and two; --help says more.", file=sys.stderr)
-        return 2
-
-    from analysis.sweep_table.load import RecordsError
-    from data.errors import one_line
-    from trainables.records.storage import StorageError
-
+        raise UserError("give one sweep, or --compare and two; --help says more.")
     try:
         if options.compare:
             first, second = options.compare
             print(write_comparison(first, second, options.out))
-        else:
+        elif options.sweep:
             print(write_report(options.sweep, options.out))
-    except (RecordsError, StorageError) as error:
-        print(error, file=sys.stderr)
-        return 2
     except OSError as error:
         target = options.out or options.sweep or "."
-        print(f"{target}: the report cannot be written ({one_line(error)}); give --out FILE.", file=sys.stderr)
-        return 2
+        raise UserError(f"{target}: the report cannot be written ({one_line(error)}); give --out FILE.") from None
     return 0
 
 

@@ -6,46 +6,41 @@ FILE holds one sample a line: {"prompt": "hope:", "text": "Hope is …"}. They a
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from data.errors import UserError
+from tyro.conf import Positional, arg
+
+from data.command_line import command, parse
 
 TOLD_FROM = 10_000  # samples from which progress is told
 PROGRESS_STEPS = 20
 SHOWN_CHARACTERS = 100
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists all options.")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which samples are scored, and against what."""
+
+    file: Annotated[Positional[str], arg(metavar="FILE.jsonl")]
+    """Samples, one a line: {"prompt": "hope:", "text": "…"}."""
+    train: str = "shipped"
+    """Quotes that were trained on: a file, or the name of a data set."""
+    reference: Annotated[str | None, arg(help_behavior_hint="")] = None
+    """Human quotes that were not. [the lines of --train that sweeps hold out]"""
+    json: bool = False
+    """Print one JSON object."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@command
+def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
-    parser = _Parser(
-        prog="analysis/score_samples.py", description="Score samples of any model as a sweep scores its own."
-    )
-    parser.add_argument("file", metavar="FILE.jsonl", help='samples, one a line: {"prompt": "hope:", "text": "…"}')
-    parser.add_argument(
-        "--train", metavar="DATA", default="shipped", help="quotes that were trained on (default: shipped)"
-    )
-    parser.add_argument(
-        "--reference",
-        metavar="DATA",
-        help="human quotes that were not (default: the lines of --train that sweeps hold out)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    try:
-        options = parser.parse_args(arguments)
-        result = score(options.file, options.train, options.reference)
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    options = parse(Options, arguments, "Score samples of any model as a sweep scores its own.")
+    result = score(options.file, options.train, options.reference)
     print(json.dumps(result, indent=1) if options.json else _page(result))
     return 0
 

@@ -8,20 +8,24 @@ that are missing; `python data/nano_card.py` then writes data/nano/MODEL_CARD.md
 nano-9m does not ship: it is the size that nobody has tuned on, and is built by whoever checks the size ladder on it.
 """
 
-import argparse
 import hashlib
 import json
 import math
 import random
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, OPTConfig, OPTForCausalLM, PreTrainedTokenizerFast
+from tyro.conf import arg
 
+from data.command_line import command, parse
+from data.errors import UserError
 from data.science_text import heldout_lines, pretraining_lines
 
 NANO = Path(__file__).resolve().parent / "nano"
@@ -225,21 +229,27 @@ def save(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
         (folder / name).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
-def main() -> None:
-    """Build the sizes that are asked for (by default those that ship and are missing)."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, help="one size, anew (default: those that ship and are missing)")
-    parser.add_argument("--tokens", type=int, help="tokens to see (default: each size's own budget)")
-    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16: faster on a core that has AMX")
-    options = parser.parse_args()
-    missing = [name for name, size in SIZES.items() if size.ships and not (NANO / name / "pretraining.json").is_file()]
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which sizes are built, on how much."""
+
+    size: Annotated[Literal["nano-0.3m", "nano-1m", "nano-4m"] | None, arg(help_behavior_hint="")] = None
+    """One size only. [all three]"""
+    tokens: Annotated[int | None, arg(help_behavior_hint="")] = None
+    """Tokens to see. [each size's own budget]"""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
+    """Build the sizes that are asked for (all three by default)."""
+    options = parse(Options, arguments, "Rebuild the nano models from Debian's package dict-wn.")
     try:
-        for name in [options.size] if options.size else missing:
-            build(name, options.tokens or SIZES[name].tokens, options.bf16)
+        for name in [options.size] if options.size else SIZES:
+            build(name, options.tokens or SIZES[name].tokens)
     except FileNotFoundError as error:
-        print(f"{error.filename} is missing; install Debian's package dict-wn.", file=sys.stderr)
-        sys.exit(2)
+        raise UserError(f"{error.filename} is missing; install Debian's package dict-wn.") from None
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

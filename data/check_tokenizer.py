@@ -7,15 +7,17 @@ Exit code 0 when the contract is kept, 1 when it is broken, 2 when there is no s
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from data.errors import UserError
+from tyro.conf import Positional, arg
+
+from data.command_line import command, parse
 
 if TYPE_CHECKING:
     from data.contract import Finding
@@ -25,25 +27,23 @@ EXIT_CODES = "Exit code 0: the contract is kept. 1: it is broken. 2: there is no
 WORDS = {"passed": "ok", "noted": "note", "failed": "FAILED"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which tokenizer is checked, on what."""
+
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """A folder, a model's hub name (facebook/galactica-125m), or a nano size such as nano-1m."""
+    data: str = "shipped"
+    """Quotes whose text must survive, as in a sweep."""
+    json: bool = False
+    """Print one JSON object in place of lines."""
+
+
+@command
+def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, as `EXIT_CODES` says."""
-    parser = argparse.ArgumentParser(
-        prog="data/check_tokenizer.py",
-        description="Check a tokenizer's contract: what would spoil training, in one line each.",
-        epilog=EXIT_CODES,
-    )
-    nano = ", ".join(folder.name for folder in sorted(NANO.iterdir()) if folder.is_dir())
-    parser.add_argument("name", help=f"a folder, a model's hub name (facebook/galactica-125m), or one of {nano}")
-    parser.add_argument(
-        "--data", default="shipped", help="quotes whose text must survive, as in a sweep (default: %(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of lines")
-    options = parser.parse_args(arguments)
-    try:
-        document = check(options.name, options.data)
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    options = parse(Options, arguments, f"Check a tokenizer's contract: what would spoil training. {EXIT_CODES}")
+    document = check(options.name, options.data)
     print(json.dumps(document, indent=1, ensure_ascii=False) if options.json else _lines(document))
     return 0 if document["kept"] else 1
 

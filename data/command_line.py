@@ -21,6 +21,9 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
 Options = TypeVar("Options")
 # What tyro says of a value that is no number where one is wanted.
 WRONG_KIND = re.compile(r"^(?P<flag>\S+): no type matching (?P<kind>.*) could be .* from \[(?P<given>.*?)\]\.")
+WRONG_NUMBER = re.compile(
+    r"^(?P<flag>\S+): (?:invalid literal for (?P<kind>int)|could not convert string to float).*?: ?(?P<given>'.*?')"
+)
 WRONG_CHOICE = re.compile(
     r"invalid choice (?P<given>'.*?') for argument '(?P<flag>.*?)'\. Expected one of \((?P<known>.*?)\)"
 )
@@ -84,12 +87,14 @@ def _parsed(kind: type[Any], arguments: Sequence[str], description: str, **how: 
     except SystemExit as end:
         if not end.code:
             raise
-    lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()[1:]]
+    lines = [re.sub(r"[│╭╮╰╯─]|-{10,}", "", line).strip() for line in complaint.getvalue().splitlines()[1:]]
     message = " ".join(" ".join(lines).split("For full helptext")[0].split())
     message = message.split(" Argument helptext:")[0].removeprefix("Error parsing ")
     if wrong := WRONG_KIND.search(message):
         wanted = re.sub(r"^\{\[|\]\}$|[{}]", "", wrong["kind"])
         message = f"{wrong['flag']}: {wrong['given']} cannot be read as {wanted}"
+    elif wrong := WRONG_NUMBER.search(message):
+        message = f"{wrong['flag']}: {wrong['given']} cannot be read as {'INT' if wrong['kind'] else 'FLOAT'}"
     elif wrong := WRONG_CHOICE.search(message):
         known = sorted(set(re.findall(r"'(.*?)'", wrong["known"])) - {"None"})
         message = f"{wrong['flag']}: {wrong['given']} is not one of {', '.join(known)}"

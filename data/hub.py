@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 ANSWER_SECONDS = 3.0  # for a name to be resolved and a request to be answered
@@ -36,6 +32,8 @@ def asking_the_hub() -> Iterator[None]:
 @functools.cache
 def is_reachable() -> bool:
     """Whether the hub, through a proxy where one is set, answers a request within `ANSWER_SECONDS`; asked once."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -52,6 +50,10 @@ def is_reachable() -> bool:
 
 def _answers(url: str) -> bool:
     """Whether anything speaks HTTP there: a connection alone is also what a closed network's gateway takes."""
+    import ssl
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.build_opener().open(urllib.request.Request(url, method="HEAD"), timeout=ANSWER_SECONDS):
             return True

@@ -7,33 +7,41 @@ A file without mistakes is written to --output, the overlay laid over it, for `r
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from data.errors import UserError
+from tyro.conf import Positional, arg
+
+from data.command_line import MISTAKE, command, parse
 from sweeps.cluster.cluster_file import read_cluster
 from sweeps.cluster.cluster_rules import mistakes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which file is looked over, and where it goes."""
+
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
+    """The cluster file."""
+    overlay: Annotated[Path | None, arg(help_behavior_hint="")] = None
+    """A YAML file of changes: keys are joined, null takes one away."""
+    output: Annotated[Path | None, arg(help_behavior_hint="")] = None
+    """Where to write the checked file."""
+
+
+@command
 def main(arguments: Sequence[str]) -> int:
     """Returns: 0 for a good file, 2 for one with mistakes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--overlay", type=Path, help="a YAML file of changes: keys are joined, null takes one away")
-    parser.add_argument("--output", type=Path, help="where to write the checked file")
-    options = parser.parse_args(arguments)
-    try:
-        cluster = read_cluster(options.file, options.overlay)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options = parse(Options, arguments, "Look a cluster file over before it costs anything: every mistake in one line.")
+    cluster = read_cluster(options.file, options.overlay)
     found = mistakes(cluster)
     for mistake in found:
         print(f"{options.file}: {mistake}", file=sys.stderr)
     if found:
-        return 2
+        return MISTAKE
     print(f"{options.file}: no mistake found; AWS itself was not asked.")
     if options.output:
         import yaml
@@ -45,4 +53,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

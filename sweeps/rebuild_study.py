@@ -25,7 +25,7 @@ from trainables.records.storage import check_reachable, open_storage
 class Options:
     """Which sweep, and where its study goes."""
 
-    sweep: Positional[str]
+    sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
     """The sweep's folder or s3://bucket/prefix."""
     study: Annotated[str | None, arg(help_behavior_hint="")] = None
     """Optuna storage URL. [sqlite, study.db in the sweep's folder]"""

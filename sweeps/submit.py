@@ -136,8 +136,9 @@ class Progress:
 def _parse(arguments: Sequence[str]) -> tuple[SubmitOptions, list[str]]:
     """This program's own options, and what is left for the sweep, the question first."""
     about = (
-        "Send a sweep to a Ray cluster and follow it: submit.py QUESTION [FLAGS OF THE SWEEP]. Questions:"
-        f" {', '.join(known_questions())}; their flags: python sweeps/QUESTION.py --help"
+        "Send a sweep to a Ray cluster and follow it: submit.py QUESTION [FLAGS OF THE SWEEP], such as submit.py"
+        f" batch_memory --storage s3://bucket/prefix. Questions: {', '.join(known_questions())}, or a file; their"
+        " flags: python sweeps/QUESTION.py --help"
     )
     asked, flags = parse_known(SubmitOptions, arguments, about)
     if not 0 <= asked.wait < math.inf:

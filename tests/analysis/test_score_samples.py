@@ -135,9 +135,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
     ("arguments", "complaint"),
     [
         (["nowhere.jsonl"], "nowhere.jsonl: no such file"),
-        ([], "the following arguments are required: FILE.jsonl"),
+        ([], "FILE.jsonl Samples, one a line"),
         (["x.jsonl", "--train", "nowhere.txt"], "nowhere.txt: no such file"),
-        (["x.jsonl", "--colour"], "unrecognized arguments: --colour"),
+        (["x.jsonl", "--colour"], "Unrecognized options: --colour"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_too(

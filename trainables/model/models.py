@@ -232,6 +232,10 @@ def _asking(source: ModelSource) -> AbstractContextManager[None]:
     return contextlib.nullcontext() if source.is_local else asking_the_hub()
 
 
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+
+
 def _unavailable(source: ModelSource, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()[0].rstrip(".") if source.is_local else hub_trouble(error)
     if "scaled_dot_product_attention" in reason:
@@ -246,12 +250,18 @@ def _unavailable(source: ModelSource, error: Exception) -> ModelError:
 
 
 def model_shape(config: PretrainedConfig) -> ModelShape:
-    """What the memory formula needs of an architecture; parameters are counted on a model without storage."""
+    """What the memory formula needs of an architecture; parameters are counted on a model without storage.
+
+    Raises: ModelError for an architecture that is no causal language model.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except ValueError as error:
+        raise ModelError(f"a model of type {config.model_type!r} cannot be trained: {_reason(error)}.") from None
     model.tie_weights()
     width = config.hidden_size
     feed_forward = getattr(config, "ffn_dim", None) or getattr(config, "n_inner", None)

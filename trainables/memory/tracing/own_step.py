@@ -14,7 +14,7 @@ from data.batches import Batch
 from trainables.memory.tracing.layers import FEW_LAYERS, LayersDifferError
 from trainables.memory.tracing.recorder import CUBLAS_WORKSPACE_BYTES, Device, Recorder, trace
 from trainables.memory.tracing.timeline import MemoryTrace, Shapes
-from trainables.model.models import apply_levers
+from trainables.model.models import ModelError, apply_levers
 from trainables.model.step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 from trainables.records.settings import TrialSettings
 
@@ -142,13 +142,17 @@ def _eight_bit_state(parameter: torch.Tensor) -> dict[str, torch.Tensor]:
 def fake_model(config: PretrainedConfig, *, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """The model of a config in training mode; call under a fake tensor mode. Nothing is drawn or stored.
 
-    Raises: ValueError from transformers when the config belongs to no causal language model.
+    Raises: ModelError when the config belongs to no causal language model, or the model has no such attention.
     """
     from transformers import AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
-    with no_init_weights():
-        model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype, attn_implementation=attention)
+    try:
+        with no_init_weights():
+            model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype, attn_implementation=attention)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"a model of type {config.model_type!r} with {attention} attention: {reason}") from None
     model.tie_weights()
     return model.train()
 

@@ -123,10 +123,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 def test_a_flag_that_is_no_number_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([*NANO, "--sequence-length", "nan"])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: argument --sequence-length: invalid int value: 'nan'\n"
+    assert main([*NANO, "--sequence-length", "nan"]) == 2
+    said = "error: --sequence-length: 'nan' cannot be read as INT; --help lists all options.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_fault_of_our_own_is_no_mistake_of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a bound was missed")
+
+    monkeypatch.setattr("trainables.memory.explaining.explanation.trial_facts", broken)
+    with pytest.raises(ValueError, match="a bound was missed"):
+        main([*NANO])
 
 
 def test_several_gpus_are_answered_for_each_of_them(capsys: pytest.CaptureFixture[str]) -> None:
