@@ -45,6 +45,9 @@ def command(main: Callable[[Sequence[str]], int]) -> Program:
 
     @functools.wraps(main)
     def guarded(arguments: Sequence[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to end
         try:
             return main(sys.argv[1:] if arguments is None else arguments)
         except UserError as error:

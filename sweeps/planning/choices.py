@@ -14,7 +14,7 @@ from sweeps.planning.node_kinds import asked_card
 from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH, Question, Space
 from trainables.memory.cards import Card, find_card
-from trainables.model.models import find_model
+from trainables.model.models import find_model, settled_name
 from trainables.records.byte_sizes import parse_bytes
 from trainables.records.objectives import FROM_SAMPLES, OBJECTIVES
 from trainables.records.plan import AUTO, CHOSEN, VALUES, MicroBatch, SweepPlan
@@ -35,6 +35,9 @@ LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep a
 # Options that the plan holds under another name.
 PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
 
+# Options that are spent when a sweep is laid out: its folder holds what they made, so a resumed one takes none anew.
+PREPARED_ONCE = ("columns", "prompts", "seen_prompts", "unseen_prompts", "off_domain_prompts", "template")
+
 FLAGS = {name: values.replace("_", "-") for name, values in VALUES.items()} | {"model": "model-sizes"}
 
 T = TypeVar("T")
@@ -54,7 +57,7 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
     plan = SweepPlan(
         question=question.name,
         trials=_given(options.trials, usual.trials),
-        models=_given(options.model_sizes, usual.models),
+        models=tuple(map(settled_name, _given(options.model_sizes, usual.models))),
         batch_sizes=batch_sizes,
         micro_batch_sizes=_given(options.micro_batch_sizes, micro_batches),
         learning_rates=_given(options.learning_rates, usual.learning_rates),
@@ -230,13 +233,15 @@ def changed_by(options: SweepOptions, stored: SweepPlan) -> str | None:
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     defaults = type(options)()
     for name, value in given.items():
+        if name in PREPARED_ONCE and value != getattr(defaults, name):
+            return f"--{name.replace('_', '-')}"
         field = PLAN_NAMES.get(name, name)
         if name == "trials" or value == getattr(defaults, name) or not hasattr(stored, field):
             continue
         if name == "gpu":
             card = asked_card(value)
             value = card and card.name
-        if (_cap_bytes(value) if name == "memory_cap" else value) != getattr(stored, field):
+        if _as_planned(name, value) != getattr(stored, field):
             return f"--{name.replace('_', '-')}"
     return None
 
@@ -300,3 +305,10 @@ def checked_share(flag: str, share: float | None) -> float | None:
     if share is not None and not 0 <= share <= 1:
         raise OptionsError(f"{flag}={share}; it must be from 0 to 1.")
     return share
+
+
+def _as_planned(name: str, value: Any) -> Any:
+    """An option's value as the plan holds it."""
+    if name == "memory_cap":
+        return _cap_bytes(value)
+    return tuple(map(settled_name, value)) if name == "model_sizes" else value

@@ -73,6 +73,8 @@ class SpaceOptions:
 class SweepOptions(SettingFlags, SpaceOptions):
     """Options of a sweep. Those left out are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
 
+    columns: Open[str] = None
+    """Which columns of --data are meant where they have other names: keyword=tag,quote=body."""
     base_text: str = "science"
     """What a model must not forget: the shipped science, or a text file, a document a line."""
     prompts: Open[str] = None

@@ -39,7 +39,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A sweep that is ready to run. `notes` says what a person should know of the tokenizers, one line each."""
+    """A sweep that is ready to run. `notes` says what a person should know of data and tokenizers, one line each."""
 
     facts: SweepFacts
     storage: Storage
@@ -59,7 +59,8 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     check_reachable(storage)
     if storage.exists(SWEEP_FILE):
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
-    split, fingerprint = prepare_quotes(plan.data)
+    quotes = prepare_quotes(plan.data, options.columns or "")
+    split = quotes.split
     domain = domain_of(plan, options, split)
     data = trial_data(split, domain)
     shapes, notes = check_models(plan, [domain.line(quote) for quote in (*split.train, *split.validation)])
@@ -71,20 +72,20 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
         plan = with_epoch_tokens(plan, count_epoch_tokens(plan, data))
     if plan.layout == "padded":
         plan = dataclasses.replace(plan, row_lengths=find_row_lengths(plan, data))
-    earlier = earlier_trials(plan.warm_start, plan, fingerprint)
+    earlier = earlier_trials(plan.warm_start, plan, quotes.fingerprint)
     facts = SweepFacts(
         name=name,
         question=question.name,
         token=secrets.token_hex(3),
         created_at=created_at.isoformat(timespec="seconds"),
         plan=plan,
-        provenance=dataclasses.asdict(_provenance(fingerprint, device)),
+        provenance=dataclasses.asdict(_provenance(quotes.fingerprint, device)),
     )
     if not options.dry_run:
         check_writable(storage)
         store_earlier(storage, earlier)
         _lay_out(storage, facts, data)
-    return Prepared(facts=facts, storage=storage, shapes=shapes, notes=notes)
+    return Prepared(facts=facts, storage=storage, shapes=shapes, notes=(*quotes.notes, *notes))
 
 
 def prepare_resumed(question: Question, options: SweepOptions, device: Device) -> Prepared:

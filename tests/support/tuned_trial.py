@@ -42,7 +42,7 @@ def train_trial(sweep: Path, number: int, **changes: Any) -> TrialRecord:
     record = make_record(number, settings=settings)
     source = find_model(settings.model)
     loaded = load_tokenizer(source.location)
-    data = trial_data(prepare_quotes("shipped")[0])
+    data = trial_data(prepare_quotes("shipped").split)
     held_out = HeldOut(data, loaded, settings)
     model = load_model(source, weights="pretrained", dtype=weight_type(settings), attention="sdpa", seed=settings.seed)
     base = held_out.completions(model)

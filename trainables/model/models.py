@@ -82,6 +82,14 @@ def find_model(name: str) -> ModelSource:
     )
 
 
+def settled_name(name: str) -> str:
+    """The name by which a model is found from any folder: a file's or a folder's whole path, any other as it is."""
+    if name in (*NANO_SIZES, *GALACTICA_SHAPES, smollm2.NAME):
+        return name
+    path = os.path.expanduser(name)
+    return os.path.abspath(path) if os.path.exists(path) else name
+
+
 def galactica_config(size: str) -> OPTConfig:
     """The architecture of a Galactica size as the paper gives it: no biases, no affine layer norms.
 

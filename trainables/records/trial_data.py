@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from data.domain import Domain, shipped_domain
 from data.prompts import Prompt
-from data.quotes import Quote, load_quotes
+from data.quotes import Quote, read_quotes
 from data.replay import draw_replay, replay_count
 from data.splits import Split, fingerprint, remove_duplicates, split_quotes
 from trainables.records.storage import Storage, open_storage
@@ -37,13 +37,23 @@ class TrialData:
         return quotes + draw_replay(self.domain.base_train, replay_count(len(quotes), replay_ratio), seed)
 
 
-def prepare_quotes(data: str) -> tuple[Split, str]:
-    """Load a person's quotes, drop duplicates and split them. Returns: the split and the data fingerprint.
+@dataclass(frozen=True, kw_only=True)
+class PreparedQuotes:
+    """A person's quotes without duplicates, split; `notes` says, a line each, what of their file was taken for what."""
+
+    split: Split
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def prepare_quotes(data: str, columns: str = "") -> PreparedQuotes:
+    """Load a person's quotes, drop duplicates and split them; `columns` maps columns of other names.
 
     Raises: data.errors.DataError, whose message is one line for a person.
     """
-    quotes = remove_duplicates(load_quotes(data))
-    return split_quotes(quotes), fingerprint(quotes)
+    loaded = read_quotes(data, columns)
+    quotes = remove_duplicates(loaded.quotes)
+    return PreparedQuotes(split=split_quotes(quotes), fingerprint=fingerprint(quotes), notes=loaded.notes)
 
 
 def store_data(storage: Storage, split: Split, domain: Domain) -> None:
