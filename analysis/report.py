@@ -54,6 +54,7 @@ def render(sweep: Sweep) -> str:
 
     from analysis.reporting.anatomy import anatomy
     from analysis.reporting.html_parts import Section, figure_block, joined, whole_page
+    from analysis.reporting.ladder_section import ladder
     from analysis.reporting.report_figures import FIGURES, STYLE, Shown
     from analysis.reporting.report_samples import samples
     from analysis.reporting.report_sections import answer, cost, failures, front_table, provenance, trials_table
@@ -69,6 +70,7 @@ def render(sweep: Sweep) -> str:
     on_card = figure_block("card", anatomy(sweep.records, on_card=True), "The same for the card named: predicted.", "")
     sections = [
         section("answer", "Answer", "", joined(answer(sweep), front_table(sweep))),
+        *([section("ladder", "Ladder", "The ladder", told)] if (told := ladder(sweep)) else []),
         section("trials", "Trials", "Trials", trials_table(sweep)),
         drawn(STYLE, style_tables(sweep)),
         *(drawn(shown, on_card if shown.identity == "anatomy" else None) for shown in FIGURES),

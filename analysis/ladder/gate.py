@@ -58,11 +58,13 @@ class Price:
 
 
 def is_narrow(prediction: RungPrediction, landscape: Landscape, octaves: float) -> Condition:
-    """The learning rate's interval is at most two octaves wide."""
+    """The learning rate's interval is at most two octaves wide; from one rung it may be wider, as no slope is known."""
     rate = prediction.learning_rate
     said = f"best learning rate {rate.value:.2e}, {rate.low:.2e} to {rate.high:.2e}: {rate.octaves:.1f} octaves"
     if rate.octaves <= WIDEST_OCTAVES:
         return Condition(name="interval", holds=True, says=said)
+    if len(landscape.rungs) < 2:
+        return Condition(name="interval", holds=True, says=f"{said}; from one rung, so trials spread over it")
     return Condition(
         name="interval",
         holds=False,

@@ -13,12 +13,14 @@ from functools import lru_cache
 
 from analysis.ladder.landscape import Landscape
 from analysis.ladder.rungs import Rung
+from analysis.ladder.transfer import t_quantile
 
 SPREAD_FIRST = 8  # trials of the lowest rung that spread over the range
 AROUND = 5  # trials on the ellipse around a prediction
 # Half axes in octaves: a bowl of 1% an octave squared stands 0.5 to 1% over its bottom there, some times the noise.
 RATE_REACH = 1.25
 BATCH_REACH = 1.0
+WIDEST_REACH = 2.0  # where the interval of a prediction is wider than the first of them
 AGAIN = 0.7  # of those axes, once the rung's own trials say where its bottom is
 NEAR_TOP = 0.5  # octaves beside the predicted point at the top
 # The generalised golden ratio: multiples of its powers fill a square evenly, however many are taken.
@@ -90,7 +92,11 @@ def _point(below: Sequence[Rung], known: Rung, count: int, ranges: tuple[LogRang
     if top:
         beside = middle.learning_rate * 2**NEAR_TOP if count == 1 else middle.learning_rate
         return replace(middle, learning_rate=rates.clip(beside))
-    return _around(middle, count - first, ranges, scale=1.0 if not first else AGAIN)
+    if first:
+        return _around(middle, count - first, ranges, (AGAIN * RATE_REACH, AGAIN * BATCH_REACH))
+    landscape = fit(tuple(below), ranges)
+    half = t_quantile(landscape.freedom) * landscape.ahead(known.octaves)[0].deviation
+    return _around(middle, count, ranges, (min(WIDEST_REACH, max(RATE_REACH, half)), BATCH_REACH))
 
 
 def best_point(below: Sequence[Rung], rung: Rung, ranges: tuple[LogRange, LogRange]) -> Point:
@@ -111,13 +117,13 @@ def fit(rungs: tuple[Rung, ...], ranges: tuple[LogRange, LogRange]) -> Landscape
     return Landscape(rungs, (rates.low, rates.high), (batches.low, batches.high))
 
 
-def _around(middle: Point, count: int, ranges: tuple[LogRange, LogRange], scale: float) -> Point:
+def _around(middle: Point, count: int, ranges: tuple[LogRange, LogRange], reach: tuple[float, float]) -> Point:
     """The middle for 0, then five points on an ellipse around it, the first towards lower rates, opposite ones next."""
     if count % (AROUND + 1) == 0:
         return middle
     rates, batches = ranges
     angle = math.pi + (2 * math.pi / AROUND) * 2 * (count - 1)
-    u, v = RATE_REACH * scale * math.cos(angle), BATCH_REACH * scale * math.sin(angle)
+    u, v = reach[0] * math.cos(angle), reach[1] * math.sin(angle)
     return Point(
         learning_rate=rates.clip(middle.learning_rate * 2**u), batch_size=batches.clip(middle.batch_size * 2**v)
     )

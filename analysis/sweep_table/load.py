@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import overload
 
+from analysis.ladder.told import LadderFiles, load_ladder
 from analysis.sweep_table.front import Standing, standing_of
 from data.errors import UserError, one_line
 from trainables.records.documents import from_json, samples_from_json
@@ -37,6 +38,7 @@ class Sweep:
     facts: SweepFacts
     records: tuple[TrialRecord, ...]
     unreadable: tuple[str, ...] = ()
+    ladder: LadderFiles | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +71,7 @@ def load_sweep(uri: str) -> Sweep:
         storage = open_storage(uri)
         facts = read_facts(storage)
         read = _read_records(storage)
+        ladder = load_ladder(storage, facts.plan)
     except (OSError, StorageError) as error:
         raise RecordsError(f"{uri}: cannot be read ({one_line(error)}); check the path and your access.") from None
     found = [item for item in read if isinstance(item, TrialRecord)]
@@ -76,6 +79,7 @@ def load_sweep(uri: str) -> Sweep:
         facts=facts,
         records=tuple(sorted(found, key=lambda record: (record.number, record.trial_id))),
         unreadable=tuple(item for item in read if isinstance(item, str)),
+        ladder=ladder,
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sweeps.planning.device import Device
+from sweeps.planning.ladder_options import check_ladder_options, checked_ladder
 from sweeps.planning.node_kinds import asked_card
-from sweeps.planning.options import OptionsError, SweepOptions
+from sweeps.planning.options import LadderOptions, OptionsError, SweepOptions
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH, Question, Space
 from trainables.memory.cards import Card, find_card
 from trainables.model.models import find_model, settled_name
@@ -33,7 +34,13 @@ TIMED_STEPS = 3  # a trial needs at least these many steps: the first is cold, t
 USUAL_CARD = "a10"
 LARGEST_SEED = 2**31 - 1  # numpy takes seeds below 2**32, and a resumed sweep adds its trials to its seed
 # Options that the plan holds under another name.
-PLAN_NAMES = {"model_sizes": "models", "workers_per_trial": "workers", "memory_cap": "memory_cap_bytes"}
+PLAN_NAMES = {
+    "model_sizes": "models",
+    "workers_per_trial": "workers",
+    "memory_cap": "memory_cap_bytes",
+    "learning_rate_range": "learning_rates",
+    "batch_size_range": "batch_sizes",
+}
 
 # Options that are spent when a sweep is laid out: its folder holds what they made, so a resumed one takes none anew.
 PREPARED_ONCE = ("columns", "prompts", "seen_prompts", "unseen_prompts", "off_domain_prompts", "template")
@@ -49,7 +56,14 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
     usual = question.space(on_cuda=on_cuda, is_smoke=options.smoke)
     cap_bytes = _cap_bytes(options.memory_cap)
     card = _card(options.gpu, device).capped(cap_bytes)
-    batch_sizes, workers = _given(options.batch_sizes, usual.batch_sizes), _given(options.workers_per_trial, 1)
+    given_batches, given_rates = options.batch_sizes, options.learning_rates
+    rung_trials, until = usual.rung_trials or (), usual.until
+    if isinstance(options, LadderOptions):
+        check_ladder_options(options)
+        given_batches, given_rates = options.batch_size_range, options.learning_rate_range
+        rung_trials = _given(options.rung_trials, rung_trials)
+        until = _given(options.until, until if options.model_sizes is None else None)
+    batch_sizes, workers = _given(given_batches, usual.batch_sizes), _given(options.workers_per_trial, 1)
     objectives = chosen_objectives(options, question)
     is_bounded = usual is question.on_gpu and card.capacity_bytes is not None
     micro_batches = usual_micro_batches(usual, batch_sizes, max(1, workers), objectives, is_bounded=is_bounded)
@@ -60,7 +74,7 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
         models=tuple(map(settled_name, _given(options.model_sizes, usual.models))),
         batch_sizes=batch_sizes,
         micro_batch_sizes=_given(options.micro_batch_sizes, micro_batches),
-        learning_rates=_given(options.learning_rates, usual.learning_rates),
+        learning_rates=_given(given_rates, usual.learning_rates),
         sequence_length=_given(options.sequence_length, usual.sequence_length),
         token_budget=_given(options.token_budget, usual.token_budget),
         epochs=_given(options.epochs, usual.epochs),
@@ -80,9 +94,13 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
         max_copied_share=checked_share("--max-copied-share", options.max_copied_share),
         starting_points=question.starting_points,
         workers=workers,
+        rung_trials=rung_trials,
+        until=until,
         **{name: _given(value, default_of(name, on_cuda=on_cuda)) for name, value in shared.items()},
     )
     _check(plan, question, usual)
+    if plan.rung_trials:
+        plan = checked_ladder(plan)
     units = device.gpus if on_cuda else device.cpus
     if plan.workers > units:
         place = "the cluster" if device.kinds else "this machine"
@@ -236,7 +254,7 @@ def changed_by(options: SweepOptions, stored: SweepPlan) -> str | None:
         if name in PREPARED_ONCE and value != getattr(defaults, name):
             return f"--{name.replace('_', '-')}"
         field = PLAN_NAMES.get(name, name)
-        if name == "trials" or value == getattr(defaults, name) or not hasattr(stored, field):
+        if name in ("trials", "until") or value == getattr(defaults, name) or not hasattr(stored, field):
             continue
         if name == "gpu":
             card = asked_card(value)

@@ -140,6 +140,26 @@ class SweepOptions(SettingFlags, SpaceOptions):
     """Two tiny trials, to see that everything works; under a minute."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LadderOptions(SweepOptions):
+    """Options of a ladder, which sweeps small sizes to predict large ones. Its sizes are rungs, smallest first."""
+
+    until: Open[str] = None
+    """The highest rung to run; those above are predicted alone. [CPU: the last; GPU: 6.7b]"""
+    rung_trials: Open[tuple[int, int, int]] = None
+    """Trials of the lowest rung, of each further one, and of the top. [12 8 3]"""
+    learning_rate_range: Open[tuple[float, float]] = None
+    """Lowest and highest peak learning rate. [CPU: 5e-4 3e-2; GPU: 3e-6 1e-3]"""
+    batch_size_range: Open[tuple[int, int]] = None
+    """Smallest and largest number of sequences per optimizer step. [CPU: 4 32; GPU: 8 64]"""
+    approve: bool = False
+    """Pass each gate that holds; else the ladder stops at it, and --resume goes on."""
+
+
+# What a ladder chooses itself, and its gates and numbering would not follow.
+NOT_FOR_LADDERS = ("stop_when_flat", "search_levers", "early_stopping", "study", "min_retention", "max_copied_share")
+
+
 Options = TypeVar("Options", bound=SweepOptions)
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from analysis.sweep_table.table import rate_text
-from sweeps.planning.options import STRIVE, OptionsError, SpaceOptions, SweepOptions, said
+from sweeps.planning.options import STRIVE, LadderOptions, OptionsError, SpaceOptions, SweepOptions, said
 from trainables.records.objectives import OBJECTIVES
 
+SET_BY_RUNGS = ("trials", "batch_sizes", "learning_rates")  # a ladder has ranges and trials by rung in their place
 FOLDER = Path(__file__).resolve().parents[1]
 # The objectives that the micro-batch moves.
 ASKS_OF_MICRO_BATCH = tuple(name for name, objective in OBJECTIVES.items() if objective.follows_micro_batch)
@@ -30,6 +31,8 @@ class Space:
 
     Trials train on `token_budget` tokens each, or, without one, as often as `epochs` says on every document. `levers`
     are other settings that are searched, such as `{"lora_rank": (0, 8)}`; trainables/records/settings.py has them all.
+    A ladder has `rung_trials`, of its lowest rung, each between and its top, which is `until` or the last model; its
+    batch sizes and learning rates are the ends of ranges.
     """
 
     trials: int = 12
@@ -42,6 +45,8 @@ class Space:
     epochs: tuple[float, ...] = ()
     replay_ratios: tuple[float, ...] = ()
     levers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    rung_trials: tuple[int, int, int] | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,13 @@ class Question:
         listed = [(name, *self._flag(name, hint.__origin__, hint.__metadata__[0].help)) for name, hint in hints.items()]
         strive = Annotated[tuple[str, ...] | None, said(f"{STRIVE} [{' '.join(self.objectives)}]")]
         listed.append(("objectives", strive, dataclasses.field(default=None)))
-        return dataclasses.make_dataclass("Options", listed, bases=(SweepOptions,), frozen=True, kw_only=True)
+        kind = LadderOptions if self.is_ladder else SweepOptions
+        return dataclasses.make_dataclass("Options", listed, bases=(kind,), frozen=True, kw_only=True)
+
+    @property
+    def is_ladder(self) -> bool:
+        """Whether sizes are climbed as rungs, by values within ranges, instead of searched among others."""
+        return self.on_cpu.rung_trials is not None
 
     def _flag(self, name: str, kind: Any, text: str) -> tuple[Any, Any]:
         """A flag's type and field; none where what it gives is no part of the question."""
@@ -80,7 +91,7 @@ class Question:
         shown = [_shown(name, getattr(space, values)) for space in (self.on_cpu, self.on_gpu)]
         if name == "micro_batch_sizes" and not set(self.objectives) & set(ASKS_OF_MICRO_BATCH):
             shown[1] = "auto"
-        if not any(shown):
+        if not any(shown) or (self.is_ladder and name in SET_BY_RUNGS):
             return kind, dataclasses.field(default=None, init=False)
         usual = shown[0] if shown[0] == shown[1] else f"CPU: {shown[0]}; GPU: {shown[1]}"
         return Annotated[kind, said(f"{text} [{usual}]")], dataclasses.field(default=None)

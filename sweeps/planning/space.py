@@ -33,7 +33,9 @@ def space_of(plan: SweepPlan) -> FiniteSpace:
 
 
 def space_size(plan: SweepPlan) -> int:
-    """How many different trials the space holds."""
+    """How many different trials the space holds; a ladder's, whose values are continuous, as many as it has."""
+    if plan.rung_trials:
+        return plan.trials
     if plan.has_automatic_micro_batch:
         return space_of(plan).combinations
     values = plan.space

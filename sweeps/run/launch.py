@@ -150,6 +150,9 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
     from trainables.records.byte_sizes import memory_text
 
     plan = prepared.facts.plan
+    if plan.rung_trials:
+        _print_ladder(prepared)
+        return
     kinds = device.kinds if device.on_cuda else ()
     if kinds:
         print("Nodes that would serve, by size:")
@@ -176,6 +179,22 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
             f"  {number:2d}  {settings.model}  batch {settings.batch_size}  micro-batch {settings.micro_batch_size}"
             f"  lr {rate_text(settings.learning_rate)}{_dose(settings)}{_levers(settings, plan)}  {needed}: {verdict}"
         )
+
+
+def _print_ladder(prepared: Prepared) -> None:
+    from analysis.ladder.climb import Climb
+    from analysis.ladder.told import load_rungs
+    from sweeps.search.ladder_search import to_proposal
+
+    climb = Climb(plan=prepared.facts.plan, records=(), earlier=load_rungs(prepared.storage))
+    print(f"Would climb {climb.top + 1} of {len(climb.sizes)} rungs into {prepared.storage.uri}:")
+    for place, (name, parameters) in enumerate(climb.sizes):
+        planned = f"{climb.trials_of(place)} trials" if place <= climb.top else "predicted alone"
+        print(f"  {place}  {name}  {parameters:,} parameters  {planned}")
+    print("The first stage:")
+    for number, point in climb.stage(0).items():
+        proposal = to_proposal(climb.plan, climb.plan.models[0], point)
+        print(f"  {number:2d}  batch {proposal['batch_size']}  lr {proposal['learning_rate']:.2e}")
 
 
 def _levers(settings: TrialSettings, plan: SweepPlan) -> str:

@@ -14,14 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.ladder.rungs import check_sizes
 from data.domain import Domain, load_base_text, load_prompts, make_domain
 from data.prompts import Kind, Prompt
 from data.splits import Split
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
 from sweeps.planning.device import Device
+from sweeps.planning.ladder_options import checked_ladder
 from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.questions import Question
-from sweeps.search.warm_start import earlier_trials, store_earlier
+from sweeps.search.warm_start import earlier_rungs, earlier_trials, store_earlier, store_rungs
 from trainables.model.models import ModelShape, find_model, load_config, model_shape, tokenizer_location
 from trainables.records.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
 from trainables.records.plan import SweepPlan, ratio_key
@@ -64,6 +66,10 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     domain = domain_of(plan, options, split)
     data = trial_data(split, domain)
     shapes, notes = check_models(plan, [domain.line(quote) for quote in (*split.train, *split.validation)])
+    if plan.rung_trials:
+        sizes = [(name, shapes[name].parameters) for name in plan.models]
+        check_sizes(sizes)
+        plan = dataclasses.replace(plan, rung_parameters=tuple(parameters for _, parameters in sizes))
     if options.study:
         from sweeps.search.study import check_study
 
@@ -72,7 +78,8 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
         plan = with_epoch_tokens(plan, count_epoch_tokens(plan, data))
     if plan.layout == "padded":
         plan = dataclasses.replace(plan, row_lengths=find_row_lengths(plan, data))
-    earlier = earlier_trials(plan.warm_start, plan, quotes.fingerprint)
+    rungs = earlier_rungs(plan.warm_start, plan, quotes.fingerprint) if plan.rung_trials else []
+    earlier = [] if plan.rung_trials else earlier_trials(plan.warm_start, plan, quotes.fingerprint)
     facts = SweepFacts(
         name=name,
         question=question.name,
@@ -83,7 +90,10 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     )
     if not options.dry_run:
         check_writable(storage)
-        store_earlier(storage, earlier)
+        if plan.rung_trials:
+            store_rungs(storage, rungs)
+        else:
+            store_earlier(storage, earlier)
         _lay_out(storage, facts, data)
     return Prepared(facts=facts, storage=storage, shapes=shapes, notes=(*quotes.notes, *notes))
 
@@ -111,8 +121,13 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
     if facts.plan.on_cuda and not device.on_cuda:
         raise OptionsError(f"sweep {options.name!r} ran on GPUs and here are none; resume it where there are.")
     check_writable(storage)
-    if options.trials is not None and options.trials != facts.plan.trials:
-        facts = dataclasses.replace(facts, plan=dataclasses.replace(facts.plan, trials=options.trials))
+    plan = facts.plan
+    if options.trials is not None:
+        plan = dataclasses.replace(plan, trials=options.trials)
+    if plan.rung_trials and (until := getattr(options, "until", None)):
+        plan = checked_ladder(dataclasses.replace(plan, until=until))
+    if plan != facts.plan:
+        facts = dataclasses.replace(facts, plan=plan)
         store_facts(storage, facts)
     shapes, _ = check_models(facts.plan)
     return Prepared(facts=facts, storage=storage, shapes=shapes)

@@ -9,8 +9,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+from analysis.ladder.climb import Climb
+from analysis.ladder.told import load_rungs
 from sweeps.planning.device import Device
-from sweeps.planning.options import SweepOptions
+from sweeps.planning.options import LadderOptions, SweepOptions
 from sweeps.planning.ray_start import join_ray, local_ray
 from sweeps.run.dashboard import Board, job_options
 from sweeps.run.interrupt import Interrupt
@@ -89,25 +91,40 @@ def tune_trials(
         for record in records:
             guard.learn(record)
         fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
-        search = RecordSearch(
-            prepared.facts,
-            prepared.storage.uri,
-            build_study(
-                prepared.facts,
-                prepared.storage,
-                options.study or default_study(prepared.storage),
-                fits if guard.capacity_bytes else None,
-            ),
-            Limits(
-                max_gpu_hours=options.max_gpu_hours,
-                max_hours=options.max_hours,
-                flat_trials=options.stop_when_flat,
-                fail_fast=options.fail_fast,
-            ),
-            records,
-            guard,
-            fits.proposal,
+        limits = Limits(
+            max_gpu_hours=options.max_gpu_hours,
+            max_hours=options.max_hours,
+            flat_trials=options.stop_when_flat,
+            fail_fast=options.fail_fast,
         )
+        if isinstance(options, LadderOptions):
+            from sweeps.run.gatekeeper import Gatekeeper
+            from sweeps.search.ladder_search import LadderSearch
+
+            search = LadderSearch(
+                prepared.facts,
+                prepared.storage.uri,
+                Climb(plan=plan, records=tuple(records), earlier=load_rungs(prepared.storage)),
+                Gatekeeper(prepared, options, device, fits).why_closed,
+                limits,
+                guard,
+                fits.proposal,
+            )
+        else:
+            search = RecordSearch(
+                prepared.facts,
+                prepared.storage.uri,
+                build_study(
+                    prepared.facts,
+                    prepared.storage,
+                    options.study or default_study(prepared.storage),
+                    fits if guard.capacity_bytes else None,
+                ),
+                limits,
+                records,
+                guard,
+                fits.proposal,
+            )
         scheduler = StopWhatFallsBehind(prepared.facts, prepared.storage.uri) if plan.early_stopping else None
         if scheduler:
             proposals = [(prepared.facts.trial_id(number), history[number][0]) for number in sorted(history)]

@@ -8,17 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.ladder.climb import ladder_trial
+from analysis.ladder.rungs import LadderTrial, Rung
 from analysis.sweep_table.load import RecordsError, load_sweep
 from sweeps.planning.finite_space import Told
 from sweeps.planning.options import OptionsError
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
 from sweeps.planning.space import space_of
 from sweeps.search.objectives import verdict
+from trainables.records.layout import WARM_START_FILE
 from trainables.records.plan import CHOSEN, SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage
 
-WARM_START_FILE = "warm_start.json"
 MAY_DIFFER = {"seed", "memory_cap_bytes"}  # what moves figures by chance, or only says what fits
 
 
@@ -54,6 +56,49 @@ def load_earlier(storage: Storage) -> list[Told]:
     except FileNotFoundError:
         return []
     return [Told(point=one["point"], values=tuple(one["values"]), constraints=one["constraints"]) for one in found]
+
+
+def earlier_rungs(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -> list[Rung]:
+    """The trials of other sweeps, of whatever sizes, as rungs that a ladder's fits begin from, smallest first.
+
+    Its line between sizes is what translates them. Raises: OptionsError as `earlier_trials`.
+    """
+    found: dict[str, tuple[int, list[LadderTrial]]] = {}
+    for uri in uris:
+        try:
+            records = load_sweep(uri).records
+        except RecordsError as error:
+            raise OptionsError(f"--warm-start: {error}") from None
+        obstacles = [_obstacle_to_ladder(record, plan, data_fingerprint) for record in records]
+        if not records or all(obstacles):
+            reason, count = Counter(filter(None, obstacles)).most_common(1)[0] if records else ("there are none", 0)
+            raise OptionsError(f"--warm-start {uri}: of its {len(records)} trials none is of use: {reason} ({count}).")
+        for record, obstacle in zip(records, obstacles, strict=True):
+            if obstacle is None and record.report and record.report.parameters:
+                _, trials = found.setdefault(record.settings.model, (record.report.parameters, []))
+                trials.append(ladder_trial(record))
+    rungs = [Rung(name=name, parameters=count, trials=tuple(trials)) for name, (count, trials) in found.items()]
+    return sorted(rungs, key=lambda rung: rung.parameters)
+
+
+def store_rungs(storage: Storage, rungs: Sequence[Rung]) -> None:
+    """Keep what was found with the ladder: a resumed one begins from the same."""
+    storage.write_text(WARM_START_FILE, json.dumps([dataclasses.asdict(rung) for rung in rungs]))
+
+
+def _obstacle_to_ladder(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> str | None:
+    """Why a record is of no use to a ladder; None where it is. Size, rate and batch are what it is of use for."""
+    if not ladder_trial(record).finished:
+        return "it ended without a held-out loss"
+    if record.provenance.data_fingerprint != data_fingerprint:
+        return "it was trained on other data"
+    theirs = dataclasses.asdict(record.settings)
+    ours = dataclasses.asdict(
+        plan.settings(model=plan.models[0], batch_size=plan.workers, micro_batch_size=1, learning_rate=1.0)
+    )
+    free = MAY_DIFFER | {"model", "batch_size", "micro_batch_size", "learning_rate", "workers", "epochs"}
+    other = [name for name in ours if name not in free and ours[name] != theirs[name]]
+    return f"its {other[0]} is {theirs[other[0]]!r}, this ladder's {ours[other[0]]!r}" if other else None
 
 
 def _point(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "data" / "nano"
 NANO_SIZES = ("nano-0.3m", "nano-1m", "nano-4m")
+NANO_LADDER = ("nano-0.1m", "nano-0.6m", "nano-2m", "nano-9m")  # further sizes; some are built, not shipped
 
 # Source: Taylor et al. 2022, "Galactica", table 1: layers, width, heads.
 GALACTICA_SHAPES = {
@@ -63,6 +64,13 @@ def find_model(name: str) -> ModelSource:
         that cannot be read, or SmolLM2 where it cannot be fetched.
     """
     if name in NANO_SIZES:
+        return ModelSource(name=name, location=str(NANO_FOLDER / name), size=None)
+    if name in NANO_LADDER:
+        if not (NANO_FOLDER / name).is_dir():
+            raise ModelError(
+                f"model size {name!r} is not shipped; build it with `python data/build_nano.py --size {name}`, or leave"
+                " it away."
+            )
         return ModelSource(name=name, location=str(NANO_FOLDER / name), size=None)
     if name in GALACTICA_SHAPES:
         return ModelSource(name=name, location=f"facebook/galactica-{name}", size=name)

@@ -87,6 +87,14 @@ def store_proposal(storage: Storage, trial_id: str, proposal: dict[str, Any]) ->
     storage.write_text(f"trials/{trial_id}/proposal.json", json.dumps(proposal))
 
 
+def load_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
+    """What was written down of a trial before it started; None where nothing was."""
+    try:
+        return json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
+    except FileNotFoundError:
+        return None
+
+
 def begun_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
     """What was written down of a trial that has trained, as its checkpoints or its report show; None for another."""
     if not (storage.exists(report_path(trial_id)) or storage.list_folders(checkpoints_path(trial_id))):
@@ -150,6 +158,14 @@ def attempts_path(trial_id: str) -> str:
 def checkpoints_path(trial_id: str) -> str:
     """Where a trial's checkpoints lie in the sweep's storage."""
     return f"trials/{trial_id}/checkpoints"
+
+
+WARM_START_FILE = "warm_start.json"  # what other sweeps' records said, for a sweep that begins from it
+
+
+def gate_path(rung: int) -> str:
+    """Where a ladder tells what its gate before that rung found when it was last asked."""
+    return f"ladder/gate-{rung}.json"
 
 
 def prediction_path(rung: int) -> str:

@@ -32,6 +32,8 @@ class SweepPlan(SharedSettings):
     replay ratio, as `with_epoch_tokens` counted them. Where rows are padded `row_lengths` holds, in the same way, the
     tokens of the longest. `levers` are the settings that are searched too, with their values. The first
     `starting_points` trials are laid out evenly over the space, before the sampler proposes.
+    A ladder has `rung_trials` (of the lowest rung, of each between, of the top) and `rung_parameters`, of each of its
+    models; its learning rates and batch sizes are then the ends of ranges. `until` is its top, None for the last model.
     """
 
     question: str
@@ -60,6 +62,9 @@ class SweepPlan(SharedSettings):
     starting_points: int = 12
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     row_lengths: dict[str, dict[str, int]] = field(default_factory=dict)
+    rung_trials: tuple[int, ...] = ()
+    rung_parameters: tuple[int, ...] = ()
+    until: str | None = None
 
     def settings(
         self,
@@ -122,6 +127,9 @@ class SweepPlan(SharedSettings):
     def search_levers(self) -> bool:
         """Whether levers are searched."""
         return bool(self.levers)
+
+
+RUNG_NUMBERS = 100  # a ladder's trials are numbered anew on each rung: 200 is the first of the third
 
 
 def ratio_key(replay_ratio: float) -> str:

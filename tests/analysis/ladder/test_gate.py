@@ -36,6 +36,10 @@ def test_an_interval_of_two_octaves_passes_and_a_wider_one_does_not():
     assert not is_narrow(prediction(width=2.1), landscape(2), 24).holds
 
 
+def test_one_rung_may_have_a_wider_interval_as_it_knows_no_slope():
+    assert is_narrow(prediction(width=4), landscape(1), 24).holds
+
+
 def test_too_wide_an_interval_far_ahead_asks_for_another_rung():
     assert "another rung adds the most" in is_narrow(prediction(width=6), landscape(2), 40).says
 
