@@ -52,7 +52,7 @@ tokens, seed {sample_seed}; prompt included.
 
 ## Rebuild
 
-`apt-get install dict-wn`, then `python data/build_nano.py` (about two hours on one slow core) and `python
+`apt-get install dict-wn`, then `python data/build_nano.py` (an hour and a half on one slow core) and `python
 data/nano_card.py`.
 
 ## Licence

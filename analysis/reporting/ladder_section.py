@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plotly.graph_objects as go
+from markupsafe import Markup
 from plotly.subplots import make_subplots
 
 from analysis.ladder.climb import Climb, RungOutcome
@@ -10,7 +11,7 @@ from analysis.ladder.frozen import RungPrediction
 from analysis.ladder.told import LadderFiles
 from analysis.ladder.transfer import Forecast
 from analysis.reporting import figure_style as style
-from analysis.reporting.html_parts import figure_block, plain_table, text
+from analysis.reporting.html_parts import figure_block, joined, part, plain_table
 from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import MISSING, cell_text, rate_text
 
@@ -21,15 +22,15 @@ MEANING = (
 )
 
 
-def ladder(sweep: Sweep) -> str:
+def ladder(sweep: Sweep) -> Markup:
     """The section as HTML; "" for a sweep that is no ladder."""
     if sweep.ladder is None or not sweep.facts.plan.rung_parameters:
-        return ""
+        return Markup("")
     files = sweep.ladder
     climb = Climb(plan=sweep.facts.plan, records=sweep.records, earlier=files.earlier)
     outcomes = {place: out for place in range(len(climb.sizes)) if (out := climb.outcome(place))}
     if not outcomes:
-        return "<p class='muted'>No rung has a finished trial yet.</p>"
+        return part("paragraph", "No rung has a finished trial yet.", "muted")
     said = _said(climb, files, outcomes)
     parts = [
         figure_block("ladder", _figure(outcomes, said), MEANING, ""),
@@ -37,7 +38,7 @@ def ladder(sweep: Sweep) -> str:
         _predictions_table(files, outcomes, said),
         _gates(climb, files),
     ]
-    return "".join(parts)
+    return joined(*parts)
 
 
 def _said(climb: Climb, files: LadderFiles, outcomes: dict[int, RungOutcome]) -> dict[int, RungPrediction]:
@@ -49,7 +50,7 @@ def _said(climb: Climb, files: LadderFiles, outcomes: dict[int, RungOutcome]) ->
     return said
 
 
-def _rungs_table(climb: Climb, outcomes: dict[int, RungOutcome]) -> str:
+def _rungs_table(climb: Climb, outcomes: dict[int, RungOutcome]) -> Markup:
     heads = ["Rung", "Parameters", "Trials", "Best learning rate", "Best batch", "Quote loss", *SHARES.values()]
     rows = []
     for place, out in outcomes.items():
@@ -69,7 +70,7 @@ def _rungs_table(climb: Climb, outcomes: dict[int, RungOutcome]) -> str:
     return plain_table(heads, rows, caption, "rungs")
 
 
-def _predictions_table(files: LadderFiles, outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -> str:
+def _predictions_table(files: LadderFiles, outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -> Markup:
     heads = ["Size", "Predicted of it", "Prediction", "90% interval", "Form", "Came out", "Verdict", "Frozen, SHA-256"]
     rows = []
     for place, told in sorted(said.items()):
@@ -92,9 +93,10 @@ def _predictions_table(files: LadderFiles, outcomes: dict[int, RungOutcome], sai
         for name, forecast, value, digits in asked:
             rows.append([told.size, name, *_forecast_cells(forecast, value, digits, frozen is not None)])
             rows[-1].append(frozen.sha256[:16] if frozen else MISSING)
-    broken = "".join(f"<p>{text(told.sha256)}</p>" for told in files.predictions.values() if told.prediction is None)
+    broken = [part("paragraph", told.sha256, "") for told in files.predictions.values() if told.prediction is None]
     words = ("Predicted of it", "Form", "Verdict", "Frozen, SHA-256")
-    return plain_table(heads, rows, "Predictions against outcomes; misses are kept", "predictions", words) + broken
+    table = plain_table(heads, rows, "Predictions against outcomes; misses are kept", "predictions", words)
+    return joined(table, *broken)
 
 
 def _forecast_cells(forecast: Forecast, value: float | None, digits: str, is_frozen: bool) -> list[str]:
@@ -107,14 +109,16 @@ def _forecast_cells(forecast: Forecast, value: float | None, digits: str, is_fro
     return [f"{forecast.value:{digits}}", interval, forecast.form, came, verdict]
 
 
-def _gates(climb: Climb, files: LadderFiles) -> str:
+def _gates(climb: Climb, files: LadderFiles) -> Markup:
     parts = []
     for place, conditions in sorted(files.gates.items()):
-        lines = "".join(
-            f"<li>{'holds' if holds else '<strong>closed</strong>'}: {text(says)}</li>" for holds, says in conditions
-        )
-        parts.append(f"<h3>Gate before {text(climb.sizes[place][0])}</h3><ul>{lines}</ul>")
-    return "".join(parts)
+        lines = [
+            Markup("<li>{}: {}</li>").format("holds" if holds else Markup("<strong>closed</strong>"), says)
+            for holds, says in conditions
+        ]
+        heading = Markup("<h3>Gate before {}</h3>").format(climb.sizes[place][0])
+        parts.append(joined(heading, Markup("<ul>{}</ul>").format(joined(*lines))))
+    return joined(*parts)
 
 
 def _figure(outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -> go.Figure:

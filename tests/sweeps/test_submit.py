@@ -243,8 +243,8 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("", "no question is named; name one first: batch_memory, sample_quality."),
-        ("batch-memory", "'batch-memory' is no question; name one: batch_memory, sample_quality"),
+        ("", "no question is named; name one first: batch_memory, sample_quality, scale_ladder."),
+        ("batch-memory", "'batch-memory' is no question; name one: batch_memory, sample_quality, scale_ladder"),
         ("batch_memory", "--storage results would be lost with the cluster's head; say s3://bucket/prefix"),
         ("batch_memory --storage s3://b/c --trials 0", "--trials=0; it must be at least 1."),
         ("batch_memory --storage s3://b/c --trails 3", "Unrecognized options: --trails"),
