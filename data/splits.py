@@ -5,22 +5,20 @@ from validation to training. Duplicates go first, because the two copies of a li
 """
 
 import hashlib
+import itertools
 import json
+import operator
+import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from data.errors import DataError
+from data.near_duplicates import LineShingles
 from data.quotes import Quote
 
-SHINGLE_WORDS = 3
-NEAR_DUPLICATE_SIMILARITY = 0.6
-"""Jaccard similarity of word triples from which two lines count as one (assumed: it forgives one word in fifteen)."""
-
-LINES_PER_SHINGLE = 32
-"""Kept lines that one word triple leads to; a phrase in more lines than that (an attribution, a refrain) points out no
-duplicate, and following it would make the time quadratic. Near duplicates are missed only if all they share is such."""
+ASCII_WORD = re.compile("[a-z0-9]+")
+DOCUMENT = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,64 +35,63 @@ def normalise(text: str) -> str:
     Apostrophes vanish (`don't` and `dont` are one word), and so do signs that do not show, such as zero-width spaces
     and soft hyphens, which would else hide a copy; anything else that is no letter or digit parts two words.
     """
+    if text.isascii():  # the same words, a hundred times sooner
+        return " ".join(ASCII_WORD.findall(text.lower().replace("'", "")))
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    kept = (character for character in folded if character not in "'’" and not _is_invisible(character))
-    joined = unicodedata.normalize("NFKC", "".join(kept))  # what stood on either side of one may now be one letter
-    return " ".join("".join(character if _in_word(character) else " " for character in joined).split())
+    joined = unicodedata.normalize("NFKC", folded.translate(SHOWN))  # what one stood between may now be one letter
+    return " ".join(joined.translate(WORDS_ALONE).split())
 
 
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) == "Cf"  # format characters
+class _Shown(dict[int, int | None]):
+    """For `str.translate`: a character as it is, or nothing for an apostrophe or a sign that does not show."""
+
+    def __missing__(self, code: int) -> int | None:
+        is_nothing = chr(code) in "'’" or unicodedata.category(chr(code)) == "Cf"  # format characters
+        self[code] = None if is_nothing else code
+        return self[code]
 
 
-def _in_word(character: str) -> bool:
-    # Marks belong to letters: without them the words of Indic and Arabic scripts fall apart.
-    return character.isalnum() or unicodedata.category(character).startswith("M")
+class _WordsAlone(dict[int, int]):
+    """For `str.translate`: a letter or digit as it is, a space for anything else."""
+
+    def __missing__(self, code: int) -> int:
+        # Marks belong to letters: without them the words of Indic and Arabic scripts fall apart.
+        is_in_word = chr(code).isalnum() or unicodedata.category(chr(code)).startswith("M")
+        self[code] = code if is_in_word else ord(" ")
+        return self[code]
+
+
+SHOWN, WORDS_ALONE = _Shown(), _WordsAlone()
 
 
 def is_validation(text: str, fraction: float = 0.1) -> bool:
     """Whether `text` is held out: a property of its normalised words alone, on every machine and in any company."""
-    digest = hashlib.blake2b(normalise(text).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64 < fraction
+    return int.from_bytes(_digest(normalise(text)), "big") / 2**64 < fraction
 
 
-def remove_duplicates(quotes: Iterable[Quote]) -> list[Quote]:
+def _digest(normalised: str) -> bytes:
+    return hashlib.blake2b(normalised.encode(), digest_size=8).digest()
+
+
+def remove_duplicates(quotes: Iterable[Quote], progress: Callable[[int], None] | None = None) -> list[Quote]:
     """The quotes without exact and near duplicates, whatever their keywords; the first of each kind stays.
 
-    A quote goes when a kept one before it has the same normalised text or shares word triples with Jaccard similarity
-    of at least `NEAR_DUPLICATE_SIMILARITY`. What comes later never changes which earlier quotes stay.
+    A quote goes when a kept one before it has the same normalised text or nearly the same (`data.near_duplicates`).
+    What comes later never changes which earlier quotes stay. `progress` is told how many different ones are done.
     """
-    kept: list[Quote] = []
-    seen_texts: set[str] = set()
-    shingles_of_kept: list[frozenset[str]] = []
-    kept_with_shingle: defaultdict[str, list[int]] = defaultdict(list)
+    different: list[Quote] = []
+    seen: set[bytes] = set()
+    shingles = LineShingles()
     for quote in quotes:
         normalised = normalise(quote.text)
-        if normalised in seen_texts:
-            continue
-        seen_texts.add(normalised)
-        shingles = _shingles(normalised)
-        candidates = {index for shingle in shingles for index in kept_with_shingle.get(shingle, ())}
-        if any(_similarity(shingles, shingles_of_kept[index]) >= NEAR_DUPLICATE_SIMILARITY for index in candidates):
-            continue
-        for shingle in shingles:
-            if len(kept_with_shingle[shingle]) < LINES_PER_SHINGLE:
-                kept_with_shingle[shingle].append(len(kept))
-        kept.append(quote)
-        shingles_of_kept.append(shingles)
-    return kept
-
-
-def _shingles(normalised: str) -> frozenset[str]:
-    words = normalised.split(" ")
-    if len(words) < SHINGLE_WORDS:
-        return frozenset([normalised])
-    return frozenset(" ".join(words[start : start + SHINGLE_WORDS]) for start in range(len(words) - SHINGLE_WORDS + 1))
-
-
-def _similarity(left: frozenset[str], right: frozenset[str]) -> float:
-    shared = len(left & right)
-    return shared / (len(left) + len(right) - shared)
+        digest = _digest(normalised)
+        if digest not in seen:
+            seen.add(digest)
+            shingles.append(normalised.split(" "))
+            different.append(quote)
+    del seen
+    close = shingles.near_duplicates(progress)
+    return [quote for quote, is_close in zip(different, close, strict=True) if not is_close]
 
 
 def split_quotes(quotes: Sequence[Quote], fraction: float = 0.1) -> Split:
@@ -102,8 +99,9 @@ def split_quotes(quotes: Sequence[Quote], fraction: float = 0.1) -> Split:
 
     Raises: DataError if one side would be empty.
     """
-    train = tuple(quote for quote in quotes if not is_validation(quote.text, fraction))
-    validation = tuple(quote for quote in quotes if is_validation(quote.text, fraction))
+    is_held_out = [is_validation(quote.text, fraction) for quote in quotes]
+    train = tuple(itertools.compress(quotes, map(operator.not_, is_held_out)))
+    validation = tuple(itertools.compress(quotes, is_held_out))
     if not train or not validation:
         empty = "nothing to train on" if not train else "nothing to hold out"
         raise DataError(
@@ -118,5 +116,8 @@ def fingerprint(quotes: Iterable[Quote]) -> str:
 
     A line that stands twice counts twice; sources do not count, since no model sees them.
     """
-    documents = sorted(json.dumps([quote.keyword, quote.text], ensure_ascii=False) for quote in quotes)
-    return hashlib.blake2b("\n".join(documents).encode(), digest_size=8).hexdigest()
+    documents = sorted(DOCUMENT.encode([quote.keyword, quote.text]) for quote in quotes)
+    digest = hashlib.blake2b(digest_size=8)
+    for number, document in enumerate(documents):
+        digest.update(f"\n{document}".encode() if number else document.encode())
+    return digest.hexdigest()
