@@ -63,6 +63,8 @@ class StepOptions:
     """What the step runs on."""
     json: bool = False
     """Print one JSON document instead of text."""
+    oom: str | None = None
+    """PyTorch's out-of-memory message of such a run: which tensor it was."""
     plot: str | None = None
     """Draw the memory timeline of the step into this file, FILE.html."""
 
@@ -91,6 +93,8 @@ def main(arguments: Sequence[str]) -> int:
         from trainables.memory.explaining.explanation import explain
 
         document = explain(settings, card, options.gpus)
+    if options.oom:
+        document["out_of_memory"] = _held_against(options.oom, settings, card)
     if options.plot:
         from analysis.memory_timeline import write_timeline
 
@@ -120,6 +124,8 @@ def _check(options: StepOptions) -> None:
         raise UserError("transformers and lora_targets are told of another stack; give --stack, as hf-trainer.")
     if options.stack != "ours" and options.device == "cpu":
         raise UserError(f"device=cpu: of stack {options.stack} a GPU's step is told; leave --device away.")
+    if options.oom and (options.stack != "ours" or options.gpus > 1 or options.device == "cpu"):
+        raise UserError("oom: a message is held against our own step on one GPU; leave out --stack, --gpus, --device.")
     plot = options.plot
     if plot is None:
         return
@@ -149,6 +155,26 @@ def _settings(options: StepOptions) -> TrialSettings:
         raise UserError(str(error)) from None
 
 
+def _held_against(text: str, settings: TrialSettings, card: Card) -> dict[str, Any]:
+    """The request of the step that an out-of-memory message means. Raises: UserError for no such message."""
+    from trainables.memory.explaining.oom_message import held_against, read_message
+    from trainables.memory.tracing.trial_trace import trial_trace
+
+    return held_against(read_message(text), trial_trace(settings, card))
+
+
+def _out_of_memory(found: dict[str, Any]) -> list[str]:
+    request, size = found["request"], memory_text(found["requested_bytes"])
+    if request is None:
+        return ["", f"The message: this step asks nowhere for {size}; the run had other settings."]
+    before = "" if found["allocated_bytes"] is None else f" ({memory_text(found['allocated_bytes'])} in the message)"
+    return [
+        "",
+        f"The message: {size} of {request['component'].replace('_', ' ')} for {request['operation']} in the"
+        f" {request['phase']} phase, when {memory_text(request['allocated_bytes'])} were allocated{before}.",
+    ]
+
+
 def _text(document: dict[str, Any]) -> str:
     settings, on_cuda = document["settings"], document["device"] == "cuda"
     gpus = document["sharded"]["gpus"]
@@ -173,6 +199,8 @@ def _text(document: dict[str, Any]) -> str:
         lines.append(_verdict(document))
     if on_cuda and "largest_micro_batch_size" in document:
         lines.append(_micro_batch(document))
+    if "out_of_memory" in document:
+        lines += _out_of_memory(document["out_of_memory"])
     lines += _remedies(document)
     if "cards_needed" in document and on_cuda:
         lines += _cards(document)

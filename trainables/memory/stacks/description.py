@@ -62,7 +62,7 @@ class StackRun:
     `repeats_keys` gives flash attention keys and values for every query head. `keeps_outputs` holds a forward pass's
     outputs until the next one's are there. `keeps_projections` holds each layer's query, key and value until the loss
     is there, as a cache that is a view of them does. `activation` stands in for the config's. With `is_one_batch` only
-    the first micro-batch is as long as told.
+    the first micro-batch is as long as told; others are short, and the step that they are for is not reached.
     """
 
     stack: str

@@ -30,6 +30,7 @@ from trainables.memory.tracing.timeline import MemoryTrace, Shapes
 
 STEPS = 2  # the first makes the optimizer's states, the second is like all that follow
 MICRO_BATCHES = 2  # more add nothing
+SHORT_TOKENS = 128  # assumed of batches after one long one: a line of Alpaca has about a hundred tokens
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -143,17 +144,18 @@ def train_steps(recorder: Recorder, run: StackRun, whole: nn.Module, model: Any)
     """Optimizer steps of a model that is on the device; the first makes the optimizer's states."""
     parameters = [p for p in whole.parameters() if p.requires_grad]
     optimizer = make_optimizer(run, parameters)
-    shape_BT = (run.micro_batch_size, run.sequence_length)
+    lengths = [run.sequence_length] * min(run.accumulation, MICRO_BATCHES)
+    if run.is_one_batch:
+        lengths[1:] = [min(SHORT_TOKENS, run.sequence_length)] * len(lengths[1:])
     kept: Any = None
     projections = hold_projections(recorder, model) if run.keeps_projections else []
-    count = 1 if run.is_one_batch else min(run.accumulation, MICRO_BATCHES)
     for _ in range(1 if run.is_one_batch else STEPS):
-        for number in range(count):
-            is_last = number == count - 1 and (run.accumulation == 1 or not run.is_one_batch)
+        for number, length in enumerate(lengths):
+            is_last = number == len(lengths) - 1 and (run.accumulation == 1 or not run.is_one_batch)
             late = run.sharding is not None and run.sharding.is_synced_late and not is_last
             with whole.no_sync() if late else contextlib.nullcontext():  # type: ignore[operator]
                 with recorder.phase("input"):
-                    batch = [torch.zeros(shape_BT, dtype=torch.long) for _ in range(2)]
+                    batch = [torch.zeros((run.micro_batch_size, length), dtype=torch.long) for _ in range(2)]
                 with recorder.phase("forward"):
                     loss, outputs = _loss(run, whole, *batch)
                     projections.clear()
