@@ -148,7 +148,7 @@ def load_prompts(path: str) -> list[Prompt]:
 
     Raises: DataError, naming the line.
     """
-    kinds = get_args(Kind)
+    kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
     prompts = []
     for number, line in read_lines(Path(path).expanduser()):
         kind, colon, words = (part.strip() for part in line.partition(":"))
@@ -157,7 +157,7 @@ def load_prompts(path: str) -> list[Prompt]:
         kind = kind.casefold().replace("-", "_")
         if kind not in kinds or not colon or not words:
             raise DataError(f"{path}:{number}: no kind and prompt; write one of {', '.join(kinds)}, ':' and words.")
-        prompts.append(Prompt(words, kind))
+        prompts.append(Prompt(words, kinds[kind]))
     if not prompts:
         raise DataError(f"{path}: no prompts in it; write lines such as 'off_domain: virus'.")
     return list(dict.fromkeys(prompts))

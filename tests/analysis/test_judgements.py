@@ -13,7 +13,7 @@ from analysis.judging.agreement import Share, agreement, agreement_lines
 from analysis.judging.judgements import Choice, Judgement, JudgementStore, Pair, Side, make_deck
 from analysis.sweep_table.load import RecordsError
 from tests.support.record_factory import make_record
-from trainables.records.record import Sample, TrialRecord
+from trainables.records.record import QualityReport, Sample, TrialRecord
 from trainables.records.storage import open_storage
 
 KINDS = {"hope": "seen", "solitude": "unseen", "virus": "off_domain"}
@@ -186,16 +186,18 @@ def test_line_that_is_no_judgement_is_left_out_and_told(line: str, tmp_path: Pat
     assert [told.split(":")[1] for told in store.unreadable] == ["2", "3"]
 
 
+def with_quality(record: TrialRecord, quality: QualityReport) -> TrialRecord:
+    assert record.report is not None
+    return dataclasses.replace(record, report=dataclasses.replace(record.report, quality=quality))
+
+
 def test_each_part_of_the_number_is_held_against_the_person_too() -> None:
     one, two = records(0.2, 0.8)
     assert one.report is not None
     assert one.report.quality is not None
     better_novelty = dataclasses.replace(one.report.quality, novelty=0.9, spill_over=0.1, fluency=0.5)
     worse_novelty = dataclasses.replace(one.report.quality, novelty=0.3, spill_over=0.6, fluency=0.5)
-    marked = [
-        dataclasses.replace(record, report=dataclasses.replace(record.report, quality=quality))
-        for record, quality in ((one, better_novelty), (two, worse_novelty))
-    ]
+    marked = [with_quality(one, better_novelty), with_quality(two, worse_novelty)]
     found = agreement([judged("left", "0", "1", pair_id=name) for name in "abc"] + [judged("right", "0", "1")], marked)
     assert found.parts["novelty"] == Share(count=3, of=4)
     assert found.parts["spill_over"] == Share(count=3, of=4)

@@ -87,12 +87,12 @@ def measure(browser: Any, folder: str, count: int) -> str:
     address = f"http://127.0.0.1:{board.port}/?token={TOKEN}"
     browser.get(address)
     early = wait_for(lambda: browser.execute_script(PAINTED))
-    wait_for(lambda: json.loads(board.ask("/api/rows?sweep=")[1])["waiting"] == 0, 600)
+    wait_for(lambda: json.loads(board.ask("/api/rows?sweep=")[1])["waiting"] == 0)
     read = time.perf_counter() - began
     browser.get("about:blank")
     began = time.perf_counter()
     browser.get(address)
-    wait_for(lambda: browser.find_element("id", "shown").text.startswith(f"{count:,} "), 60)
+    wait_for(lambda: browser.find_element("id", "shown").text.startswith(f"{count:,} "))
     whole = time.perf_counter() - began
     painted = browser.execute_script(PAINTED)
     frames = browser.execute_async_script(SCROLL)

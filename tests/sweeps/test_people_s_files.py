@@ -94,7 +94,16 @@ def test_a_folder_called_like_a_known_size_does_not_stand_in_for_it(
     assert make_plan(QUESTION.options(model_sizes=("nano-1m",)), DEVICE, QUESTION).models == ("nano-1m",)
 
 
-@pytest.mark.parametrize("flag", ["columns", "prompts", "template"])
-def test_what_was_spent_when_the_sweep_was_laid_out_is_refused_when_it_goes_on(flag: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (SweepOptions(columns="quote=body"), "--columns"),
+        (SweepOptions(prompts="other.txt"), "--prompts"),
+        (SweepOptions(template="{text}"), "--template"),
+    ],
+)
+def test_what_was_spent_when_the_sweep_was_laid_out_is_refused_when_it_goes_on(
+    options: SweepOptions, flag: str
+) -> None:
     plan = make_plan(SweepOptions(), DEVICE, QUESTION)
-    assert changed_by(SweepOptions(**{flag: "other"}), plan) == f"--{flag}"
+    assert changed_by(options, plan) == flag

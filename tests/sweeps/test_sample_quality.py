@@ -28,6 +28,7 @@ from trainables.records.objectives import aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.trial_data import trial_data
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
 GPU = Device(gpus=1, gpu_bytes=2**34, cpus=8)
@@ -81,11 +82,11 @@ def test_an_epoch_is_the_tokens_of_the_rows_that_a_trial_reads() -> None:
         train=(Quote(keyword="hope", text="a"), Quote(keyword="love", text="b")),
         validation=(Quote(keyword="c", text="d"),),
     )
-    counts = count_epoch_tokens(made, split)["nano-1m"]
+    counts = count_epoch_tokens(made, trial_data(split))["nano-1m"]
     # </s> hope : a </s> at least, twice, and with replay two scientific lines of 40 characters or more besides.
     assert 10 <= counts["0.0"] <= 16
     assert counts["1.0"] > counts["0.0"] + 20
-    longest = find_row_lengths(made, split)["nano-1m"]
+    longest = find_row_lengths(made, trial_data(split))["nano-1m"]
     assert 5 <= longest["0.0"] <= 8  # the two rows are as long as one another
     assert longest["1.0"] > longest["0.0"] + 10
     told = to_settings(dataclasses.replace(made, row_lengths={"nano-1m": longest}), starting_points(made)[0])

@@ -94,7 +94,7 @@ class Worker:
         self.loop: TrainingLoop | None = None
         self.resumed_from_step: int | None = None
         self._progress_at = self._stop_seen_at = -math.inf
-        self._told: dict[str, Any] | None = None
+        self._progress_told: dict[str, Any] = {}
         self.time_split = TimeSplit(self._tell_part)
 
     def run(self) -> WorkerReport:
@@ -270,17 +270,18 @@ class Worker:
         if self.rank > 0:
             return
         path = progress_path(self.job.trial_id)
-        if self._told is None:  # an earlier attempt's curve stays until this one has a longer one
+        if not self._progress_told:  # an earlier attempt's curve stays until this one has a longer one
             try:
-                self._told = json.loads(self.storage.read_text(path))
+                self._progress_told = json.loads(self.storage.read_text(path))
             except FileNotFoundError:
-                self._told = {"step": 0, "total_steps": None, "curve": []}
-        self._told |= {"part": part, "told_at": time.time()}
+                self._progress_told = {"step": 0, "total_steps": None, "curve": []}
+        self._progress_told |= {"part": part, "told_at": time.time()}
         if self.loop is not None and self.loop.progress.step > 0:
-            curve = [dataclasses.asdict(point) for point in self.loop.progress.curve]
-            self._told |= {"step": self.loop.progress.step, "total_steps": self.loop.total_steps, "curve": curve}
+            progress = self.loop.progress
+            curve = [dataclasses.asdict(point) for point in progress.curve]
+            self._progress_told |= {"step": progress.step, "total_steps": self.loop.total_steps, "curve": curve}
         self._progress_at = time.monotonic()
-        self.storage.write_text(path, json.dumps(self._told))
+        self.storage.write_text(path, json.dumps(self._progress_told))
 
     def _agreed(self, value: T) -> T:
         """The first worker's value, on every worker."""

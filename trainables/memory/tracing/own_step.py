@@ -176,6 +176,7 @@ def adapters_by_layer(recorder: Recorder) -> Iterator[None]:
 
 def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
     """A model's layers in order; none where it has not as many in one list as its config says."""
-    count = model.config.num_hidden_layers
+    config: Any = model.config
+    count = config.num_hidden_layers
     lists = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
     return list(next(lists, ()))
