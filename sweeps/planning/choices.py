@@ -210,8 +210,6 @@ def _check(plan: SweepPlan, question: Question, usual: Space) -> None:
             flag = f"--{name.replace('_', '-')} {getattr(plan, name)}"
             others = " or ".join(str(one) for one in choices_of(name) if not missing_package(name, one))
             raise OptionsError(f"{flag} needs {package}: pip install {package}, or use {others}.")
-    if plan.weights == "random" and not set(question.objectives) - set(FROM_SAMPLES):
-        raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
     if AUTO in plan.micro_batch_sizes:
         check_automatic(plan.micro_batch_sizes, plan.batch_sizes, plan.workers, plan.capacity_bytes)
     values = plan.space | ({CHOSEN: (1,)} if plan.has_automatic_micro_batch else {})
@@ -308,6 +306,8 @@ def chosen_objectives(options: SweepOptions, question: Question) -> tuple[str, .
     asked = options.objectives
     if asked is None:
         asked = tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
+        if not asked and options.weights == "random":
+            raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
     unknown = [name for name in asked if name not in OBJECTIVES]
     if unknown or not asked or len(set(asked)) < len(asked):
         raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(OBJECTIVES)}.")

@@ -78,14 +78,14 @@ def complain(results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
         ("quotes.txt", b"\n\n", ("quotes.txt", "no quote in it")),
         ("quotes.txt", bytes(range(256)) * 4, ("quotes.txt:1", "UTF-8")),
         ("quotes.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ("quotes.txt", "UTF-8")),
-        ("quotes.txt", "love: été\n".encode("latin-1"), ("quotes.txt:1", "0xe9", "UTF-8")),
+        ("quotes.txt", "love: été\n".encode("latin-1"), ("1 distinct quotes", "add lines")),  # it is read: too few
         ("quotes.txt", f"{GOOD_LINES}no colon here\n".encode(), ("quotes.txt:3", "no ':'", "'love: ")),
         ("quotes.txt", f"{GOOD_LINES}hope:  \n".encode(), ("quotes.txt:3", "no quote", "'hope'")),
         ("quotes.txt", b": a quote without keyword\n", ("quotes.txt:1", "no keyword")),
         ("quotes.csv", b"keyword,quote\nlove,\n", ("quotes.csv:2", "no quote", "'love'")),
         ("quotes.csv", b"word,saying\nlove,a\n", ("quotes.csv:1", "'keyword' and 'quote'")),
         ("quotes.jsonl", b'{"keyword": "love"\n', ("quotes.jsonl:1", "not a JSON object")),
-        ("quotes.pdf", b"%PDF-1.7", ("quotes.pdf", ".txt, .csv, .jsonl")),
+        ("quotes.pdf", b"%PDF-1.7", ("quotes.pdf", "PDF document", "CSV in UTF-8")),
     ],
 )
 def test_wrong_data(

@@ -253,7 +253,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
         ("batch_memory --storage s3://b/c --dry-run", "python sweeps/batch_memory.py --dry-run"),
         ("batch_memory --storage s3://b/c --data mine.txt", "--data mine.txt is not in "),
         ("batch_memory --storage s3://b/c --warm-start results/a", "--warm-start results/a is not uploaded"),
-        ("batch_memory --storage s3://b/c --wait soon", "--wait: could not convert string to float: 'soon'; --help"),
+        ("batch_memory --storage s3://b/c --wait soon", "--wait: 'soon' cannot be read as FLOAT; --help"),
         ("batch_memory --storage s3://b/c --wait -1", "--wait=-1.0; it must be 0 or more seconds."),
         ("batch_memory --storage s3://b/c --address ray://head:10001", "ray://head:10001 is no dashboard's address"),
         ("--follow a-job batch_memory", "--follow submits nothing, so 'batch_memory' has no meaning"),

@@ -65,7 +65,7 @@ def one_line(error: BaseException) -> str:
     return str(error)
 
 
-@pytest.mark.parametrize("name", ["nano-9m", "125M", "galactica", "./nowhere/model", "/nowhere/model", "a/b/c", ""])
+@pytest.mark.parametrize("name", ["nano-9x", "125M", "galactica", "./nowhere/model", "/nowhere/model", "a/b/c", ""])
 def test_an_unknown_size_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError) as caught:
         find_model(name)
