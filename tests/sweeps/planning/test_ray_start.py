@@ -89,13 +89,13 @@ def test_a_folder_without_room_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_slow_start_is_tried_again_and_other_trouble_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Exception("The current node timed out during startup. This could happen because ...")
-    troubles: list[Exception | None] = [slow, slow, None, PermissionError(13, "Permission denied", "/root/.ray")]
+    troubles: list[Exception | None] = [slow, slow, None, PermissionError(13, "Permission denied", "/home/me/.ray")]
     monkeypatch.setattr(ray_start, "_trouble", lambda **options: troubles.pop(0))
     ray_start._start("/tmp", {})
     assert len(troubles) == 1
     with pytest.raises(RayStartError) as caught:
         ray_start._start("/tmp", {})
-    assert "/root/.ray" in line_of(caught)
+    assert "/home/me/.ray" in line_of(caught)
     assert "HOME" in line_of(caught)
 
 

@@ -48,7 +48,7 @@ def hf_loss(model: Any, hidden_BTD: Tensor, labels_BT: Tensor) -> tuple[Tensor, 
 def hf_445_loss(model: Any, hidden_BTD: Tensor, labels_BT: Tensor) -> tuple[Tensor, Any]:
     """transformers to 4.45: the logits themselves are made fp32, then shifted into another copy.
 
-    Source: `forward` of LlamaForCausalLM ("TODO: remove the float() operation in v4.46"), 4.45.2.
+    Source: `forward` of LlamaForCausalLM, 4.45.2, where a note says that the float() is to go in v4.46.
     """
     logits_BTV = head_scale(model.get_output_embeddings()(hidden_BTD), model.config).float()
     return _shifted_loss(logits_BTV, labels_BT, functional.cross_entropy), logits_BTV
