@@ -109,7 +109,7 @@ def followed(head: Head) -> tuple[str, str, int, Path]:
             [*SUBMIT, *flags, "--wait", "600"], env=head.environment, cwd=head.folder, stdout=out, stderr=complaints
         )
         try:
-            time.sleep(3)
+            wait_until(lambda: "Waiting for " in (head.folder / "complaints").read_text(), "the program to wait")
             head.tunnel.restore()
             wait_until(
                 lambda: "Sweep batch_memory-" in told.read_text() or process.poll() is not None,
