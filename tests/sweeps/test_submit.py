@@ -147,7 +147,7 @@ def test_a_sweep_is_submitted_and_its_log_followed_across_a_cut_without_a_line_t
     assert "exit code 0" in end
     for line in (
         f"Results:     {results}/{sweep}",
-        f"Go on:       python sweeps/submit.py batch_memory --resume --name {sweep} --storage {results}",
+        f"Go on:       python sweeps/submit.py sweeps/batch_memory.py --resume --name {sweep} --storage {results}",
         f"Dashboard:   {head.tunnel.address}/#/jobs/{job['submission_id']}",
         "wandb group: none, as wandb is disabled",
         "The cluster is still up, and costs money until: ray down build/cluster.yaml",
