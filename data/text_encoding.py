@@ -173,7 +173,9 @@ def _without_mark(path: Path, head: bytes) -> tuple[str, tuple[str, ...]]:
             text = codecs.getincrementaldecoder(codec)("strict").decode(head)
         except UnicodeDecodeError:
             continue
-        if all(character in "\t\r\n" or unicodedata.category(character)[0] != "C" for character in text):
+        if text.strip() and all(  # line ends alone are no text
+            character in "\t\r\n" or unicodedata.category(character)[0] != "C" for character in text
+        ):
             readings[codec] = text
     if len(readings) != 1:
         line = head.count(b"\n", 0, head.index(b"\0")) + 1

@@ -58,7 +58,13 @@ def show(browser: Any, addresses: dict[str, str], page: str) -> str:
         browser.find_element("css selector", ".row").click()
         wait_for(lambda: browser.find_elements("css selector", ".samples .tuned"))
     if page == "judge":
+        from selenium.webdriver import Keys
+
         wait_for(lambda: browser.find_element("id", "judging").is_displayed())
+        while "keyword" not in browser.find_element("id", "prompt").text:  # pairs come in an order of chance
+            judged = browser.find_element("id", "status").text
+            browser.find_element("tag name", "body").send_keys(Keys.ARROW_DOWN)
+            wait_for(lambda judged=judged: browser.find_element("id", "status").text != judged)
     return browser.execute_script("return document.body.innerText")
 
 

@@ -96,8 +96,12 @@ def test_jobs_tell_of_the_sweep_and_actors_and_tasks_of_their_trial(live_sweep: 
     found = re.fullmatch(r"trial 0000 (\S+) batch (\d+) lr (\S+)", title)
     assert found is not None
     assert (found[1], int(found[2]), float(found[3])) == ("nano-0.3m", batch, rate)
-    tasks = live_sweep.ask("/api/v0/tasks?detail=1&limit=1000")["data"]["result"]["result"]
-    assert title in {task["name"] for task in tasks}
+
+    def is_among_the_tasks() -> bool:
+        tasks = live_sweep.ask("/api/v0/tasks?detail=1&limit=1000")["data"]["result"]["result"]
+        return title in {task["name"] for task in tasks}
+
+    wait_until(is_among_the_tasks, f"the task {title!r}")  # workers tell of their tasks now and then
 
 
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="Debian's prometheus is not installed")
