@@ -233,19 +233,21 @@ def save(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
 class Options:
     """Which sizes are built, on how much."""
 
-    size: Annotated[Literal["nano-0.3m", "nano-1m", "nano-4m"] | None, arg(help_behavior_hint="")] = None
-    """One size only. [all three]"""
+    size: Annotated[Literal[tuple(SIZES)] | None, arg(help_behavior_hint="")] = None  # pyright: ignore[reportInvalidTypeForm]
+    """One size only. [all that ship]"""
     tokens: Annotated[int | None, arg(help_behavior_hint="")] = None
     """Tokens to see. [each size's own budget]"""
+    bf16: bool = False
+    """Multiply matrices in bfloat16, which is faster on a core that has units for it."""
 
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """Build the sizes that are asked for (all three by default)."""
+    """Build the size that is asked for (all that ship by default)."""
     options = parse(Options, arguments, "Rebuild the nano models from Debian's package dict-wn.")
     try:
-        for name in [options.size] if options.size else SIZES:
-            build(name, options.tokens or SIZES[name].tokens)
+        for name in [options.size] if options.size else [name for name, size in SIZES.items() if size.ships]:
+            build(name, options.tokens or SIZES[name].tokens, options.bf16)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; install Debian's package dict-wn.") from None
     return 0
