@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from threading import Lock
 from typing import Any
 
-from analysis.serve.board_rows import board_row, detail, objective_words, running_row
+from analysis.ladder.told import LadderFiles, load_ladder
+from analysis.serve.board_rows import board_row, detail, ladder_json, objective_words, running_row
 from analysis.serve.local_page import visible
 from analysis.sweep_table.front import Contender, Standing, contender_of, decide
+from analysis.sweep_table.ladder_tables import ladder_tables
 from analysis.sweep_table.load import READERS, read_facts
 from data.errors import one_line
 from trainables.records.documents import figures_from_json, from_json
@@ -18,7 +22,18 @@ from trainables.records.layout import progress_path, record_path
 from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage
 
+LADDER_SECONDS = 5.0  # a ladder's predictions and gates are files of their own, looked at no oftener
 AT_ONCE = 64  # records read before the page may ask again
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ladder:
+    """What was last told of a ladder: from how many records and which files, and when these were looked at."""
+
+    count: int
+    files: LadderFiles | None
+    looked_at: float
+    page: dict[str, Any] | None
 
 
 class FollowedSweep:
@@ -38,6 +53,9 @@ class FollowedSweep:
         self._changed: list[str] = []
         self._contenders: dict[str, Contender] = {}
         self._kinds: dict[str, tuple[str, frozenset[str]]] = {}  # each contender's model, and the cards that hold it
+        self._rungs: dict[str, TrialRecord] = {}  # a ladder's records without their samples, for its fits
+        self._ladder: _Ladder | None = None
+        self._ladder_lock = Lock()
         self._standing: tuple[int, Standing] = (0, decide(()))  # and of how many contenders
 
     @property
@@ -71,6 +89,7 @@ class FollowedSweep:
                 "question": visible(self.facts.question),
                 "trials": self.facts.plan.trials,
                 "objectives": objective_words(self.facts.aims),
+                "is_ladder": bool(self.facts.plan.rung_trials),
             },
             **asdict(self._whole_standing()),
             "waiting": self.waiting,
@@ -89,6 +108,25 @@ class FollowedSweep:
             if trial_id in kinds and model in ("", kinds[trial_id][0]) and (not card or card in kinds[trial_id][1])
         )
 
+    def ladder(self) -> dict[str, Any] | None:
+        """The tables and points of a size ladder; None for another sweep, and while no rung has a finished trial.
+
+        Raises: OSError when the storage does not answer.
+        """
+        if not self.facts.plan.rung_trials:
+            return None
+        count, now = len(self._rungs), time.monotonic()
+        with self._ladder_lock:  # several pages ask, and the fits take a while
+            told = self._ladder
+            if told is None or told.count != count or now - told.looked_at > LADDER_SECONDS:
+                files = load_ladder(self.storage, self.facts.plan)
+                if told is None or (told.count, told.files) != (count, files):
+                    records = sorted(dict(self._rungs).values(), key=lambda record: record.number)
+                    tables = ladder_tables(self.facts.plan, records, files) if files else None
+                    told = _Ladder(count=count, files=files, looked_at=now, page=tables and ladder_json(tables))
+                self._ladder = replace(told, looked_at=now)
+            return self._ladder.page
+
     def detail(self, trial_id: str) -> dict[str, Any] | None:
         """The whole of a trial that is listed and has ended, read again since only its row is kept; else None."""
         if trial_id not in self._ended:
@@ -104,6 +142,8 @@ class FollowedSweep:
         record = self._record(trial_id, whole=False)
         if isinstance(record, TrialRecord):
             self._ended.add(trial_id)
+            if self.facts.plan.rung_trials:
+                self._rungs[trial_id] = record
             row: dict[str, Any] = board_row(record, self.facts.aims) | {"trial_id": trial_id}
             contender = contender_of(record, self.facts.aims)
             if contender is not None:

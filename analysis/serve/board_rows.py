@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.serve.local_page import visible
+from analysis.sweep_table.ladder_tables import PREDICTION_HEADS, RUNG_HEADS, LadderTables
 from analysis.sweep_table.table import plain_row, trial_row
 from trainables.records.objectives import Aims
 from trainables.records.record import MemoryPrediction, TrialRecord
@@ -125,6 +126,31 @@ def detail(record: TrialRecord, aims: Aims) -> dict[str, Any]:
             }
             for sample in (report.samples if report else ())
         ],
+    }
+
+
+def ladder_json(tables: LadderTables) -> dict[str, Any]:
+    """Tables and points of a ladder; a point is parameters, value and, of a prediction, the ends of its interval."""
+    outcomes, predictions = tables.outcomes.values(), tables.predictions.values()
+    return {
+        "rungs": [RUNG_HEADS, *tables.rung_rows],
+        "predictions": [PREDICTION_HEADS, *tables.prediction_rows],
+        "gates": [
+            {"size": gate.size, "lines": [[holds, visible(says)] for holds, says in gate.lines]}
+            for gate in tables.gates
+        ],
+        "broken": [visible(line) for line in tables.broken],
+        "rates": {
+            "fitted": [[out.parameters, out.learning_rate] for out in outcomes],
+            "predicted": [
+                [said.parameters, said.learning_rate.value, said.learning_rate.low, said.learning_rate.high]
+                for said in predictions
+            ],
+        },
+        "losses": {
+            "fitted": [[out.parameters, out.loss] for out in outcomes],
+            "predicted": [[said.parameters, said.loss.value, said.loss.low, said.loss.high] for said in predictions],
+        },
     }
 
 

@@ -64,6 +64,12 @@ def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Appli
         model, card = request.query.get("model", ""), request.query.get("card", "")
         return web.json_response(asdict(await asyncio.to_thread(sweep.standing, model, card)))
 
+    async def ladder(request: web.Request) -> web.StreamResponse:
+        sweep = sweeps.get(request.query.get("sweep", ""))
+        if sweep is None:
+            raise web.HTTPNotFound(text="no such sweep.")
+        return web.json_response(await asyncio.to_thread(sweep.ladder))
+
     async def health(_: web.Request) -> web.StreamResponse:
         return web.json_response({"database": "ok"})
 
@@ -109,6 +115,7 @@ def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Appli
             web.get("/api/rows", rows),
             web.get("/api/trials/{trial}", trial),
             web.get("/api/front", front),
+            web.get("/api/ladder", ladder),
             web.get("/api/health", health),
             web.get("/api/v1/query", query),
         ]

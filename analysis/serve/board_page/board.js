@@ -1,12 +1,13 @@
 // The board: asks once a second for what is new since its cursor, and draws that.
 import { showDetail } from "./detail.js";
+import { showLadder } from "./ladder.js";
 import { curvePlot, frontPlot, memoryPlot } from "./plots.js";
 import { Table } from "./table.js";
 import { bytes, element, figure, words } from "./words.js";
 
 const at = (name) => document.getElementById(name);
 const rows = new Map();
-let cursor = null, sweep = null, folder = "", waiting = 0, placed = [], timer = null, turn = 0;
+let cursor = null, sweep = null, folder = "", waiting = 0, ladder = null, placed = [], timer = null, turn = 0;
 let standing = { front: new Set(), best: null }, whole = standing; // of what is shown, and of the sweep
 const table = new Table(at("table"), open);
 const asked = new URLSearchParams(location.search), MOST_CARDS = 12;
@@ -116,6 +117,19 @@ async function decide() {
   if (model === at("filter-model").value && card === at("filter-card").value) standing = { front: new Set(told.front), best: told.best };
 }
 
+// What a ladder's rungs say is fitted by the program. A gate closes when nothing runs any more, so it is asked each time.
+async function climb() {
+  if (!sweep.is_ladder || document.body.dataset.alone) { ladder = null; at("ladder").hidden = true; return; }
+  const asked = folder, answer = await fetch("/api/ladder?" + new URLSearchParams({ sweep: folder }));
+  if (!answer.ok) throw new Error("the program answers " + answer.status);
+  const told = await answer.json();
+  if (asked !== folder) return;
+  if (JSON.stringify(told) === JSON.stringify(ladder)) return;
+  ladder = told;
+  if (told) showLadder(at, told);
+  else at("ladder").hidden = true;
+}
+
 async function ask() {
   const mine = ++turn;
   try {
@@ -137,6 +151,7 @@ async function ask() {
       if (sweep) draw();
       else at("status").textContent = "No sweep yet; the first to come shows here.";
     }
+    if (sweep) await climb();
     at("trouble").hidden = true;
   } catch (error) {
     at("trouble").hidden = false;
@@ -147,8 +162,9 @@ async function ask() {
 
 for (const name of Object.keys(FILTERS)) at("filter-" + name).addEventListener("change", async () => { await decide().catch(() => {}); draw(); });
 at("filter-sweep").addEventListener("change", () => { cursor = null; clearTimeout(timer); ask(); });
-addEventListener("resize", () => sweep && draw());
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => sweep && draw());
+const again = () => { if (sweep) draw(); if (ladder && !at("ladder").hidden) showLadder(at, ladder); };
+addEventListener("resize", again);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 at("pareto").addEventListener("click", (event) => {
   let found = null, nearest = 144;
   for (const [x, y, row] of placed) {

@@ -1,9 +1,9 @@
 // Small plots on canvas: ten thousand points in a few milliseconds. Colour and shape differ together.
-import { bytes } from "./words.js";
+import { bytes, count } from "./words.js";
 export const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#C46A9B", "#A87B00", "#3A96D2", "#808080"];
 const LEFT = 68, RIGHT = 12, TOP = 22, BOTTOM = 36, GREY = "#808080";
 
-function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String, xLog = false, xTicks }) {
+function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String, xLog = false, yLog = false, xTicks }) {
   const scale = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
   canvas.width = width * scale;
   canvas.height = height * scale;
@@ -21,12 +21,14 @@ function frame(canvas, xs, ys, { xLabel, yLabel, xText = String, yText = String,
   if (high > low && high - low < least) [low, high] = [(low + high - least) / 2, (low + high + least) / 2];
   const margin = (high - low) * 0.06 || 0.5;
   const x = (value) => LEFT + ((turn(value) - low + margin) / (high - low + 2 * margin)) * (width - LEFT - RIGHT);
-  const y = (value) => height - BOTTOM - (value / top) * (height - TOP - BOTTOM);
+  const under = Math.log2(range(ys)[0] / 1.08), over = Math.log2(top);
+  const share = (value) => (yLog ? (Math.log2(value) - under) / (over - under) : value / top);
+  const y = (value) => height - BOTTOM - share(value) * (height - TOP - BOTTOM);
   draw.fillStyle = style.color;
   draw.strokeStyle = style.borderBottomColor;
   draw.textAlign = "right";
   for (let step = 0; step <= 4; step++) {
-    const value = (top * step) / 4;
+    const value = yLog ? 2 ** (under + ((over - under) * step) / 4) : (top * step) / 4;
     draw.beginPath(); draw.moveTo(LEFT, y(value)); draw.lineTo(width - RIGHT, y(value)); draw.stroke();
     draw.fillText(yText(value), LEFT - 6, y(value) + 4);
   }
@@ -86,6 +88,18 @@ export function frontPlot(canvas, points, xLabel) {
     placed.push([x(p.memory), y(p.quality), p.row]);
   }
   return placed;
+}
+
+export function ladderPlot(canvas, { fitted, predicted }, words) {
+  const points = [...fitted, ...predicted], sizes = [...new Set(points.map((point) => point[0]))];
+  const plot = frame(canvas, sizes, points.flatMap((point) => point.slice(1)), { xLabel: "Parameters", xText: count, xLog: true, yLog: true, xTicks: sizes, ...words });
+  if (!plot) return;
+  const { draw, x, y } = plot;
+  for (const [size, value, low, high] of predicted) {
+    mark(draw, x(size), y(value), 1, 5, true);
+    draw.beginPath(); draw.moveTo(x(size), y(low)); draw.lineTo(x(size), y(high)); draw.stroke();
+  }
+  for (const [size, value] of fitted) mark(draw, x(size), y(value), 0, 5, false);
 }
 
 export function curvePlot(canvas, curves) {

@@ -5,6 +5,7 @@ export const bytes = (size) => (size == null ? "–" : size >= GIB ? digits(size
 export const decimal = (value) => (value == null ? "–" : value.toFixed(3));
 export const speed = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 export const rate = (value) => (value == null ? "–" : value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e"));
+export const count = (value) => new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
 export const words = (value) => (value == null || value === "" ? "–" : String(value).replaceAll("_", " "));
 const FORMATS = { bytes, decimal, speed, rate };
 export const figure = (value, kind) => (FORMATS[kind] ?? ((plain) => (plain == null ? "–" : plain.toLocaleString("en"))))(value);

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
 from analysis.sweep_table.front import standing_of
+from tests.analysis.reporting.test_ladder_section import written_ladder
 from tests.analysis.serve.test_board import ATTACK, TOKEN, Board
-from tests.support.real_browser import NEEDS_CHROMIUM, requested_hosts, wait_for
+from tests.support.real_browser import NEEDS_CHROMIUM, keep_screenshot, requested_hosts, wait_for
 from tests.support.record_factory import default_facts, make_record, make_samples, write_sweep
 from trainables.records.documents import to_json
 from trainables.records.record import TrialRecord
@@ -99,4 +101,19 @@ def test_of_many_trials_only_those_in_sight_are_in_the_page(browser: Any, tmp_pa
     browser.execute_script("document.getElementById('table').scrollTop = 28 * 200")
     wait_for(lambda: browser.find_elements("id", "row-200"))
     assert len(browser.find_elements("css selector", ".row")) < 60
+    assert board.end() == 0
+
+
+def test_board_of_a_ladder_shows_rungs_predictions_and_gates(browser: Any, tmp_path: Path) -> None:
+    uri = written_ladder(tmp_path)
+    open_storage(uri).write_text("ladder/gate-1.json", json.dumps([[True, "fits the card"], [False, ATTACK]]))
+    board = Board(uri)
+    browser.get(f"http://127.0.0.1:{board.port}/?token={TOKEN}")
+    wait_for(lambda: browser.find_element("id", "ladder").is_displayed())
+    shown = browser.find_element("id", "ladder").text
+    assert "nano-4m quote loss" in shown
+    assert "extrapolated, not run" in shown
+    assert "Gate before nano-1m" in shown
+    assert "closed: <script>alert(1)</script>" in shown
+    keep_screenshot(browser, "board-ladder")
     assert board.end() == 0
