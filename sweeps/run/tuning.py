@@ -52,6 +52,7 @@ def tune_trials(
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a running trial reports tokens and loss alone
     os.environ.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "300")  # 60 by default: too few on a busy machine
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # billions by default: threads that wait burn cores others need
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is ours: sweeps/run/interrupt.py
 
     import ray
