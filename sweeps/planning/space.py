@@ -44,6 +44,11 @@ def space_size(plan: SweepPlan) -> int:
     return FiniteSpace(values).combinations // len(pairs) * valid
 
 
+def trials_owed(plan: SweepPlan) -> int:
+    """How many trials the sweep runs: as many as asked for, or as many as there are."""
+    return min(plan.trials, space_size(plan))
+
+
 def good_levers(plan: SweepPlan) -> dict[str, Any]:
     """Those of the searched levers that are known to be good."""
     good = {name: good_value(name, on_cuda=plan.on_cuda) for name in plan.levers}

@@ -15,12 +15,12 @@ from sweeps.planning.device import Device, find_device
 from sweeps.planning.options import OptionsError, SweepOptions, parse_options
 from sweeps.planning.questions import Question, script_of
 from sweeps.planning.ray_start import RayStartError
-from sweeps.planning.space import space_size, starting_points, to_settings
+from sweeps.planning.space import starting_points, to_settings, trials_owed
 from sweeps.run.dashboard import Board
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.prepare import Prepared, prepare_new, prepare_resumed
 from sweeps.run.sole_driver import sole_driver
-from sweeps.run.tuning import tune_trials
+from sweeps.run.tuning import Tuning
 from sweeps.search.limits import cost_text
 from sweeps.watch.follow import Follower, Listener
 from sweeps.watch.gauges import Gauges
@@ -72,7 +72,7 @@ def _main(question: Question, arguments: Sequence[str]) -> int:
 
 def _run(question: Question, prepared: Prepared, options: SweepOptions, device: Device) -> int:
     plan, storage = prepared.facts.plan, prepared.storage
-    owed = min(plan.trials, space_size(plan))
+    owed = trials_owed(plan)
     if owed < plan.trials:
         print(f"The space holds {owed} different trials; running these.")
     print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
@@ -86,7 +86,10 @@ def _run(question: Question, prepared: Prepared, options: SweepOptions, device: 
             stack.enter_context(Follower(storage, prepared.facts, [tracker]))
         board = stack.enter_context(Board(storage.uri))
         interrupt = stack.enter_context(Interrupt())
-        reason = tune_trials(prepared, options, device, owed, board, gauges, interrupt)
+        tuning = Tuning(
+            prepared=prepared, options=options, device=device, board=board, gauges=gauges, interrupt=interrupt
+        )
+        reason = tuning.run()
     records = _records(prepared)
     print_end(records, plan, question)
     if options.price_per_gpu_hour is not None:
@@ -160,7 +163,7 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
     guard = MemoryGuard(training_card(plan).capacity_bytes)
     fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
     points = starting_points(plan, fits.as_predicted if guard.capacity_bytes else None)
-    owed = min(plan.trials, space_size(plan))
+    owed = trials_owed(plan)
     print(f"Would run {owed} trials into {prepared.storage.uri}; the first {len(points)}:")
     for number, point in enumerate(points):
         settings = to_settings(plan, fits.proposal(point))

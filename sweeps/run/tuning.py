@@ -8,12 +8,15 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from analysis.ladder.climb import Climb
 from analysis.ladder.told import load_rungs
 from sweeps.planning.device import Device
 from sweeps.planning.options import LadderOptions, SweepOptions
 from sweeps.planning.ray_start import join_ray, local_ray
+from sweeps.planning.space import trials_owed
 from sweeps.run.dashboard import Board, job_options
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.orphans import freeing_orphans, withdraw_requests
@@ -21,149 +24,200 @@ from sweeps.run.prepare import Prepared
 from sweeps.search.limits import Limits
 from sweeps.watch.gauges import Gauges
 from trainables.records.layout import load_history
-from trainables.records.record import Provenance
-from trainables.records.storage import StorageError
+from trainables.records.plan import SweepPlan
+from trainables.records.record import Provenance, TrialRecord
+from trainables.records.storage import Storage, StorageError
+
+if TYPE_CHECKING:
+    from ray import tune
+
+    from sweeps.search.early_stopping import StopWhatFallsBehind
+    from sweeps.search.ladder_search import LadderSearch
+    from sweeps.search.memory_guard import PointsThatFit
+    from sweeps.search.searcher import RecordSearch
+
+History = dict[int, tuple[dict[str, Any], TrialRecord | None]]
 
 HEAD = "node:__internal_head__"  # what Ray gives the head and no other node
+ENVIRONMENT = {  # what Ray and its workers read when they start
+    "RAY_AIR_NEW_OUTPUT": "0",  # our own table stands in for Tune's
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a running trial reports tokens and loss alone
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",  # 60 by default: too few on a busy machine
+    "GOMP_SPINCOUNT": "1000",  # billions by default: threads that wait burn cores others need
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: sweeps/run/interrupt.py
+}
 LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
 
 
-def tune_trials(
-    prepared: Prepared,
-    options: SweepOptions,
-    device: Device,
-    owed: int,
-    board: Board,
-    gauges: Gauges,
-    interrupt: Interrupt,
-) -> str | None:
-    """Run what is owed and has no record yet.
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """One run of a prepared sweep, with what shows it and what ends it before its time."""
 
-    Returns: the limit that ended it before, None when none did.
-    Raises: RayStartError; StorageError where the sweep's storage refused what was written, or did not answer for long.
-    """
-    history = load_history(prepared.storage)
-    records = [record for _, record in history.values() if record is not None]
-    if len(records) >= owed:
-        return None
-    plan = prepared.facts.plan
-    concurrent = options.max_concurrent or device.most_trials(plan.workers)
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own table stands in for Tune's
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a running trial reports tokens and loss alone
-    os.environ.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "300")  # 60 by default: too few on a busy machine
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # billions by default: threads that wait burn cores others need
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is ours: sweeps/run/interrupt.py
+    prepared: Prepared
+    options: SweepOptions
+    device: Device
+    board: Board
+    gauges: Gauges
+    interrupt: Interrupt
 
-    import ray
+    def run(self) -> str | None:
+        """Run what is owed and has no record yet.
+
+        Returns: the limit that ended it before, None when none did.
+        Raises: RayStartError; StorageError where the sweep's storage refused what was written, or did not answer for
+            long.
+        """
+        history = load_history(self.prepared.storage)
+        owed = trials_owed(self.plan) - sum(record is not None for _, record in history.values())
+        if owed <= 0:
+            return None
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
+        logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
+        with _ray(self.prepared, self.device, self.board), _shut_down_quietly(self.prepared.storage):
+            search, scheduler = self._search(history), self._scheduler(history)
+            with self.gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+                self._tuner(search, scheduler, owed, scratch).fit()
+        if search.storage_error:
+            raise StorageError(f"what trials read or write fails ({search.storage_error})")
+        return search.limit_reached
+
+    @property
+    def plan(self) -> SweepPlan:
+        """The sweep's plan."""
+        return self.prepared.facts.plan
+
+    @property
+    def concurrent(self) -> int:
+        """How many trials run at the same time."""
+        return self.options.max_concurrent or self.device.most_trials(self.plan.workers)
+
+    def _search(self, history: History) -> RecordSearch | LadderSearch:
+        """What proposes trials, and knows of those that have ended."""
+        from sweeps.run.placement import predicted, training_card
+        from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
+
+        plan, shapes, kinds = self.plan, self.prepared.shapes, self.device.kinds
+        records = [record for _, record in history.values() if record is not None]
+        guard = MemoryGuard(training_card(plan).capacity_bytes)
+        for record in records:
+            guard.learn(record)
+        fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, shapes, kinds))
+        if isinstance(self.options, LadderOptions):
+            return self._ladder_search(self.options, records, fits)
+        return self._record_search(records, fits)
+
+    def _record_search(self, records: list[TrialRecord], fits: PointsThatFit) -> RecordSearch:
+        """Optuna's sampler, told of those records."""
+        from sweeps.search.searcher import RecordSearch
+        from sweeps.search.study import build_study, default_study
+
+        facts, storage, guard = self.prepared.facts, self.prepared.storage, fits.guard
+        study_url = self.options.study or default_study(storage)
+        study = build_study(facts, storage, study_url, fits if guard.capacity_bytes else None)
+        return RecordSearch(facts, storage.uri, study, self._limits, records, guard, fits.proposal)
+
+    def _ladder_search(self, options: LadderOptions, records: list[TrialRecord], fits: PointsThatFit) -> LadderSearch:
+        """The climb up the rungs, as far as those records have come."""
+        from sweeps.run.gatekeeper import Gatekeeper
+        from sweeps.search.ladder_search import LadderSearch
+
+        facts, storage = self.prepared.facts, self.prepared.storage
+        climb = Climb(plan=self.plan, records=tuple(records), earlier=load_rungs(storage))
+        gate = Gatekeeper(self.prepared, options, self.device, fits).why_closed
+        return LadderSearch(facts, storage.uri, climb, gate, self._limits, fits.guard, fits.proposal)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(
+            max_gpu_hours=self.options.max_gpu_hours,
+            max_hours=self.options.max_hours,
+            flat_trials=self.options.stop_when_flat,
+            fail_fast=self.options.fail_fast,
+        )
+
+    def _scheduler(self, history: History) -> StopWhatFallsBehind | None:
+        """What ends trials early, knowing what those of earlier runs reported."""
+        if not self.plan.early_stopping:
+            return None
+        from sweeps.search.early_stopping import StopWhatFallsBehind, refill_rungs
+
+        facts, storage = self.prepared.facts, self.prepared.storage
+        scheduler = StopWhatFallsBehind(facts, storage.uri)
+        proposals = [(facts.trial_id(number), history[number][0]) for number in sorted(history)]
+        refill_rungs(scheduler, storage, self.plan, proposals)
+        return scheduler
+
+    def _tuner(
+        self, search: RecordSearch | LadderSearch, scheduler: StopWhatFallsBehind | None, owed: int, scratch: str
+    ) -> tune.Tuner:
+        """Tune's loop over `owed` trials; its own files are scratch: records and checkpoints lie in the storage."""
+        from ray import tune
+
+        from sweeps.run.trial import TrialContext, run_trial
+
+        context = TrialContext(
+            facts=self.prepared.facts,
+            sweep_uri=self.prepared.storage.uri,
+            shapes=self.prepared.shapes,
+            provenance=Provenance(**self.prepared.facts.provenance),
+            cpu_threads=self.device.cpu_threads(self.concurrent, self.plan.workers),
+            kinds=self.device.kinds,
+            price_per_gpu_hour=self.options.price_per_gpu_hour,
+        )
+        return tune.Tuner(
+            tune.with_resources(tune.with_parameters(run_trial, context=context), _driver_resources(self.device)),
+            tune_config=tune.TuneConfig(
+                search_alg=search,
+                scheduler=scheduler,
+                num_samples=owed,
+                max_concurrent_trials=self.concurrent,
+                reuse_actors=True,  # a driver process imports torch once, not once a trial
+            ),
+            run_config=tune.RunConfig(
+                name=self.prepared.facts.name,
+                storage_path=scratch,
+                verbose=0,
+                stop=_stop_after(self.interrupt),
+                failure_config=tune.FailureConfig(max_failures=LOST_DRIVERS),
+            ),
+        )
+
+
+def _stop_after(interrupt: Interrupt) -> tune.Stopper:
+    """Ends all trials after Ctrl-C; what has no record is owed to a later run."""
     from ray import tune
 
-    from sweeps.run.placement import predicted, training_card
-    from sweeps.run.trial import TrialContext, run_trial
-    from sweeps.search.early_stopping import StopWhatFallsBehind, refill_rungs
-    from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
-    from sweeps.search.searcher import RecordSearch
-    from sweeps.search.study import build_study, default_study
-
     class Ending(tune.Stopper):
-        """Ends all trials after Ctrl-C; what has no record is owed to a later run."""
-
-        def __call__(self, trial_id: str, result: dict) -> bool:
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
             return False
 
         def stop_all(self) -> bool:
             return interrupt.is_set
 
-    # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
-    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
-    ray_up = contextlib.ExitStack()
-    ray_up.enter_context(_ray(prepared, device, board))
-    try:
-        context = TrialContext(
-            facts=prepared.facts,
-            sweep_uri=prepared.storage.uri,
-            shapes=prepared.shapes,
-            provenance=Provenance(**prepared.facts.provenance),
-            cpu_threads=device.cpu_threads(concurrent, plan.workers),
-            kinds=device.kinds,
-            price_per_gpu_hour=options.price_per_gpu_hour,
-        )
-        guard = MemoryGuard(training_card(plan).capacity_bytes)
-        for record in records:
-            guard.learn(record)
-        fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
-        limits = Limits(
-            max_gpu_hours=options.max_gpu_hours,
-            max_hours=options.max_hours,
-            flat_trials=options.stop_when_flat,
-            fail_fast=options.fail_fast,
-        )
-        if isinstance(options, LadderOptions):
-            from sweeps.run.gatekeeper import Gatekeeper
-            from sweeps.search.ladder_search import LadderSearch
+    return Ending()
 
-            search = LadderSearch(
-                prepared.facts,
-                prepared.storage.uri,
-                Climb(plan=plan, records=tuple(records), earlier=load_rungs(prepared.storage)),
-                Gatekeeper(prepared, options, device, fits).why_closed,
-                limits,
-                guard,
-                fits.proposal,
-            )
-        else:
-            search = RecordSearch(
-                prepared.facts,
-                prepared.storage.uri,
-                build_study(
-                    prepared.facts,
-                    prepared.storage,
-                    options.study or default_study(prepared.storage),
-                    fits if guard.capacity_bytes else None,
-                ),
-                limits,
-                records,
-                guard,
-                fits.proposal,
-            )
-        scheduler = StopWhatFallsBehind(prepared.facts, prepared.storage.uri) if plan.early_stopping else None
-        if scheduler:
-            proposals = [(prepared.facts.trial_id(number), history[number][0]) for number in sorted(history)]
-            refill_rungs(scheduler, prepared.storage, plan, proposals)
-        with gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
-            tune.Tuner(
-                tune.with_resources(tune.with_parameters(run_trial, context=context), _driver_resources(device)),
-                tune_config=tune.TuneConfig(
-                    search_alg=search,
-                    scheduler=scheduler,
-                    num_samples=owed - len(records),
-                    max_concurrent_trials=concurrent,
-                    reuse_actors=True,  # a driver process imports torch once, not once a trial
-                ),
-                # Tune's own files are scratch: records and checkpoints lie in the sweep's storage.
-                run_config=tune.RunConfig(
-                    name=prepared.facts.name,
-                    storage_path=scratch,
-                    verbose=0,
-                    stop=Ending(),
-                    failure_config=tune.FailureConfig(max_failures=LOST_DRIVERS),
-                ),
-            ).fit()
-        if search.storage_error:
-            raise StorageError(f"what trials read or write fails ({search.storage_error})")
-        return search.limit_reached
+
+@contextlib.contextmanager
+def _shut_down_quietly(storage: Storage) -> Iterator[None]:
+    """Whatever happens while it is entered, Ray is shut down at the end, and leaves no requests and files behind."""
+    import ray
+
+    try:
+        yield
     finally:
         if os.environ.get("RAY_ADDRESS"):  # a cluster that outlives the sweep
-            withdraw_requests(prepared.storage)
+            withdraw_requests(storage)
         # Where a thread that follows the sweep collects garbage while Ray goes down, and finds one of Tune's object
         # references in it, Ray ends the whole process: "accesses the Ray's worker after it is shutdown" (ray 2.60).
         gc.collect()
         gc.disable()
         ray.shutdown()
         gc.enable()
-        ray_up.close()
         with contextlib.suppress(OSError):  # what Ray Train wrote of worker groups; no one reads it again
-            prepared.storage.delete_folder("workers")
+            storage.delete_folder("workers")
 
 
 @contextlib.contextmanager
