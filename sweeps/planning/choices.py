@@ -14,7 +14,7 @@ from sweeps.planning.ladder_options import check_ladder_options, checked_ladder
 from sweeps.planning.node_kinds import asked_card
 from sweeps.planning.options import LadderOptions, OptionsError, SweepOptions
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH, Question, Space
-from trainables.memory.cards import Card, find_card
+from trainables.memory.cards import Card, card_of_driver, find_card
 from trainables.model.models import find_model, settled_name
 from trainables.records.byte_sizes import parse_bytes
 from trainables.records.objectives import FROM_SAMPLES, OBJECTIVES
@@ -113,6 +113,8 @@ def _card(gpu: str | None, device: Device) -> Card:
     asked = asked_card(gpu)
     if not device.on_cuda:
         return asked or find_card(USUAL_CARD)
+    if asked is None and device.gpu_name:
+        return card_of_driver(device.gpu_name, device.gpu_bytes)
     name = asked.name if asked else "the cluster's GPU" if device.kinds else "this GPU"
     return Card(name=name, capacity_bytes=device.gpu_bytes)
 

@@ -15,14 +15,17 @@ MAX_CLUSTER_TRIALS = 8  # at the same time on a cluster's GPUs, each with a driv
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """What is offered: GPUs, the memory of the largest (None without one, or not known), CPU cores.
+    """What is offered: GPUs, the memory of a single machine's smallest or a cluster's largest (None without one, or
+    not known), CPU cores.
 
-    `kinds` are a cluster's kinds of nodes, none on a single machine.
+    `gpu_name` is the driver's name of the GPU that has `gpu_bytes`, on a single machine; `kinds` are a cluster's kinds
+    of nodes, none on a single machine.
     """
 
     gpus: int
     gpu_bytes: int | None
     cpus: int
+    gpu_name: str | None = None
     kinds: tuple[NodeKind, ...] = ()
 
     @property
@@ -84,8 +87,16 @@ def detect_device() -> Device:
     except pynvml.NVMLError:
         return Device(gpus=0, gpu_bytes=None, cpus=cpus)
     count = pynvml.nvmlDeviceGetCount()
-    sizes = [pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(i)).total for i in range(count)]
-    return Device(gpus=count, gpu_bytes=min(int(size) for size in sizes), cpus=cpus)
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+    sizes = [(int(pynvml.nvmlDeviceGetMemoryInfo(handle).total), index) for index, handle in enumerate(handles)]
+    if not sizes:  # a driver without a GPU
+        return Device(gpus=0, gpu_bytes=None, cpus=cpus)
+    gpu_bytes, smallest = min(sizes)
+    try:
+        gpu_name = str(pynvml.nvmlDeviceGetName(handles[smallest]))
+    except pynvml.NVMLError:  # one that tells no name
+        gpu_name = None
+    return Device(gpus=count, gpu_bytes=gpu_bytes, cpus=cpus, gpu_name=gpu_name)
 
 
 def _cluster(kinds: tuple[NodeKind, ...]) -> Device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 
 from data.errors import UserError, error_line
 
+START_VARIABLE = "SWEEPS_RAY_START_SECONDS"  # by which a person has Ray waited for longer, or less long
 START_SECONDS = 300.0  # for Ray on a machine with much other work; Ray itself gives up after 30, and is started again
 ANSWER_SECONDS = 5.0  # for a cluster's head to answer its port
 # Ray's sockets lie in <folder>/ray/session_<time>_<process>/sockets, and a socket's path may have 107 bytes.
@@ -52,9 +54,19 @@ def local_ray(**options: Any) -> Iterator[None]:
 
     Raises: RayStartError, with nothing left behind.
     """
+    start_seconds = _start_seconds()
     with _ray_folder() as folder:
-        _start(folder, options)
+        _start(folder, options, start_seconds)
         yield
+
+
+def _start_seconds() -> float:
+    """How long a slow start is tried again. Raises: RayStartError for a variable that is no such number."""
+    text = os.environ.get(START_VARIABLE) or str(START_SECONDS)
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise RayStartError(f"{START_VARIABLE}={text!r} is no number of seconds; give one above 0, such as 900.")
 
 
 @contextlib.contextmanager
@@ -98,12 +110,12 @@ def _ray_folder() -> Iterator[str]:
             shutil.rmtree(short, ignore_errors=True)
 
 
-def _start(folder: str, options: dict[str, Any]) -> None:
+def _start(folder: str, options: dict[str, Any], start_seconds: float) -> None:
     """Start Ray, again where it gave a busy machine too little time."""
-    until = time.monotonic() + START_SECONDS
+    until = time.monotonic() + start_seconds
     while (trouble := _trouble(address="local", **options)) is not None:
         if "timed out during startup" not in str(trouble) or time.monotonic() > until:
-            raise RayStartError(_line(trouble, folder))
+            raise RayStartError(_line(trouble, folder, start_seconds))
         print("Ray is slow to start on this busy machine; trying again.", flush=True)
 
 
@@ -121,10 +133,13 @@ def _trouble(**options: Any) -> Exception | None:
     return None
 
 
-def _line(error: Exception, folder: str) -> str:
+def _line(error: Exception, folder: str, start_seconds: float) -> str:
     reason = error_line(error).rstrip(".")
     if "timed out during startup" in str(error):
-        return f"Ray did not start in {START_SECONDS:.0f} s ({reason}); end other programs, or try again later."
+        return (
+            f"Ray did not start in {start_seconds:.0f} s ({reason}); end other programs, or wait longer with"
+            f" {START_VARIABLE}={3 * start_seconds:.0f}."
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"Ray could not start, as a disk is full ({reason}); make room in {folder}, or set RAY_TMPDIR."
     if isinstance(error, PermissionError):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 import json
+import math
+import time
 from collections.abc import Iterable
 
 from trainables.records.layout import progress_path, record_path
@@ -93,19 +95,26 @@ def rungs(token_budget: int) -> list[int]:
     return [first * REDUCTION**rung for rung in range(RUNGS)]
 
 
+# Between looks at how far a trial has come: a worker tells a folder of it each second, an object store each 5 s.
+LOOK_SECONDS, REMOTE_LOOK_SECONDS = 0.5, 5.0
 RECENT = 2 / 3  # the loss told is the mean over the last third of the tokens seen: single steps are noisy
 
 
 class ProgressReports:
-    """Reports a trial's tokens and recent loss to Tune each time that its worker has written down more."""
+    """Reports a trial's tokens and recent loss to Tune when its worker has written down more, looking now and then."""
 
     def __init__(self, storage: Storage, trial_id: str) -> None:
         self._storage, self._path, self._step = storage, progress_path(trial_id), -1
+        self._pause_seconds = LOOK_SECONDS if storage.is_local else REMOTE_LOOK_SECONDS
+        self._looked_at = -math.inf
 
     def __call__(self) -> None:
-        """Look, and report what is new; Tune's session is that of the thread that calls."""
+        """Look where that is due, and report what is new; Tune's session is that of the thread that calls."""
         from ray import tune
 
+        if time.monotonic() - self._looked_at < self._pause_seconds:
+            return
+        self._looked_at = time.monotonic()
         try:
             progress = json.loads(self._storage.read_text(self._path))
         except FileNotFoundError:

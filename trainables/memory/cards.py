@@ -126,12 +126,10 @@ def find_card(text: str) -> Card:
 
     Raises: UserError for an unknown one and for one that comes in several sizes, listing what is known.
     """
-    wanted = _spelling(text)
-    found = _NAMES.get(wanted)
+    found = _NAMES.get(_spelling(text))
     if found is not None:
         return Card(name=found, capacity_bytes=KNOWN_CARDS[found].mib * MIB)
-    sizes = [name for name in KNOWN_CARDS if wanted and _spelling(name.rpartition("-")[0]) == wanted]
-    if sizes:
+    if sizes := _sizes_of(text):
         raise UserError(f"card {text!r} comes in several sizes; write {' or '.join(sizes)}.")
     try:
         capacity_bytes = parse_bytes(text)
@@ -141,6 +139,19 @@ def find_card(text: str) -> Card:
             f"unknown card {text!r}; known: {', '.join(KNOWN_CARDS)}; or give its memory, such as 24GiB ({units})."
         ) from None
     return Card(name=f"{memory_text(capacity_bytes)} card", capacity_bytes=capacity_bytes)
+
+
+def card_of_driver(full_name: str, capacity_bytes: int | None) -> Card:
+    """The card that a driver calls `full_name`, such as "NVIDIA H100 80GB HBM3", with the memory that it has of it.
+
+    A name that leaves a card's size open is taken for the nearest; one that is not known, such as a part of a card
+    (MIG), stays as the driver gives it, since constants may have been fitted under it.
+    """
+    found = _NAMES.get(_spelling(full_name))
+    sizes = _sizes_of(full_name)
+    if found is None and sizes and capacity_bytes is not None:
+        found = min(sizes, key=lambda name: abs(KNOWN_CARDS[name].mib * MIB - capacity_bytes))
+    return Card(name=found or full_name, capacity_bytes=capacity_bytes)
 
 
 def listed_cards() -> list[Card]:
@@ -153,6 +164,12 @@ def _spelling(name: str) -> str:
     words = re.findall(r"[a-z0-9.]+", name.lower())
     kept = [re.sub(r"^(\d+)(g|gb|gib)$", r"\1", word) for word in words if not _IDLE_WORDS.fullmatch(word)]
     return re.sub(r"^[rg]tx", "", "".join(kept))
+
+
+def _sizes_of(text: str) -> list[str]:
+    """The known cards of a name that leaves the size open."""
+    wanted = _spelling(text)
+    return [name for name in KNOWN_CARDS if wanted and _spelling(name.rpartition("-")[0]) == wanted]
 
 
 def _all_names() -> dict[str, str]:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 CHECKPOINTS = 4
 PROGRESS_SECONDS, REMOTE_PROGRESS_SECONDS = 1.0, 5.0  # an object store is read no more often either
-STOP_SECONDS = 0.3  # between looks whether the trial is to end early
+STOP_SECONDS, REMOTE_STOP_SECONDS = 0.3, 5.0  # between looks whether the trial is to end early
 
 
 def run_worker(job: TrialJob) -> tuple[bool, int]:
@@ -242,8 +242,8 @@ class Worker:
         return True
 
     def _is_told_to_stop(self) -> bool:
-        now = time.monotonic()
-        if self.rank > 0 or now - self._stop_seen_at < STOP_SECONDS:
+        now, seconds = time.monotonic(), STOP_SECONDS if self.storage.is_local else REMOTE_STOP_SECONDS
+        if self.rank > 0 or now - self._stop_seen_at < seconds:
             return False
         self._stop_seen_at = now
         return self.storage.exists(stop_path(self.job.trial_id))

@@ -91,18 +91,26 @@ def test_a_slow_start_is_tried_again_and_other_trouble_is_not(monkeypatch: pytes
     slow = Exception("The current node timed out during startup. This could happen because ...")
     troubles: list[Exception | None] = [slow, slow, None, PermissionError(13, "Permission denied", "/home/me/.ray")]
     monkeypatch.setattr(ray_start, "_trouble", lambda **options: troubles.pop(0))
-    ray_start._start("/tmp", {})
+    ray_start._start("/tmp", {}, 300.0)
     assert len(troubles) == 1
     with pytest.raises(RayStartError) as caught:
-        ray_start._start("/tmp", {})
+        ray_start._start("/tmp", {}, 300.0)
     assert "/home/me/.ray" in line_of(caught)
     assert "HOME" in line_of(caught)
 
 
 def test_a_start_that_stays_slow_ends_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_start, "START_SECONDS", -1.0)
+    monkeypatch.setenv("SWEEPS_RAY_START_SECONDS", "0.5")
     slow = Exception("The current node timed out during startup.\nMore.")
     monkeypatch.setattr(ray_start, "_trouble", lambda **options: slow)
-    with pytest.raises(RayStartError) as caught:
-        ray_start._start("/tmp", {})
-    assert "end other programs" in line_of(caught)
+    with pytest.raises(RayStartError) as caught, local_ray():
+        pass
+    assert "did not start in 0 s" in line_of(caught)
+    assert "wait longer with SWEEPS_RAY_START_SECONDS=2" in line_of(caught)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "inf", "nan"])
+def test_a_wait_that_is_no_number_of_seconds_is_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEPS_RAY_START_SECONDS", text)
+    with pytest.raises(RayStartError, match=f"SWEEPS_RAY_START_SECONDS='{text}'"), local_ray():
+        pass

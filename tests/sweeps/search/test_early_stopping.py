@@ -8,13 +8,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from analysis.sweep_table.load import load_sweep
 from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
-from sweeps.search.early_stopping import LOSS, TOKENS, StopWhatFallsBehind, recent_loss, refill_rungs
+from sweeps.search import early_stopping
+from sweeps.search.early_stopping import (
+    LOSS,
+    TOKENS,
+    ProgressReports,
+    StopWhatFallsBehind,
+    recent_loss,
+    refill_rungs,
+)
 from tests.conftest import RunSweep
+from tests.support.object_store import ObjectStore
 from tests.support.record_factory import make_facts, make_record
 from trainables.records.layout import progress_path, stop_path, store_record
 from trainables.records.record import CurvePoint, Outcome
@@ -81,6 +92,33 @@ def test_a_resumed_sweep_compares_with_what_its_trials_reported_before(tmp_path:
     scheduler.on_trial_result(controller, later(3), {TOKENS: 1_000, LOSS: 2.5})
     scheduler.on_trial_result(controller, later(4), {TOKENS: 3_000, LOSS: 2.1})  # trial 0 had 2 there
     assert scheduler.stopped == {"0003-t", "0004-t"}
+
+
+@pytest.mark.parametrize(("far", "looks"), [(True, 7), (False, 61)], ids=["a bucket", "a folder"])
+def test_a_bucket_is_asked_for_a_trials_progress_every_five_seconds(
+    far: bool, looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    clock, told = [100.0], []
+    monkeypatch.setattr(early_stopping, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("ray.tune.report", told.append)
+    with ObjectStore() as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        storage = open_storage("s3://bucket/sweep" if far else str(tmp_path))
+        curve = [{"step": 1, "tokens": 500, "loss": 2.0, "learning_rate": 1e-3}]
+        storage.write_text(progress_path("0000-t"), json.dumps({"step": 1, "curve": curve}))
+        before, reads = store.asked, []
+        read_text = type(storage).read_text
+        monkeypatch.setattr(type(storage), "read_text", lambda self, path: reads.append(path) or read_text(self, path))
+        look = ProgressReports(storage, "0000-t")
+        for _ in range(121):  # 30 s of looks whether the workers live, a quarter of a second apart
+            look()
+            clock[0] += 0.25
+        assert len(reads) == looks
+        assert told == [{TOKENS: 500, LOSS: 2.0}]
+        if far:
+            assert store.asked - before <= 2 * len(reads)  # a HEAD and a GET each
 
 
 def test_stopped_trials_leave_records_and_the_processes_stay_up(run_sweep: RunSweep, tmp_path: Path) -> None:

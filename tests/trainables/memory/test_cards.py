@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from data.errors import UserError
-from trainables.memory.cards import KNOWN_CARDS, LISTED_CARDS, UNNAMED_GPU, Card, find_card, listed_cards
+from trainables.memory.cards import (
+    KNOWN_CARDS,
+    LISTED_CARDS,
+    UNNAMED_GPU,
+    Card,
+    card_of_driver,
+    find_card,
+    listed_cards,
+)
 
 GIB = 2**30
 
@@ -78,6 +86,24 @@ def test_an_unknown_card_lists_the_known_ones_and_offers_a_size(text: str) -> No
     assert "h200, " in message
     assert "or give its memory, such as 24GiB" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("full_name", "mib", "name"),
+    [
+        ("NVIDIA H200", 143_771, "h200"),
+        ("NVIDIA H100 PCIe", 81_559, "h100"),
+        ("NVIDIA GeForce RTX 4070 Ti", 12_282, "rtx4070ti"),
+        ("NVIDIA GeForce RTX 4060 Ti", 16_380, "rtx4060ti-16"),  # its name says no size
+        ("NVIDIA GeForce RTX 4060 Ti", 8_188, "rtx4060ti-8"),
+        ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 9_856, "NVIDIA A100-SXM4-80GB MIG 1g.10gb"),
+        ("NVIDIA Imaginary 9000", 24_576, "NVIDIA Imaginary 9000"),
+    ],
+)
+def test_a_card_is_named_as_its_driver_names_it_and_has_the_memory_that_is_there(
+    full_name: str, mib: int, name: str
+) -> None:
+    assert card_of_driver(full_name, mib * 2**20) == Card(name=name, capacity_bytes=mib * 2**20)
 
 
 def test_every_known_card_is_found_by_its_own_name_and_by_no_other_cards() -> None:
