@@ -11,6 +11,7 @@ from analysis.reporting import figures
 from analysis.reporting.anatomy import anatomy
 from analysis.reporting.importance import FEWEST_TRIALS, importance_figure
 from analysis.reporting.parallel import parallel_coordinates
+from analysis.reporting.quality_parts import quality_parts
 from analysis.reporting.spill_over import style_against_spill_over
 from analysis.sweep_table.load import Sweep
 from trainables.records.record import TrialRecord
@@ -61,6 +62,15 @@ FIGURES = (
         draw=figures.pareto,
         meaning="Each finished trial by its measured peak memory and what it reached; up and to the left is better.",
         absent="No trial finished with a measured peak and speed.",
+    ),
+    Shown(
+        identity="parts",
+        word="Quality",
+        heading="Why this quality",
+        draw=_of_records(quality_parts),
+        meaning="Quality is a product of parts, each 1 at its best; held-out human lines reach 0.97. Spill-over costs"
+        " half of the score at most, retention its square root.",
+        absent="No finished trial has a quality.",
     ),
     Shown(
         identity="rates",

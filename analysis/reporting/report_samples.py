@@ -22,7 +22,7 @@ KINDS = {
 
 
 def samples(sweep: Sweep) -> Markup:
-    """A few prompts at the best and the worst trial, then a choice of trial with all of its prompts."""
+    """A few prompts at the best trial and that of lowest quality, then a choice of trial with all of its prompts."""
     sampled = [record for record in sweep.records if _samples_of(record)]
     if not sampled:
         return part("paragraph", "No trial wrote samples.", "muted")
@@ -34,7 +34,7 @@ def samples(sweep: Sweep) -> Markup:
 
 
 def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> Markup:
-    """Base, best and worst side by side; readable without JavaScript."""
+    """Base, best and lowest side by side; readable without JavaScript."""
     by_prompt = {_bare(sample.prompt): sample for sample in reversed(_samples_of(best))}
     prompts = [prompt for prompt in SHOWN_PROMPTS if prompt in by_prompt] or list(reversed(by_prompt))[:3]
     parts = []
@@ -46,16 +46,16 @@ def _fixed_prompts(best: TrialRecord, worst: TrialRecord | None) -> Markup:
         ]
         others = [other for other in _samples_of(worst) if _bare(other.prompt) == prompt] if worst else []
         if worst and others:
-            texts.append(("Worst trial", _named(worst), others[0].text))
+            texts.append(("Lowest quality", _named(worst), others[0].text))
         parts.append(part("prompt", sample.prompt, KINDS.get(sample.kind, sample.kind), texts))
     return joined(*parts)
 
 
 def _matrix(best: TrialRecord, worst: TrialRecord | None) -> Markup:
-    """Every prompt against base, best and worst, nearest first; folded, and readable without JavaScript."""
+    """Every prompt against base, best and lowest, nearest first; folded, and readable without JavaScript."""
     firsts = {sample.prompt: sample for sample in reversed(_samples_of(best))}
     others = {sample.prompt: sample.text for sample in reversed(_samples_of(worst))} if worst else {}
-    heads = ["Prompt", "Base model", "Best trial", *(["Worst trial"] if worst else [])]
+    heads = ["Prompt", "Base model", "Best trial", *(["Lowest quality"] if worst else [])]
     rows = []
     for kind in KINDS:
         for prompt in sorted(prompt for prompt, sample in firsts.items() if sample.kind == kind):

@@ -132,7 +132,7 @@ def test_cuda_figures_need_no_such_note() -> None:
 def test_samples_stand_side_by_side_without_javascript(page: Page) -> None:
     assert "Base model nano-1m, before tuning" in page.text
     assert "Best trial trial 1, quality 0.710" in page.text
-    assert "Worst trial trial 0, quality 0.400" in page.text
+    assert "Lowest quality trial 0, quality 0.400" in page.text
     for prompt in ("hope:", "virus:", "phosphorylation:"):
         assert prompt in page.text
 
@@ -181,7 +181,7 @@ def test_markup_from_records_stays_text() -> None:
         assert f"{where} {ATTACK}" in page.text
     assert len(page.scripts) == len(Page(render(harmless)).scripts)
     data = [script for script, (_, a) in zip(page.scripts, scripts_of(page), strict=True) if a.get("type")]
-    assert len(data) == 7  # memory, anatomy, style, Pareto, rate, loss and samples: one finished trial draws no more
+    assert len(data) == 8  # memory, anatomy, style, Pareto, parts, rate, loss, samples: one trial draws no more
     assert not any("<" in script for script in data)
     assert any(f"prompt {ATTACK}:" in json.dumps(json.loads(script)) for script in data)
 
