@@ -39,7 +39,7 @@ def our_house() -> House:
 def test_every_floor_is_read() -> None:
     assert {name.split(".")[0] for name in our_house()} == set(FLOORS)
     assert "sweeps.run.launch" in our_house()
-    assert "trainables.memory.predict" in our_house()["sweeps.run.placement"].imports
+    assert "trainables.memory.predict" in our_house()["sweeps.planning.placement"].imports
     assert "ray.tune" in our_house()["sweeps.run.tuning"].imports  # it stands inside a function
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from typing import Any
 
 from analysis.ladder.climb import Climb
 from analysis.ladder.frozen import RungPrediction, freeze, frozen
@@ -13,14 +14,13 @@ from analysis.ladder.rungs import check_finished
 from sweeps.planning.device import Device
 from sweeps.planning.options import LadderOptions
 from sweeps.planning.space import to_settings
-from sweeps.run.placement import predicted
 from sweeps.run.prepare import Prepared
 from sweeps.search.ladder_search import to_proposal
 from sweeps.search.memory_guard import PointsThatFit
 from trainables.memory.cards import listed_cards
 from trainables.records.byte_sizes import memory_text
 from trainables.records.layout import gate_path
-from trainables.records.record import TrialRecord
+from trainables.records.record import MemoryPrediction, TrialRecord
 from trainables.records.settings import TrialSettings
 
 MEASURE_SECONDS = 600.0  # assumed: two steps of 6.7b on a card, model made anew, take less
@@ -68,31 +68,30 @@ class Gatekeeper:
             told = frozen(self._prepared.storage, place - 1)[0]
         except FileNotFoundError:
             told = None
-        settings = self._settings(climb, place, prediction)
+        proposal = self._proposal(climb, place, prediction)
+        settings = to_settings(climb.plan, proposal)
         price, used = self._price(climb, place, settings), sum(map(_device_seconds, climb.records)) / SECONDS_PER_HOUR
         return [
             is_narrow(prediction, landscape, climb.rung(place).octaves),
             held(last.size, told, last.learning_rate, last.loss),
-            self._memory(settings),
+            self._memory(settings.model, self._fitting.placement(proposal).prediction),
             is_affordable(price, used, self._options.max_gpu_hours),
             gains(prediction, last.loss),
         ]
 
-    def _settings(self, climb: Climb, place: int, prediction: RungPrediction) -> TrialSettings:
+    def _proposal(self, climb: Climb, place: int, prediction: RungPrediction) -> dict[str, Any]:
         rates, batches = climb.ranges
         point = Point(
             learning_rate=rates.clip(prediction.learning_rate.value),
             batch_size=batches.clip(prediction.batch_size.value),
         )
-        proposal = to_proposal(climb.plan, climb.plan.models[place], point)
-        return to_settings(climb.plan, self._fitting.proposal(proposal))
+        return self._fitting.proposal(to_proposal(climb.plan, climb.plan.models[place], point))
 
-    def _memory(self, settings: TrialSettings) -> Condition:
-        expected = predicted(settings, self._prepared.facts.plan, self._prepared.shapes, self._device.kinds)
+    def _memory(self, model: str, expected: MemoryPrediction) -> Condition:
         needed = expected.device_bytes
         roomy = [str(card.name) for card in listed_cards() if card.holds(needed)]
         where = (expected.gpu or "the GPU") if self._device.on_cuda else "this CPU"
-        return fits(settings.model, memory_text(needed), where, roomy[:CARDS_TOLD], holds=expected.fits)
+        return fits(model, memory_text(needed), where, roomy[:CARDS_TOLD], holds=expected.fits)
 
     def _price(self, climb: Climb, place: int, settings: TrialSettings) -> Price:
         beside = [_beside_training(record) for record in climb.records]

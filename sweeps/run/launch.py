@@ -147,7 +147,7 @@ def _resume_command(prepared: Prepared) -> str:
 
 def _print_dry_run(prepared: Prepared, device: Device) -> None:
     from analysis.sweep_table.table import rate_text
-    from sweeps.run.placement import cpu_of, describe_placements, named_card, place, predicted, training_card
+    from sweeps.planning.placement import describe_placements, named_card, place_trial, training_card
     from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
     from trainables.memory.predict import predict_worker
     from trainables.records.byte_sizes import memory_text
@@ -161,21 +161,20 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
         print("Nodes that would serve, by size:")
         print(*describe_placements(plan, prepared.shapes, kinds), sep="\n")
     guard = MemoryGuard(training_card(plan).capacity_bytes)
-    fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, prepared.shapes, device.kinds))
+    fits = PointsThatFit(plan, guard, lambda settings: place_trial(settings, plan, prepared.shapes, device.kinds))
     points = starting_points(plan, fits.as_predicted if guard.capacity_bytes else None)
     owed = trials_owed(plan)
     print(f"Would run {owed} trials into {prepared.storage.uri}; the first {len(points)}:")
     for number, point in enumerate(points):
-        settings = to_settings(plan, fits.proposal(point))
-        shape, card = prepared.shapes[settings.model], plan.gpu
-        rows = plan.as_laid_out(settings)
-        if kinds:
-            placed = place(rows, shape, kinds)
-            expected, card = placed.prediction, placed.kind.name
-        elif plan.on_cuda or plan.memory_cap_bytes is None:
-            expected = predict_worker(rows, shape, named_card(plan))
+        proposal = fits.proposal(point)
+        settings = to_settings(plan, proposal)
+        if plan.on_cuda or plan.memory_cap_bytes is not None:
+            placed = fits.placement(proposal)
+            expected = placed.prediction
+            card = placed.kind.name if placed.kind else plan.gpu if plan.on_cuda else "the CPU"
         else:
-            expected, card = predict_worker(rows, shape, cpu_of(plan)), "the CPU"
+            rows = plan.as_laid_out(settings)
+            expected, card = predict_worker(rows, prepared.shapes[settings.model], named_card(plan)), plan.gpu
         needed = f"predicted {memory_text(expected.device_bytes)} on {card}"
         verdict = "fits" if expected.fits else "does not fit"
         print(

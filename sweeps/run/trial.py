@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.planning.node_kinds import NodeKind
+from sweeps.planning.placement import Placement, cpu_of, named_card, place_trial
 from sweeps.planning.space import to_settings
 from sweeps.run.attempts import Attempts
 from sweeps.run.failures import FRUITLESS_ATTEMPTS, cause_line, classify, is_hopeless, wait_seconds
-from sweeps.run.placement import Placement, cpu_of, named_card, placement_of
 from sweeps.run.workers import WorkerSpec, workers_for
 from sweeps.search.early_stopping import ProgressReports
 from sweeps.search.limits import STORAGE_ERROR, price_of
-from sweeps.search.memory_guard import CORRECTING_TRIALS, is_refused
+from sweeps.search.memory_guard import Expected
 from sweeps.search.objectives import verdict
 from trainables.memory.cards import Card
-from trainables.memory.correction import corrected, correction_of
+from trainables.memory.correction import corrected
 from trainables.memory.explaining.oom_card import oom_card
 from trainables.memory.explaining.remedies import remedies
 from trainables.memory.formula.sharding import ShardedStep
@@ -85,10 +85,11 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     placement = None
     outcome = Outcome.PREDICTED_NOT_TO_FIT
     try:
-        placement = placement_of(rows, plan, context.shapes, context.kinds)
-        prediction, card_prediction = _predictions(rows, context, storage, placement)
-        if is_refused(prediction, config["memory_factor"]):
-            prediction = replace(prediction, fits=False)
+        expected: Expected = config["expected"]
+        placement = expected.placement or place_trial(settings, plan, context.shapes, context.kinds)
+        prediction = corrected(placement.prediction, expected.correction)
+        if not plan.on_cuda:  # for the named card as well
+            card_prediction = predict_worker(rows, context.shapes[settings.model], named_card(plan))
         if prediction.fits:
             report, failure = _train(settings, trial_id, context, storage, attempts, placement)
             outcome = report.outcome
@@ -126,21 +127,6 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     )
 
 
-def _predictions(
-    settings: TrialSettings, context: TrialContext, storage: Storage, placement: Placement | None
-) -> tuple[MemoryPrediction, MemoryPrediction | None]:
-    """For the device that trains, corrected by the trials measured there; from a CPU for the named card as well."""
-    plan, shape = context.facts.plan, context.shapes[settings.model]
-    latest = [load_record(storage, trial_id) for trial_id in storage.list_folders("trials")[-CORRECTING_TRIALS:]]
-    correction = correction_of(record for record in latest if record is not None)
-    if placement is not None:
-        return corrected(placement.prediction, correction), None
-    on_card = predict_worker(settings, shape, named_card(plan))
-    if plan.on_cuda:
-        return corrected(on_card, correction), None
-    return corrected(predict_worker(settings, shape, cpu_of(plan)), correction), on_card
-
-
 def _explanation(
     outcome: Outcome,
     report: WorkerReport | None,
@@ -166,7 +152,7 @@ def _train(
     context: TrialContext,
     storage: Storage,
     attempts: Attempts,
-    placement: Placement | None,
+    placement: Placement,
 ) -> tuple[WorkerReport, FailureKind | None]:
     """Train through Ray Train until the workers have told how it ended, or nothing more is to be hoped for.
 
@@ -176,7 +162,7 @@ def _train(
     Raises: StorageLostError where the sweep's storage refuses for good, which is no fault of the trial's.
     """
     spec, threads = _worker_spec(settings, context, placement), context.cpu_threads
-    if placement is not None:
+    if placement.kind is not None:
         threads = max(1, int(placement.kind.cpus_per_gpu))
     stops_early = context.facts.plan.early_stopping is not None
     job = TrialJob(
@@ -215,11 +201,11 @@ def _newest(checkpoints: CheckpointStore) -> int:
     return max(checkpoints.steps(), default=-1)
 
 
-def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> WorkerSpec:
+def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Placement) -> WorkerSpec:
     from torch.distributed import is_nccl_available
 
     on_cuda = context.facts.plan.on_cuda
-    kind = placement.kind if placement is not None else None
+    kind = placement.kind
     return WorkerSpec(
         workers=settings.workers,
         use_gpu=on_cuda,
@@ -234,10 +220,10 @@ def _worker_spec(settings: TrialSettings, context: TrialContext, placement: Plac
 def _provenance(settings: TrialSettings, context: TrialContext, placement: Placement | None) -> Provenance:
     origin = find_model(settings.model).origin if settings.weights == "pretrained" else ""
     provenance = replace(context.provenance, tokenizer=_tokenizer_name(settings), model_origin=origin)
-    if placement is None:
+    kind = placement.kind if placement else None
+    if kind is None:
         return provenance
-    kind = placement.kind
-    return replace(provenance, device=f"{placement.gpus} x {kind.card.name or 'GPU'}, node kind {kind.name}")
+    return replace(provenance, device=f"{settings.workers} x {kind.card.name or 'GPU'}, node kind {kind.name}")
 
 
 def _tokenizer_name(settings: TrialSettings) -> str:

@@ -96,7 +96,7 @@ class Tuning:
 
     def _search(self, history: History) -> RecordSearch | LadderSearch:
         """What proposes trials, and knows of those that have ended."""
-        from sweeps.run.placement import predicted, training_card
+        from sweeps.planning.placement import place_trial, training_card
         from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 
         plan, shapes, kinds = self.plan, self.prepared.shapes, self.device.kinds
@@ -104,7 +104,7 @@ class Tuning:
         guard = MemoryGuard(training_card(plan).capacity_bytes)
         for record in records:
             guard.learn(record)
-        fits = PointsThatFit(plan, guard, lambda settings: predicted(settings, plan, shapes, kinds))
+        fits = PointsThatFit(plan, guard, lambda settings: place_trial(settings, plan, shapes, kinds))
         if isinstance(self.options, LadderOptions):
             return self._ladder_search(self.options, records, fits)
         return self._record_search(records, fits)
@@ -114,10 +114,10 @@ class Tuning:
         from sweeps.search.searcher import RecordSearch
         from sweeps.search.study import build_study, default_study
 
-        facts, storage, guard = self.prepared.facts, self.prepared.storage, fits.guard
+        facts, storage = self.prepared.facts, self.prepared.storage
         study_url = self.options.study or default_study(storage)
-        study = build_study(facts, storage, study_url, fits if guard.capacity_bytes else None)
-        return RecordSearch(facts, storage.uri, study, self._limits, records, guard, fits.proposal)
+        study = build_study(facts, storage, study_url, fits if fits.guard.capacity_bytes else None)
+        return RecordSearch(facts, storage.uri, study, self._limits, records, fits)
 
     def _ladder_search(self, options: LadderOptions, records: list[TrialRecord], fits: PointsThatFit) -> LadderSearch:
         """The climb up the rungs, as far as those records have come."""
@@ -127,7 +127,7 @@ class Tuning:
         facts, storage = self.prepared.facts, self.prepared.storage
         climb = Climb(plan=self.plan, records=tuple(records), earlier=load_rungs(storage))
         gate = Gatekeeper(self.prepared, options, self.device, fits).why_closed
-        return LadderSearch(facts, storage.uri, climb, gate, self._limits, fits.guard, fits.proposal)
+        return LadderSearch(facts, storage.uri, climb, gate, self._limits, fits)
 
     @property
     def _limits(self) -> Limits:

@@ -18,7 +18,8 @@ from analysis.ladder.climb import Climb
 from analysis.ladder.placement import Point
 from data.errors import UserError, error_line
 from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
-from sweeps.search.memory_guard import MemoryGuard
+from sweeps.search.memory_guard import Expected, PointsThatFit
+from trainables.memory.correction import Correction
 from trainables.records.layout import SweepFacts, load_figures, load_proposal, store_proposal
 from trainables.records.plan import RUNG_NUMBERS, SweepPlan
 from trainables.records.storage import open_storage
@@ -27,7 +28,10 @@ Gate = Callable[[Climb, int], str | None]  # why the rung at that place may not 
 
 
 class LadderSearch(Searcher):
-    """Proposes the trials of the rungs, lowest first; `gate` is asked before the first trial of each but the lowest."""
+    """Proposes the trials of the rungs, lowest first; `gate` is asked before the first trial of each but the lowest.
+
+    `points` adds the micro-batch where it is automatic, and what is expected of a trial's memory.
+    """
 
     def __init__(
         self,
@@ -36,15 +40,14 @@ class LadderSearch(Searcher):
         climb: Climb,
         gate: Gate,
         limits: Limits = NO_LIMITS,
-        guard: MemoryGuard | None = None,
-        propose: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        points: PointsThatFit | None = None,
     ) -> None:
         super().__init__(metric=facts.plan.objectives[0], mode="max")
         self.facts, self.storage_uri, self.climb = facts, storage_uri, climb
         self.limits, self._began = limits, time.monotonic()
         self.limit_reached: str | None = None
         self.storage_error: str | None = None
-        self.guard, self._propose, self._gate = guard or MemoryGuard(None), propose, gate
+        self._points, self._gate = points, gate
         self._running: dict[str, int] = {}  # number by Tune's id
         self._opened = {record.number // RUNG_NUMBERS for record in climb.records}
 
@@ -83,10 +86,12 @@ class LadderSearch(Searcher):
         ours, storage = self.facts.trial_id(number), open_storage(self.storage_uri)
         proposal = load_proposal(storage, ours)
         if proposal is None:
-            proposal = self._propose(to_proposal(self.facts.plan, model, point))
+            proposal = to_proposal(self.facts.plan, model, point)
+            proposal = self._points.proposal(proposal) if self._points else proposal
             store_proposal(storage, ours, proposal)
         self._running[trial_id] = number
-        return {"number": number, "trial_id": ours, "proposal": proposal, "memory_factor": self.guard.factor}
+        expected = self._points.expected(proposal) if self._points else Expected(correction=Correction())
+        return {"number": number, "trial_id": ours, "proposal": proposal, "expected": expected}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the climb is told by records."""
@@ -105,7 +110,8 @@ class LadderSearch(Searcher):
         if record is None:
             self.limit_reached = self.limit_reached or f"trial {number} left no record"
             return
-        self.guard.learn(record)
+        if self._points:
+            self._points.guard.learn(record)
         self.climb = replace(self.climb, records=(*self.climb.records, record))
 
     def save(self, checkpoint_path: str) -> None:

@@ -7,7 +7,7 @@ a crash the sampler knows what it knew, and what was under way is proposed again
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from ray.tune.search.optuna import OptunaSearch
 from data.errors import error_line
 from sweeps.planning.space import distributions
 from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
-from sweeps.search.memory_guard import MemoryGuard
+from sweeps.search.memory_guard import Expected, PointsThatFit
 from sweeps.search.objectives import verdict
 from sweeps.search.study import attributes
+from trainables.memory.correction import Correction
 from trainables.records.layout import SweepFacts, begun_proposal, load_figures, store_proposal
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
@@ -31,7 +32,8 @@ from trainables.records.storage import Storage, open_storage
 class RecordSearch(OptunaSearch):
     """Proposes trials from `study`, and tells it what their records say.
 
-    `propose` adds the micro-batch to a point where it is automatic.
+    `points` adds the micro-batch to a point where it is automatic, and what is expected of its memory; without it
+    nothing is.
     """
 
     def __init__(
@@ -41,8 +43,7 @@ class RecordSearch(OptunaSearch):
         study: optuna.Study,
         limits: Limits = NO_LIMITS,
         records: Sequence[TrialRecord] = (),
-        guard: MemoryGuard | None = None,
-        propose: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+        points: PointsThatFit | None = None,
     ) -> None:
         # The base class builds a study of its own only when it is given a space; this one comes ready made.
         super().__init__(
@@ -56,7 +57,7 @@ class RecordSearch(OptunaSearch):
         self.limits, self._records, self._began = limits, list(records), time.monotonic()
         self.limit_reached: str | None = None
         self.storage_error: str | None = None  # once it is set nothing more is proposed
-        self.guard, self._propose = guard or MemoryGuard(None), propose
+        self._points = points
 
     def suggest(self, trial_id: str) -> Any:
         """The next proposal, written down, with the trial's number and our id for it; the end once a limit is reached.
@@ -77,13 +78,14 @@ class RecordSearch(OptunaSearch):
         except (OSError, StorageInternalError) as error:
             self.storage_error = _reason(error)
             return Searcher.FINISHED
-        return {"number": number, "trial_id": our_id, "proposal": proposal, "memory_factor": self.guard.factor}
+        expected = self._points.expected(proposal) if self._points else Expected(correction=Correction())
+        return {"number": number, "trial_id": our_id, "proposal": proposal, "expected": expected}
 
     def _whole(self, point: dict[str, Any], our_id: str, storage: Storage) -> dict[str, Any]:
         """The point with what is chosen beside it: as it was in a trial that has trained already."""
-        if not self.facts.plan.has_automatic_micro_batch:
+        if not self.facts.plan.has_automatic_micro_batch or self._points is None:
             return point
-        return begun_proposal(storage, our_id) or self._propose(point)
+        return begun_proposal(storage, our_id) or self._points.proposal(point)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: what a running trial reports is for early stopping; the study is told by records."""
@@ -113,7 +115,8 @@ class RecordSearch(OptunaSearch):
         if record is None or record.outcome is Outcome.FAILED:
             self._ot_study.tell(trial, state=TrialState.FAIL)
             return
-        self.guard.learn(record)
+        if self._points:
+            self._points.guard.learn(record)
         found = verdict(record, self.facts.plan)
         for name, value in found.constraints.items():
             trial.set_constraint(name, value)

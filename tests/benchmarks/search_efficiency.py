@@ -33,8 +33,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import RandomSampler
 
 from sweeps.planning.finite_space import FiniteSpace
-from sweeps.search.memory_guard import MemoryGuard
 from sweeps.search.sampler import DistinctSampler
+from trainables.memory.correction import JUST_OVER
 from trainables.memory.formula.full_training import step_memory
 from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
@@ -111,7 +111,7 @@ class Ours:
 
     def __init__(self, table: Table, seed: int, model_error: float, kind: Any) -> None:
         self.table, self.right = table, 1 - model_error
-        self.guard = MemoryGuard(table.capacity_bytes)
+        self.worst = 1.0  # by which factor predictions fell short, as a sweep's correction has it
         sampler = DistinctSampler(table.space, seed=seed, startup_trials=12, kind=kind, fits=self._fits)
         self.study = optuna.create_study(directions=list(OBJECTIVES.values()), sampler=sampler)
         self.space: dict[str, BaseDistribution] = {
@@ -126,15 +126,15 @@ class Ours:
         predicted = needed * self.right
         self.trial.set_constraint("fits_the_card", needed / self.table.capacity_bytes - 1)
         if fits:
-            self.guard.measured(predicted, needed)
+            self.worst = max(self.worst, needed / predicted)
             self.study.tell(self.trial, [accuracy, needed, 1 / seconds])
         else:
-            self.guard.ran_out(predicted)
+            self.worst = max(self.worst, JUST_OVER * self.table.capacity_bytes / predicted)
             self.study.tell(self.trial, [0.0, needed, 0.0])
 
     def _fits(self, point: Any) -> bool:
         needed = needed_bytes(point["depth"], point["width"], point["batch_size"])
-        return self.guard.has_room(needed * self.right)
+        return needed * self.right * self.worst <= self.table.capacity_bytes
 
 
 class Stock:

@@ -13,7 +13,7 @@ from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.options import SweepOptions
-from sweeps.run.placement import predicted
+from sweeps.planning.placement import Placement, place_trial
 from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from tests.support.record_factory import MIB, make_memory, make_record
 from tests.trainables.memory.tracing.test_recorder import measured_peak
@@ -61,7 +61,11 @@ def traces_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def chooser(made: SweepPlan, method: str = "trace", each_mib: float = 10) -> PointsThatFit:
     """Predicts 20 MiB and so many for each sequence at once, of 100 MiB that there are."""
     guard = MemoryGuard(made.capacity_bytes if made.on_cuda else made.memory_cap_bytes)
-    return PointsThatFit(made, guard, lambda told: prediction(20 + each_mib * told.micro_batch_size, method))
+
+    def place(told: TrialSettings) -> Placement:
+        return Placement(prediction=prediction(20 + each_mib * told.micro_batch_size, method))
+
+    return PointsThatFit(made, guard, place)
 
 
 def chosen(made: SweepPlan, batch_size: int, **given: Any) -> int:
@@ -124,7 +128,7 @@ def test_where_not_even_one_sequence_fits_the_trial_has_one() -> None:
 
 
 def test_without_a_bound_the_whole_batch_is_taken_and_nothing_is_predicted() -> None:
-    def predict(told: TrialSettings) -> MemoryPrediction:
+    def predict(told: TrialSettings) -> Placement:
         raise AssertionError(told)
 
     made = plan(memory_cap=None)
@@ -147,7 +151,7 @@ def test_a_sweep_on_a_cpu_takes_what_real_steps_have_room_for() -> None:
     cap_bytes = (measured_peak(at(4), config) + measured_peak(at(8), config)) // 2
     made = dataclasses.replace(made, memory_cap_bytes=cap_bytes)
     shapes = {"nano-0.3m": model_shape(config)}
-    fits = PointsThatFit(made, MemoryGuard(cap_bytes), lambda told: predicted(told, made, shapes, ()))
+    fits = PointsThatFit(made, MemoryGuard(cap_bytes), lambda told: place_trial(told, made, shapes, ()))
     point = POINT | {"model": "nano-0.3m", "batch_size": 16}
     assert fits.proposal(point)["micro_batch_size"] == 4
 
@@ -164,7 +168,7 @@ def test_shards_are_judged_by_what_a_shard_needs() -> None:
     capacity_bytes = (needed(2) + needed(4)) // 2
     assert needed(2, workers=1) > capacity_bytes  # which no card without the others holds
     made = dataclasses.replace(made, capacity_bytes=capacity_bytes)
-    fits = PointsThatFit(made, MemoryGuard(capacity_bytes), lambda told: predicted(told, made, {"125m": shape}, ()))
+    fits = PointsThatFit(made, MemoryGuard(capacity_bytes), lambda told: place_trial(told, made, {"125m": shape}, ()))
     assert fits.proposal(POINT | {"model": "125m"})["micro_batch_size"] == 2  # of 1, 2, 4 and 8
 
 
@@ -177,5 +181,5 @@ def test_the_node_is_the_one_that_a_single_sequence_would_get() -> None:
     made = plan(Device(gpus=2, gpu_bytes=80 * 2**30, cpus=8, kinds=tuple(kinds)), memory_cap=None, weights="random")
     shape = model_shape(load_config(find_model("125m"), "random"))
     told = made.settings(model="125m", batch_size=64, micro_batch_size=64, learning_rate=1e-4)
-    expected = predicted(told, made, {"125m": shape}, kinds)
+    expected = place_trial(told, made, {"125m": shape}, kinds).prediction
     assert (expected.gpu, expected.fits) == ("t4", False)

@@ -15,16 +15,20 @@ from sweeps.planning.choices import changed_by, make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.node_kinds import NodeKind
 from sweeps.planning.options import SweepOptions, parse_options
+from sweeps.planning.placement import Placement
 from sweeps.planning.questions import Question
 from sweeps.planning.space import distributions, space_of, space_size, starting_points, to_settings
 from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
+from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import attributes, build_study
 from sweeps.search.warm_start import earlier_trials
 from tests.support.record_factory import make_facts, make_record, write_sweep
+from trainables.memory.correction import Correction
 from trainables.records.layout import load_facts, load_history, store_facts, store_record
 from trainables.records.plan import SweepPlan
-from trainables.records.record import Outcome, TrialRecord
+from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
+from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=4)
@@ -117,9 +121,23 @@ class Sweep:
 
     def restart(self, size: int) -> None:
         self.study = build_study(self.facts, self.storage, None)
-        self.search = RecordSearch(
-            self.facts, self.storage.uri, self.study, propose=lambda point: dict(point) | {"micro_batch_size": size}
-        )
+
+        def place(told: TrialSettings) -> Placement:
+            need = told.micro_batch_size
+            prediction = MemoryPrediction(
+                allocated_bytes=need,
+                reserved_bytes=need,
+                device_bytes=need,
+                capacity_bytes=size,
+                fits=need <= size,
+                peak_phase="backward",
+                components={},
+                method="trace",
+            )
+            return Placement(prediction=prediction)
+
+        points = PointsThatFit(self.facts.plan, MemoryGuard(size), place)
+        self.search = RecordSearch(self.facts, self.storage.uri, self.study, points=points)
 
     def suggest(self, name: str) -> dict[str, Any]:
         return self.search.suggest(name)
@@ -139,6 +157,14 @@ def test_a_proposal_is_written_down_with_its_number_and_the_study_goes_without(t
     sweep.restart(8)
     assert sweep.study.trials[0].params == point == {n: config["proposal"][n] for n in point}
     assert sweep.study.trials[0].user_attrs["figures"]["micro_batch_size"] == 4  # what the dashboard shows
+
+
+def test_the_driver_is_handed_what_the_guard_predicted(tmp_path: Path) -> None:
+    config = Sweep(tmp_path).suggest("a")
+    placement = config["expected"].placement
+    assert (placement.prediction.device_bytes, placement.prediction.fits, placement.kind) == (4, True, None)
+    assert config["expected"].correction == Correction()
+    assert len(repr(config["expected"])) < 100  # Tune makes a folder's name of it
 
 
 def test_a_trial_that_has_trained_keeps_its_number_and_one_that_has_not_is_chosen_anew(tmp_path: Path) -> None:

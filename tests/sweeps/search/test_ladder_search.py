@@ -13,10 +13,14 @@ from analysis.ladder.frozen import freeze
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import OptionsError
+from sweeps.planning.placement import Placement
 from sweeps.scale_ladder import QUESTION as SCALE_LADDER
 from sweeps.search.ladder_search import LadderSearch, workable_batch
+from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from tests.support.ladders import bowl_loss
-from tests.support.record_factory import make_facts, make_record
+from tests.support.record_factory import MIB, make_facts, make_memory, make_record
+from tests.sweeps.search.test_memory_guard import prediction
+from trainables.memory.correction import corrected
 from trainables.records.layout import load_history, store_record
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome
@@ -33,8 +37,13 @@ def ladder_plan(**options) -> SweepPlan:
     return dataclasses.replace(plan, rung_parameters=PARAMETERS[1:])
 
 
-def run_one(storage: Storage, told, *, outcome: Outcome = Outcome.FINISHED) -> None:
-    """The trial's record, as a world would have it whose best rate halves from rung to rung."""
+def run_one(
+    storage: Storage, told, *, outcome: Outcome = Outcome.FINISHED, needed: tuple[int, int] | None = None
+) -> None:
+    """The trial's record, as a world would have it whose best rate halves from rung to rung.
+
+    `needed` is what was predicted of its memory and what it took, in MiB.
+    """
     proposal, place = told["proposal"], told["number"] // 100
     loss = bowl_loss(
         proposal["learning_rate"],
@@ -55,13 +64,19 @@ def run_one(storage: Storage, told, *, outcome: Outcome = Outcome.FINISHED) -> N
     if made.report and made.report.evaluation:
         evaluation = dataclasses.replace(made.report.evaluation, quote_loss=loss)
         made = dataclasses.replace(made, report=dataclasses.replace(made.report, evaluation=evaluation))
+    if made.report and needed:
+        memory = make_memory(needed[1] * MIB)
+        report = dataclasses.replace(made.report, memory=memory)
+        made = dataclasses.replace(made, prediction=prediction(needed[0]), report=report)
     store_record(storage, made)
 
 
-def searcher(storage: Storage, plan: SweepPlan, gate=lambda climb, place: None) -> LadderSearch:
+def searcher(
+    storage: Storage, plan: SweepPlan, gate=lambda climb, place: None, points: PointsThatFit | None = None
+) -> LadderSearch:
     """A searcher as a new run makes it: from the records that are there."""
     records = tuple(record for _, record in load_history(storage).values() if record is not None)
-    return LadderSearch(make_facts(plan), storage.uri, Climb(plan=plan, records=records), gate)
+    return LadderSearch(make_facts(plan), storage.uri, Climb(plan=plan, records=records), gate, points=points)
 
 
 def climb_all(
@@ -109,6 +124,32 @@ def test_the_gate_is_asked_once_before_each_rung_but_the_lowest(tmp_path):
     asked: list[int] = []
     climb_all(open_storage(str(tmp_path)), ladder_plan(), lambda climb, place: asked.append(place))
     assert asked == [1, 2]
+
+
+def test_a_rung_s_trial_is_handed_one_prediction_with_the_one_correction_also_after_a_restart(tmp_path):
+    storage, plan, asked = open_storage(str(tmp_path)), ladder_plan(), []
+
+    def place(settings) -> Placement:
+        asked.append(settings)
+        return Placement(prediction=prediction(80))  # of 100 MiB
+
+    for _run in range(2):  # the second is a new run's: its guard learns from the records that are there
+        guard = MemoryGuard(100 * MIB)
+        for _, record in load_history(storage).values():
+            if record is not None:
+                guard.learn(record)
+        search = searcher(storage, plan, points=PointsThatFit(plan, guard, place))
+        told = search.suggest("tune-0")
+        expected = told["expected"]
+        known = 0 if told["number"] == 0 else 1
+        assert (expected.placement.prediction.device_bytes, expected.correction.count) == (80 * MIB, known)
+        # A trial of which 40 MiB were predicted took 60: half as much again, and 120 MiB are not there.
+        assert corrected(expected.placement.prediction, expected.correction).fits == (known == 0)
+        assert len(asked) == 1
+        asked.clear()
+        run_one(storage, told, needed=(40, 60))
+        search.on_trial_complete("tune-0")
+    assert [record and record.number for _, record in load_history(storage).values()] == [0, 1]
 
 
 def test_a_closed_gate_ends_the_run_and_says_why(tmp_path):

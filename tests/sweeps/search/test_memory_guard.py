@@ -12,9 +12,11 @@ from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
+from sweeps.planning.placement import Placement
 from sweeps.planning.space import space_of, starting_points
 from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 from tests.support.record_factory import MIB, make_memory, make_record
+from trainables.memory.correction import corrected
 from trainables.records.record import MemoryPrediction, Outcome
 from trainables.records.settings import TrialSettings
 
@@ -41,36 +43,41 @@ def ended(outcome: Outcome, predicted_mib: float, measured_mib: float | None = N
     return dataclasses.replace(record, report=dataclasses.replace(record.report, memory=memory))
 
 
+def has_room(guard: MemoryGuard, need_mib: float) -> bool:
+    return corrected(prediction(need_mib), guard.correction).fits
+
+
 def test_predictions_are_believed_until_a_measurement_says_otherwise() -> None:
     guard = MemoryGuard(100 * MIB)
-    assert guard.has_room(100 * MIB)
+    assert has_room(guard, 100)
     guard.learn(ended(Outcome.FINISHED, 50, measured_mib=45))  # less than predicted: nothing to fear
-    assert guard.has_room(100 * MIB)
+    assert has_room(guard, 100)
     guard.learn(ended(Outcome.FINISHED, 50, measured_mib=60))  # a fifth more: 83.3 MiB at most may be predicted
-    assert guard.has_room(83 * MIB)
-    assert not guard.has_room(84 * MIB)
+    assert has_room(guard, 83)
+    assert not has_room(guard, 84)
 
 
 def test_a_trial_that_ran_out_of_memory_is_not_repeated_nor_one_that_needs_more() -> None:
     guard = MemoryGuard(100 * MIB)
     guard.learn(ended(Outcome.OUT_OF_MEMORY, 80))
-    assert guard.has_room(79 * MIB)
-    assert not guard.has_room(80 * MIB)
-    assert not guard.has_room(90 * MIB)
+    assert has_room(guard, 79)
+    assert not has_room(guard, 80)
+    assert not has_room(guard, 90)
 
 
 def test_without_a_bound_everything_has_room() -> None:
     guard = MemoryGuard(None)
     guard.learn(ended(Outcome.OUT_OF_MEMORY, 80))
-    assert guard.has_room(2**60)
+    unbounded = dataclasses.replace(prediction(2**40), capacity_bytes=None, fits=True)
+    assert corrected(unbounded, guard.correction).fits
 
 
 def test_each_kind_of_step_is_predicted_once_and_starting_points_fit() -> None:
     asked: list[TrialSettings] = []
 
-    def predict(settings: TrialSettings) -> MemoryPrediction:
+    def predict(settings: TrialSettings) -> Placement:
         asked.append(settings)
-        return prediction(20 * settings.micro_batch_size)  # 40, 80 and 160 MiB
+        return Placement(prediction=prediction(20 * settings.micro_batch_size))  # 40, 80 and 160 MiB
 
     fits = PointsThatFit(PLAN, MemoryGuard(100 * MIB), predict)
     points = starting_points(PLAN, fits)
@@ -85,10 +92,10 @@ def test_each_kind_of_step_is_predicted_once_and_starting_points_fit() -> None:
 
 def test_what_is_learned_moves_the_sampler_but_not_the_start() -> None:
     guard = MemoryGuard(100 * MIB)
-    fits = PointsThatFit(PLAN, guard, lambda settings: prediction(20 * settings.micro_batch_size))
+    fits = PointsThatFit(PLAN, guard, lambda settings: Placement(prediction=prediction(20 * settings.micro_batch_size)))
     point = {"model": "nano-1m", "batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-3}
     assert fits(point)
-    guard.ran_out(80 * MIB)
+    guard.learn(ended(Outcome.OUT_OF_MEMORY, 80))
     assert (fits(point), fits.as_predicted(point)) == (False, True)
 
 

@@ -70,6 +70,17 @@ def test_a_correction_below_one_never_makes_a_trial_fit() -> None:
     assert not made.fits
 
 
+def test_what_ran_out_of_memory_is_refused_from_then_on_and_what_needs_more() -> None:
+    # 80 of 100 MiB ran out: it needed 1% more than there was at least, 101 / 80 of what was predicted.
+    without_figures = dataclasses.replace(make_record(), outcome=Outcome.OUT_OF_MEMORY, prediction=prediction(80, 100))
+    assert without_figures.report is not None
+    lost = dataclasses.replace(without_figures, report=dataclasses.replace(without_figures.report, memory=None))
+    made = correction_of([lost])
+    assert (made.count, made.worst) == (0, pytest.approx(101 / 80))
+    assert [corrected(prediction(size, 100), made).fits for size in (79, 80)] == [True, False]
+    assert correction_of([], worst=made.worst).worst == made.worst  # it outlasts the trial that told it
+
+
 def test_only_peaks_that_are_whole_correct() -> None:
     assert correction_of([measured(100, 121, Outcome.FAILED)]).count == 0
     assert correction_of([measured(100, 121, Outcome.OUT_OF_MEMORY)]).count == 1  # a CPU's probe ends its step

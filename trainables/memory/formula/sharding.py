@@ -115,7 +115,7 @@ def _forward(moments: list[Moment], settings: TrialSettings, shape: ModelShape) 
 
 def _between(last: Moment, first: Moment, done: int, layers: int) -> Moment:
     """The moment after `done` of the layers behind the last one."""
-    names = last.components.keys() | first.components.keys()
+    names = dict.fromkeys([*last.components, *first.components])  # a set would order them anew in each process
     parts = {name: (last.components.get(name, 0), first.components.get(name, 0)) for name in names}
     components = {name: high + (low - high) * done // layers for name, (high, low) in parts.items()}
     return Moment(phase="backward", components=components, whole_gradients=last.whole_gradients)

@@ -1,4 +1,4 @@
-"""On which kind of node a trial runs: the cheapest whose card is predicted to hold it."""
+"""Where a trial runs, and what it is predicted to need there: of a cluster's nodes, the cheapest kind that holds it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ SURE = 1.05  # where the formula, within 1% of the trace, needs this many times 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """A kind of node, what is predicted of each of its cards, and on how many of them."""
+    """What is predicted of each of a trial's devices; their kind of node, None where there are none to choose from."""
 
-    kind: NodeKind
-    gpus: int
     prediction: MemoryPrediction
+    kind: NodeKind | None = None
 
 
 def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]) -> Placement:
@@ -39,9 +38,9 @@ def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind])
     for kind in sorted(able, key=lambda kind: _cost(kind, settings.workers)):
         prediction = predict_on(settings, shape, kind)
         if prediction.fits:
-            return Placement(kind=kind, gpus=settings.workers, prediction=prediction)
+            return Placement(prediction=prediction, kind=kind)
     largest = max(able, key=lambda kind: kind.card.capacity_bytes or math.inf)
-    return Placement(kind=largest, gpus=settings.workers, prediction=predict_on(settings, shape, largest))
+    return Placement(prediction=predict_on(settings, shape, largest), kind=largest)
 
 
 def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds: Sequence[NodeKind]) -> list[str]:
@@ -65,10 +64,10 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
         )
         head = f"  {model:>10s}  micro-batch {asked.micro_batch_size}  "
         placed = place(asked, shapes[model], kinds)
-        if placed.prediction.fits:
+        if placed.kind is not None and placed.prediction.fits:
             each = placed.prediction.device_bytes
             shards = ", sharded" if asked.parallel == "fsdp" else ""
-            lines.append(head + _line(placed.kind, placed.gpus, each) + shards)
+            lines.append(head + _line(placed.kind, asked.workers, each) + shards)
             continue
         found = fewest_sharded(asked, shapes[model], kinds)
         if found is None:
@@ -132,29 +131,22 @@ def _cost(kind: NodeKind, gpus: int) -> tuple[bool, float, float, int]:
 HOPELESS = 2  # a micro-batch of which the formula needs this many times the card is not traced
 
 
-def placement_of(
+def place_trial(
     settings: TrialSettings, plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds: Sequence[NodeKind]
-) -> Placement | None:
-    """On which kind of a cluster's GPU nodes the trial runs; None where there are none to choose from."""
-    return place(settings, shapes[settings.model], kinds) if plan.on_cuda and kinds else None
-
-
-def predicted(
-    settings: TrialSettings, plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds: Sequence[NodeKind]
-) -> MemoryPrediction:
-    """What a trial is predicted to need of the device that trains it.
+) -> Placement:
+    """Where a trial of the sweep runs, and what it is predicted to need of what trains it.
 
     Where micro-batches are automatic they are looked for on the node that a micro-batch of one would get.
     """
     shape, settings = shapes[settings.model], plan.as_laid_out(settings)
-    if plan.has_automatic_micro_batch:
-        least = dataclasses.replace(settings, micro_batch_size=1)
-        placement = placement_of(least, plan, shapes, kinds)
-        return predict_on(settings, shape, placement.kind) if placement else _predicted_quickly(settings, plan, shape)
-    placement = placement_of(settings, plan, shapes, kinds)
-    if placement is not None:
-        return placement.prediction
-    return predict_worker(settings, shape, training_card(plan))
+    if not (plan.on_cuda and kinds):
+        predict_here = _predict_quickly if plan.has_automatic_micro_batch else predict_worker
+        return Placement(prediction=predict_here(settings, shape, training_card(plan)))
+    if not plan.has_automatic_micro_batch:
+        return place(settings, shape, kinds)
+    kind = place(dataclasses.replace(settings, micro_batch_size=1), shape, kinds).kind
+    assert kind is not None, "one of the kinds"
+    return Placement(prediction=predict_on(settings, shape, kind), kind=kind)
 
 
 def named_card(plan: SweepPlan) -> Card:
@@ -172,9 +164,8 @@ def training_card(plan: SweepPlan) -> Card:
     return named_card(plan) if plan.on_cuda else cpu_of(plan)
 
 
-def _predicted_quickly(settings: TrialSettings, plan: SweepPlan, shape: ModelShape) -> MemoryPrediction:
+def _predict_quickly(settings: TrialSettings, shape: ModelShape, card: Card) -> MemoryPrediction:
     """By the formula alone where that leaves no doubt: few sizes of a large batch need a trace."""
-    card = training_card(plan)
     if settings.parallel == "ddp" and settings.micro_batch_size > 1 and card.capacity_bytes is not None:
         coarse = predict_by_formula(settings, shape, card)
         if coarse.allocated_bytes > HOPELESS * card.capacity_bytes:
