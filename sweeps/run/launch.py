@@ -72,7 +72,7 @@ def _main(question: Question, arguments: Sequence[str]) -> int:
 
 def _run(question: Question, prepared: Prepared, options: SweepOptions, device: Device) -> int:
     plan, storage = prepared.facts.plan, prepared.storage
-    owed = trials_owed(plan)
+    owed, history = trials_owed(plan), load_history(storage)
     if owed < plan.trials:
         print(f"The space holds {owed} different trials; running these.")
     print(f"Sweep {prepared.facts.name}: {owed} trials on {_device_text(device)}, into {storage.uri}", flush=True)
@@ -87,7 +87,13 @@ def _run(question: Question, prepared: Prepared, options: SweepOptions, device: 
         board = stack.enter_context(Board(storage.uri))
         interrupt = stack.enter_context(Interrupt())
         tuning = Tuning(
-            prepared=prepared, options=options, device=device, board=board, gauges=gauges, interrupt=interrupt
+            prepared=prepared,
+            history=history,
+            options=options,
+            device=device,
+            board=board,
+            gauges=gauges,
+            interrupt=interrupt,
         )
         reason = tuning.run()
     records = _records(prepared)

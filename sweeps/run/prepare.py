@@ -41,9 +41,14 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A sweep that is ready to run. `notes` says what a person should know of data and tokenizers, one line each."""
+    """A sweep that is ready to run.
+
+    `provenance` is that of the trials to come: where a sweep goes on, its own is that of the first.
+    `notes` says what a person should know of data, tokenizers and versions, one line each.
+    """
 
     facts: SweepFacts
+    provenance: Provenance
     storage: Storage
     shapes: dict[str, ModelShape]
     notes: tuple[str, ...] = ()
@@ -80,13 +85,14 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
         plan = dataclasses.replace(plan, row_lengths=find_row_lengths(plan, data))
     rungs = earlier_rungs(plan.warm_start, plan, quotes.fingerprint) if plan.rung_trials else []
     earlier = [] if plan.rung_trials else earlier_trials(plan.warm_start, plan, quotes.fingerprint)
+    provenance = _provenance(quotes.fingerprint, device)
     facts = SweepFacts(
         name=name,
         question=question.name,
         token=secrets.token_hex(3),
         created_at=created_at.isoformat(timespec="seconds"),
         plan=plan,
-        provenance=dataclasses.asdict(_provenance(quotes.fingerprint, device)),
+        provenance=dataclasses.asdict(provenance),
     )
     if not options.dry_run:
         check_writable(storage)
@@ -95,7 +101,7 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
         else:
             store_earlier(storage, earlier)
         _lay_out(storage, facts, data)
-    return Prepared(facts=facts, storage=storage, shapes=shapes, notes=(*quotes.notes, *notes))
+    return Prepared(facts=facts, provenance=provenance, storage=storage, shapes=shapes, notes=(*quotes.notes, *notes))
 
 
 def prepare_resumed(question: Question, options: SweepOptions, device: Device) -> Prepared:
@@ -120,7 +126,8 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
         raise OptionsError(f"{flag} differs from the sweep's own; leave it out, or start a sweep under another --name.")
     if facts.plan.on_cuda and not device.on_cuda:
         raise OptionsError(f"sweep {options.name!r} ran on GPUs and here are none; resume it where there are.")
-    check_writable(storage)
+    if not options.dry_run:
+        check_writable(storage)
     plan = facts.plan
     if options.trials is not None:
         plan = dataclasses.replace(plan, trials=options.trials)
@@ -128,9 +135,20 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
         plan = checked_ladder(dataclasses.replace(plan, until=until))
     if plan != facts.plan:
         facts = dataclasses.replace(facts, plan=plan)
-        store_facts(storage, facts)
+        if not options.dry_run:
+            store_facts(storage, facts)
     shapes, _ = check_models(facts.plan)
-    return Prepared(facts=facts, storage=storage, shapes=shapes)
+    provenance = _provenance(str(facts.provenance.get("data_fingerprint", "unknown")), device)
+    return Prepared(
+        facts=facts, provenance=provenance, storage=storage, shapes=shapes, notes=_other_versions(facts, provenance)
+    )
+
+
+def _other_versions(facts: SweepFacts, now: Provenance) -> tuple[str, ...]:
+    """The note that a sweep goes on under other versions of the packages that its figures depend on; else none."""
+    before = facts.provenance.get("versions") or {}
+    changed = [f"{name} {before[name]}, now {v}" for name, v in now.versions.items() if before.get(name, v) != v]
+    return (f"Began with {'; '.join(changed)}: each record says what its trial ran on.",) if changed else ()
 
 
 def domain_of(plan: SweepPlan, options: SweepOptions, split: Split) -> Domain:

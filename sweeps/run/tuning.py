@@ -23,9 +23,9 @@ from sweeps.run.orphans import freeing_orphans, withdraw_requests
 from sweeps.run.prepare import Prepared
 from sweeps.search.limits import Limits
 from sweeps.watch.gauges import Gauges
-from trainables.records.layout import load_history
+from trainables.records.layout import History
 from trainables.records.plan import SweepPlan
-from trainables.records.record import Provenance, TrialRecord
+from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage, StorageError
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from sweeps.search.ladder_search import LadderSearch
     from sweeps.search.memory_guard import PointsThatFit
     from sweeps.search.searcher import RecordSearch
-
-History = dict[int, tuple[dict[str, Any], TrialRecord | None]]
 
 HEAD = "node:__internal_head__"  # what Ray gives the head and no other node
 ENVIRONMENT = {  # what Ray and its workers read when they start
@@ -52,9 +50,10 @@ LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """One run of a prepared sweep, with what shows it and what ends it before its time."""
+    """One run of a prepared sweep, from its history on, with what shows it and what ends it before its time."""
 
     prepared: Prepared
+    history: History
     options: SweepOptions
     device: Device
     board: Board
@@ -68,8 +67,7 @@ class Tuning:
         Raises: RayStartError; StorageError where the sweep's storage refused what was written, or did not answer for
             long.
         """
-        history = load_history(self.prepared.storage)
-        owed = trials_owed(self.plan) - sum(record is not None for _, record in history.values())
+        owed = trials_owed(self.plan) - sum(record is not None for _, record in self.history.values())
         if owed <= 0:
             return None
         for name, value in ENVIRONMENT.items():
@@ -77,7 +75,7 @@ class Tuning:
         # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
         logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
         with _ray(self.prepared, self.device, self.board), _shut_down_quietly(self.prepared.storage):
-            search, scheduler = self._search(history), self._scheduler(history)
+            search, scheduler = self._search(self.history), self._scheduler(self.history)
             with self.gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
                 self._tuner(search, scheduler, owed, scratch).fit()
         if search.storage_error:
@@ -162,7 +160,7 @@ class Tuning:
             facts=self.prepared.facts,
             sweep_uri=self.prepared.storage.uri,
             shapes=self.prepared.shapes,
-            provenance=Provenance(**self.prepared.facts.provenance),
+            provenance=self.prepared.provenance,
             cpu_threads=self.device.cpu_threads(self.concurrent, self.plan.workers),
             kinds=self.device.kinds,
             price_per_gpu_hour=self.options.price_per_gpu_hour,

@@ -7,13 +7,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from data.errors import UserError, one_line
 from trainables.records.documents import build, figures_from_json, from_json, to_json
 from trainables.records.objectives import OBJECTIVES, Aims, aims_of
+from trainables.records.places import child_address
 from trainables.records.plan import SweepPlan
 from trainables.records.record import STRICT, TrialRecord
 from trainables.records.storage import Storage
 
 SWEEP_FILE = "sweep.json"
+
+
+class HistoryError(UserError):
+    """A trial of which a sweep cannot tell whether it is done; the message is one line for a person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +129,26 @@ def load_figures(storage: Storage, trial_id: str) -> TrialRecord | None:
         return None
 
 
-def load_history(storage: Storage) -> dict[int, tuple[dict[str, Any], TrialRecord | None]]:
-    """Every proposal by trial number, with its record where there is one, without samples and curve."""
-    history: dict[int, tuple[dict[str, Any], TrialRecord | None]] = {}
+History = dict[int, tuple[dict[str, Any], TrialRecord | None]]
+
+
+def load_history(storage: Storage) -> History:
+    """Every proposal by trial number, with its record where there is one, without samples and curve.
+
+    Raises: HistoryError for a record or proposal that is there and cannot be read: its trial is neither done nor owed.
+    """
+    history: History = {}
     for trial_id in storage.list_folders("trials"):
         try:
             proposal = json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
+            history[int(trial_id.split("-")[0])] = (proposal, load_figures(storage, trial_id))
         except FileNotFoundError:
             continue  # killed between making the folder and writing the proposal: nothing was started
-        history[int(trial_id.split("-")[0])] = (proposal, load_figures(storage, trial_id))
+        except ValueError as error:
+            raise HistoryError(
+                f"{child_address(storage.uri, f'trials/{trial_id}')} cannot be read ({one_line(error).rstrip('.')});"
+                " use the version that wrote it, or move that folder out of trials to have the trial run anew."
+            ) from None
     return history
 
 
