@@ -15,6 +15,7 @@ from trainables.model import smollm2
 from trainables.model.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
 from trainables.records.byte_sizes import memory_text
 from trainables.records.record import MemoryPrediction, QualityReport, Sample, TrialRecord
+from trainables.records.settings import SETTINGS, TrialSettings
 
 PROMPTS_OF_A_KIND = 3
 NANO_LICENCE = (
@@ -196,7 +197,7 @@ def _made(record: TrialRecord) -> str:
         ("precision", settings.precision),
         ("attention", settings.attention),
         ("optimizer", settings.optimizer),
-        ("low-rank adapters", f"rank {settings.lora_rank}" if settings.lora_rank else "none"),
+        ("low-rank adapters", _adapters(settings)),
         ("seed", str(settings.seed)),
         ("device", _plain(report.device)),
         ("speed", f"{cell_text(report.tokens_per_second, 'speed')} tokens/s"),
@@ -205,6 +206,13 @@ def _made(record: TrialRecord) -> str:
         ("trained", _plain(record.started_at)),
     ]
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
+
+
+def _adapters(settings: TrialSettings) -> str:
+    if not settings.lora_rank:
+        return "none"
+    names = [name for name, declared in SETTINGS.items() if name == "lora_rank" or declared.only_with == "lora_rank"]
+    return ", ".join(words for name in names if (words := SETTINGS[name].words(getattr(settings, name))))
 
 
 def _licence(record: TrialRecord, source: ModelSource) -> str:

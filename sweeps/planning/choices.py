@@ -20,6 +20,7 @@ from trainables.records.byte_sizes import parse_bytes
 from trainables.records.objectives import FROM_SAMPLES, OBJECTIVES
 from trainables.records.plan import AUTO, CHOSEN, VALUES, MicroBatch, SweepPlan
 from trainables.records.settings import (
+    DEFAULTS,
     LEVERS,
     SETTINGS,
     SHARED,
@@ -208,6 +209,10 @@ def _check(plan: SweepPlan, question: Question, usual: Space) -> None:
     for model in plan.models:
         find_model(model)
     for name in SHARED:
+        other = SETTINGS[name].only_with
+        if other and getattr(plan, name) != DEFAULTS[name] and not getattr(plan, other) and other not in plan.levers:
+            flag = f"--{name.replace('_', '-')} {getattr(plan, name)}"
+            raise OptionsError(f"{flag} means nothing without --{other.replace('_', '-')}; give that too.")
         if package := missing_package(name, getattr(plan, name)):
             flag = f"--{name.replace('_', '-')} {getattr(plan, name)}"
             others = " or ".join(str(one) for one in choices_of(name) if not missing_package(name, one))

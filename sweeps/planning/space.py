@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.planning.choices import divides
 from sweeps.planning.finite_space import FiniteSpace, Point
 from trainables.records.plan import CHOSEN, SweepPlan
-from trainables.records.settings import TrialSettings, good_value
+from trainables.records.settings import SETTINGS, TrialSettings, good_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -22,12 +22,14 @@ Proposal = Mapping[str, Any]
 
 
 def space_of(plan: SweepPlan) -> FiniteSpace:
-    """The points of a sweep: a batch goes with the micro-batches that divide it among the workers."""
-    if plan.has_automatic_micro_batch:
-        return FiniteSpace(plan.space)
+    """The points of a sweep: a batch goes with the micro-batches that divide it among the workers.
+
+    Of a lever that means nothing beside what else the point has, there is one value only.
+    """
 
     def is_valid(point: Point) -> bool:
-        return divides(point["batch_size"], point["micro_batch_size"], plan.workers)
+        whole = plan.has_automatic_micro_batch or divides(point["batch_size"], point["micro_batch_size"], plan.workers)
+        return whole and _levers_mean_something(plan, point)
 
     return FiniteSpace(plan.space, is_valid)
 
@@ -36,12 +38,23 @@ def space_size(plan: SweepPlan) -> int:
     """How many different trials the space holds; a ladder's, whose values are continuous, as many as it has."""
     if plan.rung_trials:
         return plan.trials
+    values = {name: tuple(allowed) for name, allowed in plan.space.items() if name not in plan.levers}
+    levers = (dict(zip(plan.levers, chosen, strict=True)) for chosen in itertools.product(*plan.levers.values()))
+    lever_points = sum(_levers_mean_something(plan, point) for point in levers)
     if plan.has_automatic_micro_batch:
-        return space_of(plan).combinations
-    values = plan.space
+        return FiniteSpace(values).combinations * lever_points
     pairs = list(itertools.product(values["batch_size"], values["micro_batch_size"]))
     valid = sum(divides(batch, micro, plan.workers) for batch, micro in pairs)
-    return FiniteSpace(values).combinations // len(pairs) * valid
+    return FiniteSpace(values).combinations // len(pairs) * valid * lever_points
+
+
+def _levers_mean_something(plan: SweepPlan, point: Point) -> bool:
+    """Whether no lever of a point has another value than its first where the setting that it goes with is 0."""
+    for name, values in plan.levers.items():
+        other = SETTINGS[name].only_with
+        if other and point[name] != values[0] and not point.get(other, getattr(plan, other)):
+            return False
+    return True
 
 
 def trials_owed(plan: SweepPlan) -> int:

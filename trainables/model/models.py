@@ -203,23 +203,25 @@ def apply_levers(model: PreTrainedModel, settings: TrialSettings) -> None:
 
     Raises: ModelError for a rank above the model's width.
     """
-    if settings.lora_rank:
-        add_adapters(model, settings.lora_rank)
+    add_adapters(model, settings)
     if settings.gradient_checkpointing:
         is_older = not hasattr(model, "activation_checkpointing_enable")  # transformers 5.17
         enable = model.gradient_checkpointing_enable if is_older else model.activation_checkpointing_enable
         enable({"use_reentrant": False})
 
 
-def add_adapters(model: PreTrainedModel, rank: int) -> None:
-    """Freeze the weights and add trainable low-rank adapters, kept in fp32, where peft puts them for this architecture.
+def add_adapters(model: PreTrainedModel, settings: TrialSettings) -> None:
+    """Freeze the weights and add trainable low-rank adapters, kept in fp32, where the settings ask for them.
 
+    They go where peft puts them for this architecture.
     Raises: ModelError for a rank above the model's width.
     """
+    if not settings.lora_rank:
+        return
     import torch
     from peft import LoraConfig, inject_adapter_in_model
 
-    width = model.config.hidden_size
+    rank, width = settings.lora_rank, model.config.hidden_size
     if rank > width:
         raise ModelError(f"lora_rank={rank} is above the model's width {width}; choose a rank from 1 to {width}.")
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05), model)

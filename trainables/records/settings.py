@@ -28,7 +28,8 @@ class Setting:
 
     A lever is a setting with values that --search-levers tries. `good` is what is known to be good on a CPU or on CUDA;
     without it that is the default, as `on_cuda` is where the device does not matter. `needs` names the package that a
-    value needs; `words` puts a value into a line of text, empty where there is nothing to say.
+    value needs; `words` puts a value into a line of text, empty where there is nothing to say. `only_with` names the
+    setting without which this one means nothing, as long as that is 0.
     """
 
     help: str = ""
@@ -40,6 +41,7 @@ class Setting:
     good_on_cuda: Any = None
     needs: Mapping[Any, str] = field(default_factory=dict)
     words: Callable[[Any], str] = str
+    only_with: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

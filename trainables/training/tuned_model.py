@@ -40,8 +40,7 @@ def load_tuned(storage: Storage, trial_id: str, settings: TrialSettings, steps: 
         attention=settings.attention,
         seed=settings.seed,
     )
-    if settings.lora_rank:
-        add_adapters(model, settings.lora_rank)
+    add_adapters(model, settings)
     with checkpoints.reading(steps) as folder:
         load_model(model, folder / "model.safetensors")
     model.config.use_cache = True
