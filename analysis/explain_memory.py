@@ -20,7 +20,7 @@ from data.errors import UserError, one_line
 from trainables.memory.cards import Card, find_card
 from trainables.model.models import GALACTICA_SHAPES
 from trainables.records.byte_sizes import memory_text
-from trainables.records.settings import LEVERS, SETTINGS, SettingsError, TrialSettings
+from trainables.records.settings import DEFAULTS, LEVERS, SETTINGS, SettingsError, TrialSettings, choices_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class StepOptions:
     transformers: str | None = None
     """The library's version in another stack, such as 4.48. [the newest]"""
     lora_targets: str | None = None
-    """Layers with adapters in another stack, such as q,k,v,o. [peft's choice]"""
+    """Layers with adapters: attention or all-linear; in another stack also names, such as q,k,v,o. [peft's choice]"""
     gpus: int = 1
     """Cards to shard over (FSDP, full shard): figures are each card's."""
     gpu: str = "a10"
@@ -111,7 +111,7 @@ def _kind_of_options() -> type[StepOptions]:
     from trainables.records.flags import flags
 
     return dataclasses.make_dataclass(
-        "Options", [], bases=(flags("LeverFlags", STEP_LEVERS), StepOptions), frozen=True, kw_only=True
+        "Options", [], bases=(StepOptions, flags("LeverFlags", STEP_LEVERS)), frozen=True, kw_only=True
     )
 
 
@@ -120,8 +120,12 @@ def _check(options: StepOptions) -> None:
     for name in ("micro_batch_size", "accumulation", "gpus"):
         if getattr(options, name) < 1:
             raise UserError(f"{name}={getattr(options, name)}; it must be at least 1.")
-    if options.stack == "ours" and (options.transformers or options.lora_targets):
-        raise UserError("transformers and lora_targets are told of another stack; give --stack, as hf-trainer.")
+    if options.stack == "ours" and options.transformers:
+        raise UserError("transformers is told of another stack; give --stack, as hf-trainer.")
+    targets = options.lora_targets
+    if options.stack == "ours" and targets not in (None, *choices_of("lora_targets")):
+        known = ", ".join(choices_of("lora_targets"))
+        raise UserError(f"lora_targets={targets}: our own step has {known}; names of layers are for another stack.")
     if options.stack != "ours" and options.device == "cpu":
         raise UserError(f"device=cpu: of stack {options.stack} a GPU's step is told; leave --device away.")
     if options.oom and (options.stack != "ours" or options.gpus > 1 or options.device == "cpu"):
@@ -140,6 +144,11 @@ def _check(options: StepOptions) -> None:
 
 
 def _settings(options: StepOptions) -> TrialSettings:
+    levers = {name: getattr(options, name) for name in STEP_LEVERS}
+    if options.stack != "ours" or levers["lora_targets"] is None:  # another stack's are told beside the settings
+        levers["lora_targets"] = DEFAULTS["lora_targets"]
+    elif not levers["lora_rank"]:
+        raise UserError(f"lora_targets={options.lora_targets}: there are no adapters; give --lora-rank too.")
     try:
         return TrialSettings(
             model=options.model_size,
@@ -149,7 +158,7 @@ def _settings(options: StepOptions) -> TrialSettings:
             sequence_length=options.sequence_length,
             token_budget=1,
             weights="random" if options.model_size in GALACTICA_SHAPES else "pretrained",
-            **{name: getattr(options, name) for name in STEP_LEVERS},
+            **levers,
         )
     except SettingsError as error:
         raise UserError(str(error)) from None

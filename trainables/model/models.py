@@ -213,7 +213,7 @@ def apply_levers(model: PreTrainedModel, settings: TrialSettings) -> None:
 def add_adapters(model: PreTrainedModel, settings: TrialSettings) -> None:
     """Freeze the weights and add trainable low-rank adapters, kept in fp32, where the settings ask for them.
 
-    They go where peft puts them for this architecture.
+    By default they go where peft puts them for this architecture.
     Raises: ModelError for a rank above the model's width.
     """
     if not settings.lora_rank:
@@ -224,10 +224,21 @@ def add_adapters(model: PreTrainedModel, settings: TrialSettings) -> None:
     rank, width = settings.lora_rank, model.config.hidden_size
     if rank > width:
         raise ModelError(f"lora_rank={rank} is above the model's width {width}; choose a rank from 1 to {width}.")
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05), model)
+    targets = {"default": None, "all-linear": "all-linear"}.get(settings.lora_targets, _attention_layers(model))
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=targets), model)
     for name, module in model.named_modules():
         if ".lora_" in name:
             torch.nn.Module.to(module, torch.float32)
+
+
+def _attention_layers(model: PreTrainedModel) -> list[str]:
+    """The linear layers of a model's attention, with the module they stand in: "self_attn.q_proj" and so on."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    modules = ((name.split("."), module) for name, module in model.named_modules())
+    linear = [path for path, module in modules if isinstance(module, (torch.nn.Linear, Conv1D))]
+    return sorted({".".join(path[-2:]) for path in linear if any("att" in part for part in path[:-1])})
 
 
 def tokenizer_location(source: ModelSource, weights: Literal["pretrained", "random"]) -> str:

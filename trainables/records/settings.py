@@ -153,6 +153,18 @@ class SharedSettings:
             words=lambda rank: f"LoRA of rank {rank}" if rank else "",
         ),
     ] = 0
+    lora_targets: Annotated[
+        Literal["default", "attention", "all-linear"],
+        Setting(
+            help="Which linear layers get adapters: peft's choice (query and value for OPT and Llama), all of the"
+            " attention's, or all but the head.",
+            topic="model",
+            decides_memory=True,
+            tried=("default", "all-linear"),
+            words=lambda targets: "" if targets == "default" else f"adapters on {targets} layers",
+            only_with="lora_rank",
+        ),
+    ] = "default"
     workers: int = 1
     parallel: Annotated[
         Literal["ddp", "fsdp"],

@@ -29,7 +29,7 @@ FINGERPRINT = "sha256:5c1e"  # the factory's
 
 def test_levers_join_the_space_and_reach_the_settings() -> None:
     plan = make_plan(SweepOptions(search_levers=True), CPU, BATCH_MEMORY)
-    assert space_size(plan) == 108 * 2 * 2 * 2 * 2 * 2 * 3
+    assert space_size(plan) == 108 * 2 * 2 * 2 * 2 * 2 * (1 + 2 * 2)  # of rank 0 there is one kind of adapters
     point = starting_points(plan)[0]
     told = to_settings(plan, point | {"precision": "bf16-amp", "attention": "eager", "lora_rank": 8})
     assert (told.precision, told.attention, told.lora_rank) == ("bf16-amp", "eager", 8)
@@ -47,9 +47,11 @@ def test_the_first_trial_has_levers_that_are_known_to_be_good(device: Device, pr
         "gradient_checkpointing": False,
         "optimizer": "adamw",
         "lora_rank": 0,
+        "lora_targets": "default",
     }
     assert len({tuple(point.items()) for point in points}) == 12
     assert {point["lora_rank"] for point in points} == {0, 8, 32}
+    assert all(point["lora_rank"] or point["lora_targets"] == "default" for point in points)
 
 
 def test_a_lever_that_is_given_is_not_searched() -> None:

@@ -21,6 +21,9 @@ pytestmark = pytest.mark.slow
 LEVERS: list[Any] = [
     {"optimizer": "sgd"},
     {"lora_rank": 8},
+    {"lora_rank": 8, "lora_targets": "attention"},
+    {"lora_rank": 8, "lora_targets": "all-linear"},
+    {"lora_rank": 8, "lora_targets": "all-linear", "precision": "bf16"},
     {"precision": "bf16-amp"},
     {"precision": "fp16-amp"},
     {"precision": "bf16"},

@@ -8,7 +8,7 @@ read nor those masks, nor the queries that eager attention would need for the ke
 
 from __future__ import annotations
 
-from trainables.memory.formula.sizes import LORA_LAYERS, Moment, StepSizes
+from trainables.memory.formula.sizes import Moment, StepSizes
 
 
 class AdapterStep(StepSizes):
@@ -46,14 +46,21 @@ class AdapterStep(StepSizes):
         return self._moment(activations + final_norm, attention, temporaries, copies, loss)
 
     def feed_forward_backward(self) -> dict[str, int]:
-        """The activation function's gradient: two wide tensors beside what it reads; the layer's last mask is gone."""
+        """The activation function's gradient: two wide tensors beside what it reads; the layer's last mask is gone.
+
+        An adapter of the product after it has gone by then, and needed more: its mask, and two wide tensors in fp32.
+        """
         activations, attention = self.kept(self.shape.layers - 1)
         layer_activations, layer_attention = self.layer()
         width, ffn_width = self.shape.width, self.shape.ffn_width
         return self._moment(
-            activations + layer_activations - self.mask + self.casts_again(4 * width * width + width * ffn_width),
+            activations
+            + layer_activations
+            - self.mask
+            - self.adapters("down")
+            + self.casts_again(4 * width * width + width * ffn_width),
             attention + layer_attention,
-            self.residual + 2 * self.activation * self.Nf,
+            self.residual + (9 if "down" in self.adapted else 2 * self.activation) * self.Nf,
             self.casts(self.shape.layers, unused=width * ffn_width),
         )
 
@@ -65,7 +72,7 @@ class AdapterStep(StepSizes):
         return self._moment(
             activations + layer_activations - self.mask + self.casts_again(4 * width * width + 2 * width * ffn_width),
             attention + layer_attention + self.named_mask(),
-            self.activation * (self.Nf + self.Nd) + self.around_forward(),
+            self.activation * (self.Nf + self.Nd) + self.down_adapter_forward() + self.around_forward(),
             self.casts(self.shape.layers),
         )
 
@@ -81,7 +88,7 @@ class AdapterStep(StepSizes):
             activations
             + self.residual
             + self.statistics
-            + self.adapters()
+            + self.adapters("query", "key", "value")
             + projections * self.activation * self.Nd
             + self.casts_again(3 * self.shape.width**2),
             attention + scores,
@@ -100,7 +107,7 @@ class AdapterStep(StepSizes):
             activations
             + 2 * self.residual
             + self.statistics
-            + self.adapters()
+            + self.adapters("query", "key", "value")
             + 5 * self.activation * self.Nd
             + self.casts_again(3 * self.shape.width**2),
             attention + (9 if self.settings.precision == "fp32" else 10) * self.scores + self.named_mask(),
@@ -137,14 +144,30 @@ class AdapterStep(StepSizes):
             return 2 * self.residual
         return self.residual + (self.activation * self.Nd if self.is_amp else 0)
 
+    def down_adapter_forward(self) -> int:
+        """What the adapter of the layer's last product makes and drops: its input in fp32, then what it puts out.
+
+        Under autocast the dropped-out input is fp32 before it is cast; else product and scaled product come later.
+        """
+        if "down" not in self.adapted:
+            return 0
+        fp32_input = 0 if self.settings.precision == "fp32" else 4 * self.Nf
+        return fp32_input + (4 * self.Nf if self.is_amp else 8 * self.Nd)
+
     def named_mask(self) -> int:
         """Eager attention's causal mask in the first forward pass, which names it; checkpoints have it in `kept`."""
         return self.causal_mask if self.is_eager and not self.settings.gradient_checkpointing else 0
 
-    def adapters(self) -> int:
-        """What the adapters of one layer keep: in fp32 even on bf16 weights, in half precision under autocast."""
-        size = 2 if self.is_amp else 4
-        return LORA_LAYERS * ((1 + size) * self.Nd + size * self.tokens * self.settings.lora_rank)
+    @property
+    def adapter_size(self) -> int:
+        """Bytes of what adapters compute in: fp32 even on bf16 weights, half precision under autocast."""
+        return 2 if self.is_amp else 4
+
+    def adapters(self, *names: str) -> int:
+        """What the adapters of one layer keep, or those of these names: input dropped out, its mask, narrow product."""
+        size, kept = self.adapter_size, [name for name in self.adapted if not names or name in names]
+        inputs = sum(self.Nf if name == "down" else self.Nd for name in kept)
+        return (1 + size) * inputs + len(kept) * size * self.tokens * self.settings.lora_rank
 
     def layer(self) -> tuple[int, int]:
         """What one layer keeps: (activations, attention matrices)."""
@@ -168,16 +191,16 @@ class AdapterStep(StepSizes):
         if layers == 0:
             return batch, 0
         activations, attention = self.layer()
-        queries = self.activation * self.Nd if self.is_eager else 0
-        not_in_first = self.residual + self.statistics + LORA_LAYERS * self.Nd + queries
+        queries = self.activation * self.Nd if self.is_eager and "key" not in self.adapted else 0
+        of_first_norm = [name for name in self.adapted if name in ("query", "key", "value")]
+        not_in_first = self.residual + self.statistics + len(of_first_norm) * self.Nd + queries
         return batch + layers * activations - not_in_first, layers * attention
 
     def casts(self, layers: int, unused: int = 0) -> int:
         """Half-precision copies of the layers' weights but for `unused`; the first keeps none of its projections."""
         if self.settings.gradient_checkpointing or layers == 0:
             return 0
-        adapters = LORA_LAYERS * 2 * self.settings.lora_rank * self.shape.width
-        return self.cast(layers * (self.layer_weights + adapters) - 3 * self.shape.width**2 - unused)
+        return self.cast(layers * (self.layer_weights + self.adapter_weights) - 3 * self.shape.width**2 - unused)
 
     def casts_again(self, weights: int) -> int:
         """Copies of weights that checkpointing casts once more when it repeats a layer."""

@@ -8,7 +8,11 @@ from trainables.model.models import ModelShape
 from trainables.records.settings import TrialSettings
 
 WORKSPACE_BYTES = 2 * (2 * 4096 + 8 * 16) * 1024  # cuBLAS, forward and backward thread; see trace.py
-LORA_LAYERS = 2  # query and value projections. Source: peft's default for OPT
+ADAPTED = {  # of a layer's linear layers, by `lora_targets`. Source of the first: peft's default for OPT
+    "default": ("query", "value"),
+    "attention": ("query", "key", "value", "output"),
+    "all-linear": ("query", "key", "value", "output", "up", "down"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,11 @@ class StepSizes:
         self.head = shape.vocabulary * shape.width
         self.scores = settings.micro_batch_size * shape.heads * settings.sequence_length**2
         self.layer_weights = 4 * shape.width**2 + 2 * shape.width * shape.ffn_width
-        adapters = shape.layers * LORA_LAYERS * 2 * settings.lora_rank * shape.width
+        self.adapted = ADAPTED[settings.lora_targets]
+        wide = [shape.ffn_width for name in self.adapted if name in ("up", "down")]  # one of the two sides is
+        sides = sum(wide) + (2 * len(self.adapted) - len(wide)) * shape.width
+        self.adapter_weights = settings.lora_rank * sides  # of a layer
+        adapters = shape.layers * self.adapter_weights
         is_lora = settings.lora_rank > 0
         trained = adapters if is_lora else shape.parameters
         trained_size = 4 if is_lora else self.weight  # adapters are kept in fp32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -19,13 +20,17 @@ GRID = list(itertools.product(("fp32", "bf16-amp", "bf16"), ("sdpa", "eager"), (
 
 
 def difference(
-    config: PretrainedConfig, size_BT: tuple[int, int], choice: tuple[str, str, bool, str], lora_rank: int = 0
+    config: PretrainedConfig,
+    size_BT: tuple[int, int],
+    choice: tuple[str, str, bool, str],
+    lora_rank: int = 0,
+    targets: str = "default",
 ) -> float:
     """How far the formula is from the trace, as a fraction of the latter; both must find the peak in one phase.
 
     Where the highest moments of two phases are within 1%, either may be named.
     """
-    settings = settings_of(size_BT, choice, lora_rank)
+    settings = dataclasses.replace(settings_of(size_BT, choice, lora_rank), lora_targets=targets)
     traced, shape = trace_trial(settings, config).peak(), model_shape(config)
     formed = step_memory(settings, shape)
     near = (m for m in step_moments(settings, shape) if m.allocated_bytes > 0.99 * formed.allocated_bytes)
@@ -113,6 +118,13 @@ def test_formula_and_trace_agree_on_125m_whole(choice: tuple[str, str, bool, str
 def test_formula_and_trace_agree_on_adapters_of_a_nano_model(choice: tuple[str, str, bool, str]) -> None:
     config = load_config(find_model("nano-1m"), "pretrained")
     assert difference(config, (16, 256), choice, lora_rank=8) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("choice", GRID[1::2], ids=lambda choice: "-".join(map(str, choice)))
+@pytest.mark.parametrize("targets", ["attention", "all-linear"])
+def test_formula_and_trace_agree_on_adapters_of_more_layers(targets: str, choice: tuple[str, str, bool, str]) -> None:
+    config = load_config(find_model("nano-1m"), "pretrained")
+    assert difference(config, (16, 256), choice, lora_rank=8, targets=targets) == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,8 @@ def measured_peak(settings: TrialSettings, config: PretrainedConfig) -> int:
         {"batch_size": 4},
         {"optimizer": "sgd"},
         {"lora_rank": 4},
+        {"lora_rank": 4, "lora_targets": "attention"},
+        {"lora_rank": 4, "lora_targets": "all-linear", "loss": "fused"},
         {"micro_batch_size": 1, "batch_size": 1, "sequence_length": 512},
         {"loss": "fused", "precision": "bf16"},  # a CPU copies what it subtracts, and from what, to fp32
         {"loss": "fused", "precision": "bf16-amp"},
