@@ -112,7 +112,7 @@ def walk_folder(number: int, spelling: Spelling, environment: dict[str, str]) ->
             moved.parent.mkdir()
             shutil.move(root / spelling.folder, moved)
 
-        return walk(person, spelling.written.format(root=root), str(moved), move, root)
+        return walk(person, spelling.written.replace("{root}", str(root)), str(moved), move, root)
 
 
 def walk_bucket(number: int, spelling: Spelling, environment: dict[str, str], store: ObjectStore) -> list[str]:

@@ -91,7 +91,7 @@ def use(place: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_folder_however_written_serves_every_command_and_can_be_moved(
     spelling: Spelling, root: Path, trained: tuple[Path, TrialRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written, folder, moved = spelling.written.format(root=root), root / spelling.folder, root / "moved? #2 ä"
+    written, folder, moved = spelling.written.replace("{root}", str(root)), root / spelling.folder, root / "moved? #2 ä"
     run_in(written, trained)
     assert (folder / "mine" / "sweep.json").exists()
     use(written, root / "model", capsys)
