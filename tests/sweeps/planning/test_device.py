@@ -11,7 +11,7 @@ from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device, detect_device
 from sweeps.planning.options import SweepOptions
-from sweeps.run.placement import named_card
+from sweeps.planning.placement import named_card
 from trainables.memory.cards import LARGE_WORKSPACE_BYTES
 
 MIB = 2**20
