@@ -6,14 +6,15 @@ closing separator from the loss, and the model would never learn to stop.
 
 import hashlib
 import random
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy
 import torch
 
-from data.errors import DataError
-from data.tokenizer import LoadedTokenizer
+from data.documents import Documents, Places, gathered
 
 Layout = Literal["packed", "padded"]
 IGNORED_LABEL = -100
@@ -25,15 +26,28 @@ OPEN_ROWS = 32
 class Rows:
     """Token rows ready to train on; not shifted, the model shifts.
 
-    `input_ids` and `labels` are [N, T] and int64; labels are -100 on padding and nowhere else. `lengths` [N] counts the
-    real tokens of each row. `truncated_documents` lost their end, and with it their closing separator.
+    `ids` holds the real tokens of all rows end to end, int32; those of a row begin at `starts` [N] and are `lengths`
+    [N], both int64. Padded with `pad_id` rows are `width` wide. `truncated_documents` lost their end, and with it their
+    closing separator.
     """
 
-    input_ids: torch.Tensor
-    labels: torch.Tensor
+    ids: torch.Tensor
+    starts: torch.Tensor
     lengths: torch.Tensor
+    width: int
+    pad_id: int
     layout: Layout
     truncated_documents: int
+
+    @property
+    def input_ids(self) -> torch.Tensor:
+        """All rows, [N, width] and int64."""
+        return _padded(self, torch.arange(len(self.lengths)), self.width).input_ids_BT
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """The labels of all rows, [N, width] and int64: -100 on padding and nowhere else."""
+        return _padded(self, torch.arange(len(self.lengths)), self.width).labels_BT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +56,6 @@ class Batch:
 
     input_ids_BT: torch.Tensor
     labels_BT: torch.Tensor
-
-
-def encode_documents(loaded: LoadedTokenizer, lines: Sequence[str]) -> list[list[int]]:
-    """The ids of `separator + line + separator` for each line, however long.
-
-    Raises: DataError if a line has the separator in it, which would end the document early.
-    """
-    if not lines:
-        return []
-    texts = [f"{loaded.separator}{line}{loaded.separator}" for line in lines]
-    documents: list[list[int]] = loaded.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    for line, document in zip(lines, documents, strict=True):
-        if document.count(loaded.separator_id) != 2:
-            raise DataError(f"the line {line[:60]!r} has the separator {loaded.separator} in it; remove it.")
-    return documents
 
 
 def make_rows(
@@ -74,36 +73,63 @@ def make_rows(
         raise ValueError(f"sequence_length={sequence_length} is too short; give 2 or more.")
     if not documents:
         raise ValueError("there are no documents to lay out; give one or more.")
-    rows: list[Sequence[int]] = [document[:sequence_length] for document in documents]
-    truncated = sum(len(document) > sequence_length for document in documents)
-    if layout == "packed":
-        random.Random(seed).shuffle(rows)
-        rows = _pack(rows, sequence_length)
-    width = sequence_length if layout == "packed" else max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), width), pad_id, dtype=torch.int64)
-    for index, row in enumerate(rows):
-        input_ids[index, : len(row)] = torch.tensor(row, dtype=torch.int64)
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    is_padding = torch.arange(width) >= lengths[:, None]
-    labels = input_ids.masked_fill(is_padding, IGNORED_LABEL)
-    return Rows(input_ids=input_ids, labels=labels, lengths=lengths, layout=layout, truncated_documents=truncated)
+    documents = documents if isinstance(documents, Documents) else Documents.of(documents)
+    order, row_of = _lay_out(documents.lengths, layout, sequence_length, seed)
+    begins = numpy.diff(row_of, prepend=-1) > 0  # a document that is not the first of its row leaves its separator out
+    starts = documents.starts[order] + ~begins
+    lengths = numpy.minimum(documents.lengths[order], sequence_length) - ~begins
+    row_lengths = numpy.bincount(row_of, weights=lengths).astype(numpy.int64)
+    return Rows(
+        ids=torch.from_numpy(gathered(documents.ids, starts, lengths)),
+        starts=torch.from_numpy(numpy.cumsum(row_lengths) - row_lengths),
+        lengths=torch.from_numpy(row_lengths),
+        width=sequence_length if layout == "packed" else int(row_lengths.max()),
+        pad_id=pad_id,
+        layout=layout,
+        truncated_documents=int((documents.lengths > sequence_length).sum()),
+    )
 
 
-def _pack(documents: Sequence[Sequence[int]], sequence_length: int) -> list[Sequence[int]]:
-    """First fit among the last `OPEN_ROWS` rows begun; a row is done when it leaves that window."""
-    done: list[Sequence[int]] = []
-    open_rows: list[list[int]] = []
-    for document in documents:
-        room = sequence_length + 1 - len(document)  # + 1: the separator in between stands once
-        row = next((row for row in open_rows if len(row) <= room), None)
-        if row is None:
-            open_rows.append(list(document))
-            if len(open_rows) > OPEN_ROWS:
-                done.append(open_rows.pop(0))
+def row_lengths(lengths: Places, *, layout: Layout, sequence_length: int, seed: int) -> Places:
+    """The real tokens of each row that `make_rows` makes of documents of these lengths."""
+    order, row_of = _lay_out(lengths, layout, sequence_length, seed)
+    counts = numpy.bincount(row_of)
+    filled = numpy.bincount(row_of, weights=numpy.minimum(lengths[order], sequence_length)).astype(numpy.int64)
+    return filled - (counts - 1)  # neighbours share a separator
+
+
+def _lay_out(lengths: Places, layout: Layout, sequence_length: int, seed: int) -> tuple[Places, Places]:
+    """The numbers of the documents in the order in which they stand in rows, and the row of each."""
+    order = list(range(len(lengths)))
+    if layout == "padded":
+        every = numpy.arange(len(lengths))
+        return every, every
+    random.Random(seed).shuffle(order)
+    shuffled = numpy.array(order, dtype=numpy.int64)
+    row_of = _pack(numpy.minimum(lengths[shuffled], sequence_length).tolist(), sequence_length)
+    by_row = numpy.argsort(row_of, kind="stable")
+    return shuffled[by_row], row_of[by_row]
+
+
+def _pack(lengths: Sequence[int], sequence_length: int) -> Places:
+    """The row of each document: first fit among the last `OPEN_ROWS` rows begun; a row is done when it leaves those."""
+    row_of = array("q")
+    rooms: list[int] = []  # of the open rows, the first of which is row `first`
+    first = 0
+    for length in lengths:
+        needed = length - 1  # the separator in between stands once
+        for place, room in enumerate(rooms):
+            if room >= needed:
+                rooms[place] = room - needed
+                row_of.append(first + place)
+                break
         else:
-            assert row[-1] == document[0], "a document must start with the separator that the one before it ended with"
-            row.extend(document[1:])
-    return done + open_rows
+            rooms.append(sequence_length - length)
+            row_of.append(first + len(rooms) - 1)
+            if len(rooms) > OPEN_ROWS:
+                del rooms[0]
+                first += 1
+    return numpy.frombuffer(row_of, dtype=numpy.int64)
 
 
 class StepPlan:
@@ -164,7 +190,14 @@ class StepPlan:
 
 def collate(rows: Rows, indices: torch.Tensor) -> Batch:
     """The rows of a batch as tensors of their own: packed rows whole, padded rows cut to the longest of them."""
-    width = rows.input_ids.shape[1]
-    if rows.layout == "padded":
-        width = int(rows.lengths[indices].max())
-    return Batch(input_ids_BT=rows.input_ids[indices, :width], labels_BT=rows.labels[indices, :width])
+    width = rows.width if rows.layout == "packed" else int(rows.lengths[indices].max())
+    return _padded(rows, indices, width)
+
+
+def _padded(rows: Rows, indices: torch.Tensor, width: int) -> Batch:
+    lengths = rows.lengths[indices]
+    input_ids_BT = torch.full((len(indices), width), rows.pad_id, dtype=torch.int64)
+    for place, (start, length) in enumerate(zip(rows.starts[indices].tolist(), lengths.tolist(), strict=True)):
+        input_ids_BT[place, :length] = rows.ids[start : start + length]
+    is_padding_BT = torch.arange(width) >= lengths[:, None]
+    return Batch(input_ids_BT=input_ids_BT, labels_BT=input_ids_BT.masked_fill(is_padding_BT, IGNORED_LABEL))

@@ -10,13 +10,15 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 
-from data.batches import IGNORED_LABEL, Batch, Layout, collate, encode_documents, make_rows
+from data.batches import IGNORED_LABEL, Batch, Layout, collate, make_rows
+from data.documents import encode_documents
 from data.tokenizer import ContractError, LoadedTokenizer, check_embedding, tokenizer_of_file
 
+T = TypeVar("T")
 State = Literal["passed", "noted", "failed"]
 LINES_BEFORE_A_TRIAL = 2_000
 """Lines that are looked at before a trial (assumed: under a second of time, and enough to meet a common fault)."""
@@ -63,16 +65,20 @@ def examine(loaded: LoadedTokenizer, lines: Sequence[str] = (), embedding_rows: 
     ]
 
 
+def spread(lines: Sequence[T]) -> Sequence[T]:
+    """`LINES_BEFORE_A_TRIAL` of `lines` at most, evenly from the first on."""
+    return lines[:: max(1, -(-len(lines) // LINES_BEFORE_A_TRIAL))]
+
+
 def require_contract(
     name: str, loaded: LoadedTokenizer, lines: Sequence[str] = (), embedding_rows: int | None = None
 ) -> list[str]:
-    """Passes when the tokenizer of the model `name` keeps the contract on an even spread of `lines`.
+    """Passes when the tokenizer of the model `name` keeps the contract on `lines`, of which a `spread` is enough.
 
     Returns: lines for a person: what had to be repaired, and what is noted.
     Raises: ContractError with the first failure.
     """
-    step = max(1, -(-len(lines) // LINES_BEFORE_A_TRIAL))
-    findings = examine(loaded, lines[::step], embedding_rows)
+    findings = examine(loaded, spread(lines), embedding_rows)
     failed = [finding.line for finding in findings if finding.state == "failed"]
     if failed:
         raise ContractError(f"{name}: {failed[0]}")

@@ -5,6 +5,7 @@ The shipped science is the nano models' own domain, and near Galactica's. A pers
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -13,12 +14,14 @@ from pathlib import Path
 from string import Formatter
 from typing import get_args
 
+import numpy
+
 from data.errors import DataError
 from data.prompts import OFF_DOMAIN, Kind, Prompt, prompts_for
 from data.quote_rows import Quote
 from data.quotes import load_science
 from data.separators import SEPARATORS
-from data.splits import is_validation, normalise
+from data.splits import Digests, digest_of, is_validation, normalise
 from data.text_lines import read_lines
 
 SCIENCE = "science"
@@ -38,12 +41,12 @@ class Domain:
     prompts: tuple[Prompt, ...] | None = None
     template: str = TEMPLATE
 
-    @property
+    @functools.cached_property
     def base_train(self) -> tuple[str, ...]:
         """The base lines that may be replayed, and that the judge is fitted on."""
         return tuple(line for line in self.base_lines if not is_validation(line))
 
-    @property
+    @functools.cached_property
     def base_validation(self) -> tuple[str, ...]:
         """The base lines that retention is measured on; never trained on."""
         return tuple(line for line in self.base_lines if is_validation(line))
@@ -97,11 +100,17 @@ def shipped_domain() -> Domain:
 
 
 def make_domain(
-    base_text: str, prompts: Sequence[Prompt], template: str | None, quotes: Sequence[Quote], train: Sequence[Quote]
+    base_text: str,
+    prompts: Sequence[Prompt],
+    template: str | None,
+    quotes: Sequence[Quote],
+    train: Sequence[Quote],
+    digests: Digests | None = None,
 ) -> Domain:
     """A checked domain; no `prompts` are the usual ones, no template is the usual one.
 
-    `quotes` are all of a sweep's, `train` those that are trained on.
+    `quotes` are all of a sweep's, `train` those that are trained on; `digests` are those of the quotes' texts, where
+    they are known.
     Raises: DataError for a file that cannot be read, base text that is short or holds quotes, prompts that test
         nothing, or a template without a place for the text.
     """
@@ -111,9 +120,7 @@ def make_domain(
         prompts=tuple(prompts) or None,
         template=TEMPLATE if template is None else checked_template(template),
     )
-    known = {normalise(quote.text) for quote in quotes} | {normalise(quote.line) for quote in quotes}
-    shared = [line for line in domain.base_lines if known & {normalise(line), normalise(without_head([line])[0])}]
-    if shared:
+    if shared := _standing_among(quotes, digests, domain.base_lines):
         raise DataError(
             f"--base-text {base_text}: {len(shared)} of its lines stand among the quotes, such as"
             f" '{shared[0][:60]}'; take them out of one of the two."
@@ -196,6 +203,29 @@ def off_domain_words(base_text: str, held_out: Sequence[str]) -> tuple[str, ...]
     if len(heads) < HEADED_SHARE * len(held_out):
         return OFF_DOMAIN
     return tuple(dict.fromkeys(heads))[:OFF_DOMAIN_PROMPTS]
+
+
+def _standing_among(quotes: Sequence[Quote], digests: Digests | None, lines: Sequence[str]) -> list[str]:
+    """Those of `lines` that are a quote's line or its text, with or without a head of their own; by words alone.
+
+    What a line's words are without the first few is looked up among the texts' digests, and only what is found there
+    is compared word by word: the quotes may be many.
+    """
+    if digests is None:
+        digests = numpy.array([digest_of(normalise(quote.text)) for quote in quotes], dtype=numpy.uint64)
+    keywords = {quote.keyword for quote in quotes}
+    longest = max((len(normalise(keyword).split(" ")) for keyword in keywords), default=0)
+    forms = [{normalise(line), normalise(without_head([line])[0])} for line in lines]
+    maybe = {
+        digest_of(form.split(" ", skipped)[-1])
+        for both in forms
+        for form in both
+        for skipped in range(min(longest, form.count(" ")) + 1)
+    }
+    found = numpy.isin(digests, numpy.fromiter(maybe, dtype=numpy.uint64, count=len(maybe))).nonzero()[0]
+    told = [quotes[place] for place in found.tolist()]
+    known = {normalise(quote.text) for quote in told} | {normalise(quote.line) for quote in told}
+    return [line for line, both in zip(lines, forms, strict=True) if known & both]
 
 
 def _check_prompts(prompts: Sequence[Prompt], train_keywords: Collection[str]) -> None:

@@ -59,6 +59,7 @@ class LineShingles:
         triples, starts = self._hashed(SHINGLE_WORDS)
         runs, run_starts = self._hashed(RUN_WORDS)
         places, groups = _shared(numpy.concatenate([triples, runs]))
+        del runs
         bounds = numpy.searchsorted(places, starts), numpy.searchsorted(places, run_starts + len(triples))
         return _Follower(triples, starts, groups, bounds).follow(progress)
 

@@ -10,14 +10,19 @@ import json
 import operator
 import re
 import unicodedata
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.near_duplicates import LineShingles
 from data.quotes import Quote
 
 ASCII_WORD = re.compile("[a-z0-9]+")
+Digests = NDArray[numpy.uint64]
 DOCUMENT = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -66,40 +71,60 @@ SHOWN, WORDS_ALONE = _Shown(), _WordsAlone()
 
 def is_validation(text: str, fraction: float = 0.1) -> bool:
     """Whether `text` is held out: a property of its normalised words alone, on every machine and in any company."""
-    return int.from_bytes(_digest(normalise(text)), "big") / 2**64 < fraction
+    return digest_of(normalise(text)) / 2**64 < fraction
 
 
-def _digest(normalised: str) -> bytes:
-    return hashlib.blake2b(normalised.encode(), digest_size=8).digest()
+def digest_of(normalised: str) -> int:
+    """A number of 64 bits that stands for a normalised text, on every machine."""
+    return int.from_bytes(hashlib.blake2b(normalised.encode(), digest_size=8).digest(), "big")
 
 
-def remove_duplicates(quotes: Iterable[Quote], progress: Callable[[int], None] | None = None) -> list[Quote]:
+@dataclass(frozen=True, kw_only=True)
+class DistinctQuotes:
+    """Quotes of which none says what an earlier one says, and the `digest_of` each one's normalised text."""
+
+    quotes: list[Quote]
+    digests: Digests
+
+
+def distinct_quotes(quotes: Iterable[Quote], progress: Callable[[int], None] | None = None) -> DistinctQuotes:
     """The quotes without exact and near duplicates, whatever their keywords; the first of each kind stays.
 
     A quote goes when a kept one before it has the same normalised text or nearly the same (`data.near_duplicates`).
     What comes later never changes which earlier quotes stay. `progress` is told how many different ones are done.
     """
     different: list[Quote] = []
-    seen: set[bytes] = set()
+    digests = array("Q")
+    seen: set[int] = set()
     shingles = LineShingles()
     for quote in quotes:
         normalised = normalise(quote.text)
-        digest = _digest(normalised)
+        digest = digest_of(normalised)
         if digest not in seen:
             seen.add(digest)
+            digests.append(digest)
             shingles.append(normalised.split(" "))
             different.append(quote)
     del seen
     close = shingles.near_duplicates(progress)
-    return [quote for quote, is_close in zip(different, close, strict=True) if not is_close]
+    kept = [quote for quote, is_close in zip(different, close, strict=True) if not is_close]
+    return DistinctQuotes(quotes=kept, digests=numpy.frombuffer(digests, dtype=numpy.uint64)[~numpy.array(close, bool)])
 
 
-def split_quotes(quotes: Sequence[Quote], fraction: float = 0.1) -> Split:
+def remove_duplicates(quotes: Iterable[Quote]) -> list[Quote]:
+    """The quotes of `distinct_quotes`."""
+    return distinct_quotes(quotes).quotes
+
+
+def split_quotes(quotes: Sequence[Quote], fraction: float = 0.1, digests: Digests | None = None) -> Split:
     """The quotes that are trained on and those that are held out (about `fraction`), by the hash of each text.
 
-    Raises: DataError if one side would be empty.
+    `digests` are those of `distinct_quotes`, where they are known. Raises: DataError if one side would be empty.
     """
-    is_held_out = [is_validation(quote.text, fraction) for quote in quotes]
+    if digests is None:
+        is_held_out = [is_validation(quote.text, fraction) for quote in quotes]
+    else:
+        is_held_out = held_out_mask(digests, fraction).tolist()
     train = tuple(itertools.compress(quotes, map(operator.not_, is_held_out)))
     validation = tuple(itertools.compress(quotes, is_held_out))
     if not train or not validation:
@@ -109,6 +134,11 @@ def split_quotes(quotes: Sequence[Quote], fraction: float = 0.1) -> Split:
             f"add lines (100 or more are a fair start)."
         )
     return Split(train=train, validation=validation)
+
+
+def held_out_mask(digests: Digests, fraction: float = 0.1) -> NDArray[numpy.bool_]:
+    """Which texts are held out, by their digests, as `is_validation` says it of each."""
+    return digests.astype(numpy.float64) * 2.0**-64 < fraction
 
 
 def fingerprint(quotes: Iterable[Quote]) -> str:

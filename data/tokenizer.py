@@ -5,6 +5,7 @@ separator: if it falls into pieces, a model learns no end of text; if its id lie
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -57,6 +58,13 @@ class LoadedTokenizer:
     vocabulary_size: int
     repairs: tuple[str, ...]
     file: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that text is split by: tokenizers of one identity make the same documents of it."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        rules = self.tokenizer.name_or_path if backend is None else backend.to_str()
+        return hashlib.blake2b(f"{self.separator}\n{rules}".encode(), digest_size=16).hexdigest()
 
 
 def load_tokenizer(name_or_path: str) -> LoadedTokenizer:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from analysis.ladder.rungs import check_sizes
 from data.domain import Domain, load_base_text, load_prompts, make_domain
+from data.progress import progress, telling
 from data.prompts import Kind, Prompt
 from data.splits import Split
 from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
@@ -29,10 +30,10 @@ from trainables.records.layout import SWEEP_FILE, SweepFacts, load_facts, store_
 from trainables.records.plan import SweepPlan, ratio_key
 from trainables.records.record import Provenance
 from trainables.records.storage import Storage, check_reachable, check_writable, open_storage
-from trainables.records.trial_data import TrialData, prepare_quotes, store_data, trial_data
+from trainables.records.trial_data import PreparedQuotes, TrialData, prepare_quotes, store_data, trial_data
 
 if TYPE_CHECKING:
-    from data.batches import Rows
+    from data.documents import Places
 
 PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "wandb")
 COMMIT_VARIABLE = "SWEEPS_COMMIT"  # by which sweeps/submit.py tells a job the commit of what it uploads
@@ -68,9 +69,9 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     quotes = prepare_quotes(plan.data, options.columns or "")
     split = quotes.split
-    domain = domain_of(plan, options, split)
+    domain = domain_of(plan, options, quotes)
     data = trial_data(split, domain)
-    shapes, notes = check_models(plan, [domain.line(quote) for quote in (*split.train, *split.validation)])
+    shapes, notes = check_models(plan, lines_to_check(split, domain))
     if plan.rung_trials:
         sizes = [(name, shapes[name].parameters) for name in plan.models]
         check_sizes(sizes)
@@ -151,8 +152,17 @@ def _other_versions(facts: SweepFacts, now: Provenance) -> tuple[str, ...]:
     return (f"Began with {'; '.join(changed)}: each record says what its trial ran on.",) if changed else ()
 
 
-def domain_of(plan: SweepPlan, options: SweepOptions, split: Split) -> Domain:
+def lines_to_check(split: Split, domain: Domain) -> list[str]:
+    """As many lines of both sides, evenly spread, as a tokenizer's contract is checked on."""
+    from data.contract import spread
+
+    quotes = (*split.train, *split.validation)
+    return [domain.line(quote) for quote in spread(quotes)]
+
+
+def domain_of(plan: SweepPlan, options: SweepOptions, prepared: PreparedQuotes) -> Domain:
     """The base text, prompts and template of a sweep. Raises: data.errors.DataError; OptionsError."""
+    split = prepared.split
     flags: dict[Kind, tuple[str, ...]] = {
         "seen": options.seen_prompts,
         "unseen": options.unseen_prompts,
@@ -167,7 +177,8 @@ def domain_of(plan: SweepPlan, options: SweepOptions, split: Split) -> Domain:
         usual = Domain(base_text=plan.base_text, base_lines=tuple(load_base_text(plan.base_text)))
         missing = [kind for kind, words in flags.items() if not words]
         prompts += [p for p in usual.prompts_for([q.keyword for q in split.train]) if p.kind in missing]
-    return make_domain(plan.base_text, prompts, options.template, (*split.train, *split.validation), split.train)
+    quotes = (*split.train, *split.validation)
+    return make_domain(plan.base_text, prompts, options.template, quotes, split.train, prepared.digests)
 
 
 def sweep_storage(storage_uri: str, name: str) -> Storage:
@@ -211,32 +222,43 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
 
 def count_epoch_tokens(plan: SweepPlan, data: TrialData) -> dict[str, dict[str, int]]:
     """The tokens of one epoch by model and replay ratio: those of the very rows that a trial will read."""
-    return _of_rows(plan, data, lambda rows: int(rows.lengths.sum()))
+    return _of_rows(plan, data, lambda lengths: int(lengths.sum()))
 
 
 def find_row_lengths(plan: SweepPlan, data: TrialData) -> dict[str, dict[str, int]]:
     """The tokens of the longest row that a trial will read, by model and replay ratio: its rehearsal runs on it."""
-    return _of_rows(plan, data, lambda rows: int(rows.lengths.max()))
+    return _of_rows(plan, data, lambda lengths: int(lengths.max()))
 
 
-def _of_rows(plan: SweepPlan, data: TrialData, figure: Callable[[Rows], int]) -> dict[str, dict[str, int]]:
-    """A figure of the rows that a trial will read, by model and replay ratio."""
-    from data.batches import encode_documents, make_rows
+def _of_rows(plan: SweepPlan, data: TrialData, figure: Callable[[Places], int]) -> dict[str, dict[str, int]]:
+    """A figure of the lengths of the rows that a trial will read, by model and replay ratio.
+
+    Models of one tokenizer, as those of one family, share what is counted with it.
+    """
+    from data.batches import row_lengths
+    from data.replay import Mixture
     from data.tokenizer import load_tokenizer
 
+    ratios = plan.replay_ratios or (0.0,)
     figures: dict[str, dict[str, int]] = {}
+    counted: dict[str, dict[str, int]] = {}
     for model in plan.models:
         loaded = load_tokenizer(tokenizer_location(find_model(model), plan.weights))
-        figures[model] = {}
-        for ratio in plan.replay_ratios or (0.0,):
-            rows = make_rows(
-                encode_documents(loaded, data.training_lines(ratio, plan.seed)),
-                layout=plan.layout,
-                sequence_length=plan.sequence_length,
-                pad_id=loaded.pad_id,
-                seed=plan.seed,
-            )
-            figures[model][ratio_key(ratio)] = figure(rows)
+        if loaded.identity not in counted:
+            with progress("counting the tokens of what is trained on") as told:
+                mixture = Mixture(loaded, telling(data.quote_lines, told), data.domain.base_train)
+            counted[loaded.identity] = {
+                ratio_key(ratio): figure(
+                    row_lengths(
+                        mixture.documents(ratio, plan.seed).lengths,
+                        layout=plan.layout,
+                        sequence_length=plan.sequence_length,
+                        seed=plan.seed,
+                    )
+                )
+                for ratio in ratios
+            }
+        figures[model] = counted[loaded.identity]
     return figures
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from data.batches import Rows, StepPlan, collate, encode_documents, make_rows
+from data.batches import Rows, StepPlan, collate, make_rows
+from data.documents import encode_documents
 from data.errors import DataError
 from data.tokenizer import load_tokenizer
 from tests.support.small_tokenizers import write_galactica_style, write_gpt2_style, write_json
@@ -41,12 +42,12 @@ def documents_in(row: list[int]) -> list[tuple[int, ...]]:
 def test_galactica_style_document_stands_between_separators(tmp_path: Path) -> None:
     loaded = load_tokenizer(str(write_galactica_style(tmp_path)))
     # </s> 2; h o p e are the 8th, 15th, 16th and 5th letter from id 4; colon 30; space 31; digits from 32.
-    assert encode_documents(loaded, ["hope: a", "b19"]) == [[2, 11, 18, 19, 8, 30, 31, 4, 2], [2, 5, 33, 41, 2]]
+    assert list(encode_documents(loaded, ["hope: a", "b19"])) == [[2, 11, 18, 19, 8, 30, 31, 4, 2], [2, 5, 33, 41, 2]]
 
 
 def test_gpt2_style_document_stands_between_separators(tmp_path: Path) -> None:
     loaded = load_tokenizer(str(write_gpt2_style(tmp_path)))
-    assert encode_documents(loaded, ["b: a"]) == [[48, 1, 26, 27, 0, 48]]
+    assert list(encode_documents(loaded, ["b: a"])) == [[48, 1, 26, 27, 0, 48]]
 
 
 @pytest.mark.parametrize("config", [None, {"tokenizer_class": "PreTrainedTokenizerFast"}])
@@ -59,12 +60,12 @@ def test_truncation_and_padding_saved_with_a_tokenizer_are_ignored(tmp_path: Pat
     if config is not None:
         write_json(folder / "tokenizer_config.json", config)
     loaded = load_tokenizer(str(folder))
-    assert encode_documents(loaded, ["abcd"]) == [[2, 4, 5, 6, 7, 2]]
+    assert list(encode_documents(loaded, ["abcd"])) == [[2, 4, 5, 6, 7, 2]]
     assert not any("tokenizer.json" in repair for repair in loaded.repairs)
 
 
 def test_no_lines_are_no_documents(tmp_path: Path) -> None:
-    assert encode_documents(load_tokenizer(str(write_gpt2_style(tmp_path))), []) == []
+    assert list(encode_documents(load_tokenizer(str(write_gpt2_style(tmp_path))), [])) == []
 
 
 def test_line_with_the_separator_in_it_is_refused(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling
 
-from data.batches import Batch, collate, encode_documents, make_rows
+from data.batches import Batch, collate, make_rows
 from data.contract import Finding, examine, label_fault, require_contract
+from data.documents import encode_documents
 from data.tokenizer import ContractError, LoadedTokenizer, load_tokenizer
 from tests.support.small_tokenizers import write_galactica_style, write_gpt2_style, write_json
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
-from data.batches import Batch, collate, encode_documents, make_rows
+from data.batches import Batch, collate, make_rows
 from data.contract import label_fault, require_contract
+from data.documents import encode_documents
 from data.prompts import prompt_text
 from data.tokenizer import ContractError, load_tokenizer
 from tests.support.small_tokenizers import write_json

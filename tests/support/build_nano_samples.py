@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from data.batches import Rows, StepPlan, collate, encode_documents, make_rows
+from data.batches import Rows, StepPlan, collate, make_rows
+from data.documents import encode_documents
 from data.prompts import PROMPTS, prompt_text
 from data.quotes import load_quotes, load_science
 from data.splits import is_validation, remove_duplicates, split_quotes

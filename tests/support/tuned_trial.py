@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from data.batches import encode_documents, make_rows
+from data.batches import make_rows
+from data.documents import encode_documents
 from data.tokenizer import load_tokenizer
 from tests.support.record_factory import make_quality, make_record, write_sweep
 from trainables.memory.measuring.meter import MemoryMeter

@@ -11,6 +11,7 @@ Lau, Clark & Lappin 2017 (the mean of the words' scores, and that of the weakest
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -72,9 +73,12 @@ class FluencyModel:
         return numpy.fromiter(known, dtype=numpy.float64, count=len(lines))
 
     def _encode(self, line: Sequence[str]) -> list[int]:
-        unknown = self._ids[_shape("")]
-        words = (self._ids.get(word, self._ids.get(_shape(word), unknown)) for word in line)
-        return [self._ids[START]] * (ORDER - 1) + [*words, self._ids[END]]
+        ids = self._ids
+        words = [ids[word] if word in ids else self._id_of_shape(word) for word in line]
+        return [ids[START]] * (ORDER - 1) + [*words, ids[END]]
+
+    def _id_of_shape(self, word: str) -> int:
+        return self._ids.get(_shape(word), self._ids[_shape("")])
 
     def _columns(self, encoded: Sequence[Sequence[int]]) -> list[Integers]:
         """Every trigram, as the columns of its first, second and third words."""
@@ -121,6 +125,7 @@ class WordClasses:
         return [word if word in self._common else _shape(word) for word in line]
 
 
+@functools.lru_cache(maxsize=2**16)
 def _shape(word: str) -> str:
     """What rare and unknown words have in common: a number, or how they end; the brackets keep it from being a word."""
     if word.isdigit():

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from data.batches import Rows, collate, encode_documents, make_rows
+from data.batches import Rows, collate, make_rows
+from data.documents import encode_documents
 from data.quotes import Quote
 from data.tokenizer import LoadedTokenizer
 from trainables.model.step import autocast

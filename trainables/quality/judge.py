@@ -28,6 +28,7 @@ from trainables.quality.words import words_of
 MEASURE = 3  # the formulas' own version: raised whenever the same samples would get another score
 STYLE_LINES = 4_000  # of each kind; assumed: more move the held-out separation little
 FLUENCY_LINES = 20_000
+REFERENCE_LINES = 20_000  # held-out lines, evenly spread, that thresholds come from; more move a quantile by little
 CHUNK_LINES = 4_096
 CHUNK_CHARACTERS = 2**20
 """Of the texts that are scored at once, whichever comes first: memory stays bounded however long they are."""
@@ -166,7 +167,7 @@ class QualityJudge:
 
     @cached_property
     def _index(self) -> TrainingIndex:
-        return TrainingIndex(line.split() for line in self.train_lines)
+        return TrainingIndex(self.train_lines)
 
     def to_json(self) -> str:
         """The judge as JSON text."""
@@ -206,6 +207,7 @@ def fit_judge(train: Sequence[str], reference: Sequence[str], base_texts: Sequen
         if not any(words_of(text) for text in texts):
             raise ValueError(f"there are no words in the {name} texts; give one line or more.")
     reference = [text for text in reference if words_of(text)]
+    reference = reference[:: -(-len(reference) // REFERENCE_LINES)]
     words = [words_of(text) for text in reference]
     unset = Thresholds(
         style_full=1.0,

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy
+
 from data.domain import Domain, shipped_domain
+from data.progress import progress
 from data.prompts import Prompt
 from data.quotes import Quote, read_quotes
 from data.replay import draw_replay, replay_count
-from data.splits import Split, fingerprint, remove_duplicates, split_quotes
+from data.splits import Digests, Split, distinct_quotes, fingerprint, held_out_mask, split_quotes
 from trainables.records.storage import Storage, open_storage
 
 DOMAIN_FILE = "data/domain.json"
@@ -31,19 +35,28 @@ class TrialData:
         """The prompts that every model of the sweep goes on from."""
         return self.domain.prompts_for([quote.keyword for quote in self.quotes.train])
 
+    @property
+    def quote_lines(self) -> Iterator[str]:
+        """The line that a model learns of every quote to train on, made as it is asked for."""
+        return map(self.domain.line, self.quotes.train)
+
     def training_lines(self, replay_ratio: float, seed: int) -> list[str]:
         """Every quote to train on, then `replay_ratio` lines of base text for each, drawn by `seed`."""
-        quotes = [self.domain.line(quote) for quote in self.quotes.train]
+        quotes = list(self.quote_lines)
         return quotes + draw_replay(self.domain.base_train, replay_count(len(quotes), replay_ratio), seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedQuotes:
-    """A person's quotes without duplicates, split; `notes` says, a line each, what of their file was taken for what."""
+    """A person's quotes without duplicates, split; `notes` says, a line each, what of their file was taken for what.
+
+    `digests` has `digest_of` the text of each quote, those to train on first.
+    """
 
     split: Split
     fingerprint: str
     notes: tuple[str, ...]
+    digests: Digests
 
 
 def prepare_quotes(data: str, columns: str = "") -> PreparedQuotes:
@@ -51,9 +64,17 @@ def prepare_quotes(data: str, columns: str = "") -> PreparedQuotes:
 
     Raises: data.errors.DataError, whose message is one line for a person.
     """
-    loaded = read_quotes(data, columns)
-    quotes = remove_duplicates(loaded.quotes)
-    return PreparedQuotes(split=split_quotes(quotes), fingerprint=fingerprint(quotes), notes=loaded.notes)
+    with progress(f"reading {data}") as told:
+        loaded = read_quotes(data, columns, told)
+    with progress(f"looking for duplicates in {data}") as told:
+        distinct = distinct_quotes(loaded.quotes, told)
+    quotes, is_held_out = distinct.quotes, held_out_mask(distinct.digests)
+    return PreparedQuotes(
+        split=split_quotes(quotes, digests=distinct.digests),
+        fingerprint=fingerprint(quotes),
+        notes=loaded.notes,
+        digests=numpy.concatenate([distinct.digests[~is_held_out], distinct.digests[is_held_out]]),
+    )
 
 
 def store_data(storage: Storage, split: Split, domain: Domain) -> None:

@@ -14,8 +14,9 @@ import ray.train.torch
 import torch
 from transformers import PreTrainedModel
 
-from data.batches import encode_documents, make_rows
-from data.contract import require_contract
+from data.batches import make_rows
+from data.contract import require_contract, spread
+from data.replay import Mixture
 from data.tokenizer import LoadedTokenizer, check_embedding, load_tokenizer
 from trainables.memory.measuring.meter import ALLOWED_BYTES, MemoryCapExceededError, MemoryMeter, left_over_bytes
 from trainables.memory.measuring.out_of_memory import cuda_moment, is_out_of_memory
@@ -140,8 +141,7 @@ class Worker:
         with self.time_split.part("sampling"), self.meter.phase("sampling"):
             samples = held_out.samples(model, baseline.completions)
         with self.time_split.part("scoring"):
-            judge = QualityJudge.from_json(self.storage.read_text("judge.json"))
-            quality = measure_quality(samples, evaluation, judge, held_out.sampling)
+            quality = measure_quality(samples, evaluation, _judge(self.job.sweep_uri), held_out.sampling)
         return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
 
     def _load(self, *, is_whole: bool) -> PreTrainedModel:
@@ -204,8 +204,8 @@ class Worker:
         settings = self.job.settings
         with self.time_split.part("data"):
             rows = make_rows(
-                _training_documents(
-                    settings.model, settings.weights, self.job.sweep_uri, settings.replay_ratio, settings.seed
+                _mixture(settings.model, settings.weights, self.job.sweep_uri).documents(
+                    settings.replay_ratio, settings.seed
                 ),
                 layout=settings.layout,
                 sequence_length=settings.sequence_length,
@@ -298,17 +298,27 @@ def _checked_tokenizer(model: str, weights: Literal["pretrained", "random"], swe
     source, data = find_model(model), load_trial_data(sweep_uri)
     loaded = load_tokenizer(tokenizer_location(source, weights))
     embedding_rows = load_config(source, weights).get_text_config().vocab_size
-    require_contract(model, loaded, [quote.line for quote in data.quotes.train], embedding_rows)
+    require_contract(model, loaded, [quote.line for quote in spread(data.quotes.train)], embedding_rows)
     return loaded
 
 
-@functools.lru_cache(maxsize=4)
-def _training_documents(
-    model: str, weights: Literal["pretrained", "random"], sweep_uri: str, replay_ratio: float, seed: int
-) -> list[list[int]]:
-    """The ids of each line that a trial trains on; trials of one sweep mostly read the same."""
-    loaded = _checked_tokenizer(model, weights, sweep_uri)
-    return encode_documents(loaded, load_trial_data(sweep_uri).training_lines(replay_ratio, seed))
+@functools.lru_cache(maxsize=1)
+def _judge(sweep_uri: str) -> QualityJudge:
+    """The sweep's judge, with what it has fitted so far: the index of its training lines is made once in a process."""
+    return QualityJudge.from_json(open_storage(sweep_uri).read_text("judge.json"))
+
+
+MIXTURES: dict[tuple[str, str], Mixture] = {}
+"""Of this process, by sweep and tokenizer: the models of a family share one, and trial after trial reads it."""
+
+
+def _mixture(model: str, weights: Literal["pretrained", "random"], sweep_uri: str) -> Mixture:
+    """What the sweep's trials train on, encoded once in a process for each tokenizer."""
+    loaded, data = _checked_tokenizer(model, weights, sweep_uri), load_trial_data(sweep_uri)
+    key = (sweep_uri, loaded.identity)
+    if key not in MIXTURES:
+        MIXTURES[key] = Mixture(loaded, data.quote_lines, data.domain.base_train)
+    return MIXTURES[key]
 
 
 def _device_name(device: torch.device) -> str:

@@ -12,7 +12,7 @@ EIGHT = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 
 
 def test_words_in_spans_of_seven_are_covered() -> None:
-    index = TrainingIndex([EIGHT, ["be", "still"]])
+    index = TrainingIndex([" ".join(EIGHT), "be still"])
     assert index.covered_shares([EIGHT])[0] == 1.0
     assert index.covered_shares([[*EIGHT[:6], "x"]])[0] == 0.0
     assert index.covered_shares([["x", *EIGHT[1:8], "y", "z"]])[0] == pytest.approx(0.7)
@@ -20,12 +20,12 @@ def test_words_in_spans_of_seven_are_covered() -> None:
 
 
 def test_a_span_does_not_reach_over_the_end_of_a_line() -> None:
-    index = TrainingIndex([EIGHT])
+    index = TrainingIndex([" ".join(EIGHT)])
     assert index.covered_shares([EIGHT[:4], EIGHT[4:]]).tolist() == [0.0, 0.0]
 
 
 def test_overlap_is_the_share_of_word_pairs_that_one_line_has() -> None:
-    index = TrainingIndex([EIGHT, ["six", "seven", "x"]])
+    index = TrainingIndex([" ".join(EIGHT), "six seven x"])
     # Eight words have 7 + 6 + 5 pairs up to three words apart. The sixth is in 2 + 2 + 1 of them.
     changed = [*EIGHT[:5], "other", *EIGHT[6:]]
     assert index.overlap_shares([EIGHT, changed]).tolist() == [1.0, pytest.approx(13 / 18)]
@@ -40,13 +40,13 @@ def test_overlap_is_the_share_of_word_pairs_that_one_line_has() -> None:
 
 def test_pair_that_stands_in_very_many_lines_points_out_none() -> None:
     many = [["of", "the", f"word{number}"] for number in range(33)]
-    index = TrainingIndex([*many, ["one", "two"]])
+    index = TrainingIndex([*map(" ".join, many), "one two"])
     assert index.overlap_shares([["of", "the"], ["of", "the", "word3"]]).tolist() == [0.0, 1.0]
     assert index.overlap_shares([["one", "two", "of", "the"]]).tolist() == [pytest.approx(1 / 5)]
 
 
 def test_words_in_short_spans_are_counted() -> None:
-    index = TrainingIndex([["a", "b", "c"], ["c", "d"]])
+    index = TrainingIndex(["a b c", "c d"])
     assert index.covered_words([["a", "b", "c", "d"], ["c", "a", "b"], ["b"], []], 2).tolist() == [4, 2, 0, 0]
     assert index.covered_words([["a", "b", "c", "d"]], 3).tolist() == [3]  # b c d runs over the end of a line
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, OPTForCausalLM
 
-from data.batches import Rows, encode_documents, make_rows
+from data.batches import Rows, make_rows
+from data.documents import encode_documents
 from data.tokenizer import LoadedTokenizer, load_tokenizer
 from tests.support.small_tokenizers import write_galactica_style
 from trainables.model.models import NANO_FOLDER, NANO_SIZES, find_model, galactica_config, load_model

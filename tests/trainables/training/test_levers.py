@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.batches import Rows
+from data.batches import make_rows
 from trainables.memory.cards import Card
 from trainables.memory.measuring.meter import MemoryMeter
 from trainables.memory.predict import predict
@@ -57,7 +57,7 @@ def test_a_lever_trains_and_takes_what_was_predicted(levers: dict[str, Any]) -> 
     model = load_model(source, weights="pretrained", dtype=dtype, attention=settings.attention, seed=0)
     apply_levers(model, settings)
     ids = torch.randint(5, 60, (8, 128), generator=torch.Generator().manual_seed(0))  # the same rows in every step
-    rows = Rows(input_ids=ids, labels=ids, lengths=torch.full((8,), 128), layout="packed", truncated_documents=0)
+    rows = make_rows(ids.tolist(), layout="padded", sequence_length=128, pad_id=1, seed=0)
     loop = TrainingLoop(model, rows, settings, MemoryMeter(torch.device("cpu")))
 
     while not loop.is_done:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.batches import Rows
+from data.batches import make_rows
 from trainables.memory.measuring.meter import MemoryMeter
 from trainables.model.models import find_model, load_model
 from trainables.records.settings import TrialSettings
@@ -26,7 +26,7 @@ def test_a_curve_has_fewer_than_200_points_and_ends_with_the_last_step(steps: in
     )
     model = load_model(find_model("nano-0.3m"), weights="random", dtype=torch.float32, attention="sdpa", seed=0)
     ids = torch.randint(5, 60, (4, 8), generator=torch.Generator().manual_seed(0))
-    rows = Rows(input_ids=ids, labels=ids, lengths=torch.full((4,), 8), layout="packed", truncated_documents=0)
+    rows = make_rows(ids.tolist(), layout="padded", sequence_length=8, pad_id=1, seed=0)
     loop = TrainingLoop(model, rows, settings, MemoryMeter(torch.device("cpu")))
     while not loop.is_done:
         loop.step()
