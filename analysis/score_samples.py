@@ -32,6 +32,8 @@ class Options:
     """Quotes that were trained on: a file, or the name of a data set."""
     reference: Annotated[str | None, arg(help_behavior_hint="")] = None
     """Human quotes that were not. [the lines of --train that sweeps hold out]"""
+    columns: Annotated[str | None, arg(help_behavior_hint="")] = None
+    """Which columns of --train and --reference are meant where they have other names: keyword=tag,quote=body."""
     json: bool = False
     """Print one JSON object."""
 
@@ -40,26 +42,27 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
     options = parse(Options, arguments, "Score samples of any model as a sweep scores its own.")
-    result = score(options.file, options.train, options.reference)
+    result = score(options.file, options.train, options.reference, options.columns or "")
     print(json.dumps(result, indent=1) if options.json else _page(result))
     return 0
 
 
-def score(file: str, train: str, reference: str | None) -> dict[str, Any]:
+def score(file: str, train: str, reference: str | None, columns: str = "") -> dict[str, Any]:
     """The parts and the whole for the samples in `file`. Raises: UserError for a mistake in any of the three."""
     from analysis.sample_file import read_samples
     from data.domain import without_head
-    from data.quotes import load_quotes, load_science
+    from data.quotes import load_science, read_quotes
     from data.splits import is_validation, remove_duplicates, split_quotes
     from trainables.quality.judge import fit_judge
     from trainables.quality.score import Parts, TextScores, sample_quality
 
-    quotes = remove_duplicates(load_quotes(train))
+    files = [read_quotes(name, columns) for name in (train, reference) if name is not None]
+    quotes = remove_duplicates(files[0].quotes)
     if reference is None:
         split = split_quotes(quotes)
         trained, held_out = split.train, split.validation
     else:
-        trained, held_out = tuple(quotes), tuple(remove_duplicates(load_quotes(reference)))
+        trained, held_out = tuple(quotes), tuple(remove_duplicates(files[1].quotes))
     base_lines = [line for line in load_science() if not is_validation(line)]
     headwords = {line.partition(": ")[0] for line in base_lines}
     samples = read_samples(file, {quote.keyword for quote in trained}, headwords)
@@ -79,6 +82,7 @@ def score(file: str, train: str, reference: str | None) -> dict[str, Any]:
         **dataclasses.asdict(parts),
         "spill_over": parts.style_off_domain,
         "not_measured": not_measured,
+        "read_as": [note for read in files for note in read.notes],
         "best": [sample.text for sample in scores.ranked(3)],
         "worst": [sample.text for sample in scores.ranked(-3)],
     }

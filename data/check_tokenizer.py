@@ -35,6 +35,8 @@ class Options:
     """A folder, a model's hub name (facebook/galactica-125m), or a nano size such as nano-1m."""
     data: str = "shipped"
     """Quotes whose text must survive, as in a sweep."""
+    columns: Annotated[str | None, arg(help_behavior_hint="")] = None
+    """Which columns of --data are meant where they have other names: keyword=tag,quote=body."""
     json: bool = False
     """Print one JSON object in place of lines."""
 
@@ -43,26 +45,27 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, as `EXIT_CODES` says."""
     options = parse(Options, arguments, f"Check a tokenizer's contract: what would spoil training. {EXIT_CODES}")
-    document = check(options.name, options.data)
+    document = check(options.name, options.data, options.columns or "")
     print(json.dumps(document, indent=1, ensure_ascii=False) if options.json else _lines(document))
     return 0 if document["kept"] else 1
 
 
-def check(name: str, data: str) -> dict[str, Any]:
-    """All findings about the tokenizer `name` on the quotes `data`, ready for JSON.
+def check(name: str, data: str, columns: str = "") -> dict[str, Any]:
+    """All findings about the tokenizer `name` on the quotes `data`, ready for JSON; `columns` maps other names.
 
     Raises: TokenizerError or DataError where there is no such tokenizer or data set.
     """
     from data.contract import Finding, examine
-    from data.quotes import load_quotes
+    from data.quotes import read_quotes
     from data.tokenizer import ContractError, load_tokenizer
 
-    lines = [quote.line for quote in load_quotes(data)]
+    read = read_quotes(data, columns)
+    lines = [quote.line for quote in read.quotes]
     place = str(NANO / name) if "/" not in name and (NANO / name).is_dir() else name
     try:
         loaded = load_tokenizer(place)
     except ContractError as error:
-        return _document(name, [Finding(check="separator", state="failed", line=str(error))])
+        return _document(name, [Finding(check="separator", state="failed", line=str(error))], read_as=list(read.notes))
     rows = _embedding_rows(place)
     facts = {
         "separator": loaded.separator,
@@ -71,6 +74,7 @@ def check(name: str, data: str) -> dict[str, Any]:
         "vocabulary_size": loaded.vocabulary_size,
         "embedding_rows": rows,
         "repairs": list(loaded.repairs),
+        "read_as": list(read.notes),
     }
     return _document(name, examine(loaded, lines, rows), **facts)
 
@@ -92,6 +96,7 @@ def _embedding_rows(place: str) -> int | None:
 
 def _lines(document: dict[str, Any]) -> str:
     repairs = [("repaired", "", repair) for repair in document.get("repairs", ())]
+    repairs += [("note", "data", note) for note in document["read_as"]]
     found = [(WORDS[item["state"]], item["check"], item["line"]) for item in document["findings"]]
     verdict = "keeps the contract" if document["kept"] else "breaks the contract; nothing should be trained with it"
     shown = [f"{word:9}{check:10}{line}" for word, check, line in [*repairs, *found]]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from data.command_line import INTERRUPTED, MISTAKE, command, parse_known
+from sweeps.cluster.carried_files import with_carried_files
 from sweeps.cluster.job_client import (
     JobClientError,
     LostJobError,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 60.0
-DATA_FILES = (".txt", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         question, script = _question(flags)
         options = parse_options(flags[1:], question.asks, question.options)
         _check(options, script)
-        flags = flags[1:]
+        flags = with_carried_files(flags[1:], CHECKOUT)
         name = options.name or f"{question.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         flags += [] if options.name else ["--name", name]
         submission_id = f"{name}-{secrets.token_hex(3)}"
@@ -176,8 +176,6 @@ def _check(options: SweepOptions, script: str) -> None:
         raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
     if options.dry_run:
         raise OptionsError(f"--dry-run needs no cluster: python {script} --dry-run")
-    if options.data.endswith(DATA_FILES) and "://" not in options.data and not (CHECKOUT / options.data).is_file():
-        raise OptionsError(f"--data {options.data} is not in {CHECKOUT}, which is what is uploaded; copy it in there.")
     if not (CHECKOUT / ".rayignore").is_file():
         raise JobClientError(f"{CHECKOUT} is no checkout of this project; submit from one.")
 

@@ -48,6 +48,17 @@ def test_json_holds_every_finding(tmp_path: Path, quotes: str, capsys: pytest.Ca
     assert document["findings"][4]["state"] == "noted"  # there is no config.json
 
 
+def test_columns_of_other_names_are_mapped_and_what_was_taken_for_what_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("tag;body\nhope;hope is new\nlove;love, 1984\n")
+    assert main(["nano-0.3m", "--data", str(file)]) == 2
+    assert "--columns keyword=tag,quote=body" in capsys.readouterr().err
+    assert main(["nano-0.3m", "--data", str(file), "--columns", "keyword=tag,quote=body"]) == 0
+    assert "note     data      mine.csv: read as a table with ';' between values" in capsys.readouterr().out
+
+
 def test_broken_contract_is_exit_code_one(tmp_path: Path, quotes: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_galactica_style(tmp_path / "model")
     write_json(
