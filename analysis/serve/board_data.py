@@ -124,8 +124,8 @@ class FollowedSweep:
                     records = sorted(dict(self._rungs).values(), key=lambda record: record.number)
                     tables = ladder_tables(self.facts.plan, records, files) if files else None
                     told = _Ladder(count=count, files=files, looked_at=now, page=tables and ladder_json(tables))
-                self._ladder = replace(told, looked_at=now)
-            return self._ladder.page
+                self._ladder = told = replace(told, looked_at=now)
+            return told.page
 
     def detail(self, trial_id: str) -> dict[str, Any] | None:
         """The whole of a trial that is listed and has ended, read again since only its row is kept; else None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -34,15 +35,17 @@ def test_the_parts_multiply_to_the_score() -> None:
 def test_bars_end_at_the_score_and_the_best_stands_on_top() -> None:
     figure = quality_parts([record(0, sample_quality=SCORE, **PARTS), record(1, **PARTS | {"sample_quality": 0.9})])
     assert figure is not None
-    ends = [sum(bar.x[place] for bar in figure.data) for place in (0, 1)]
+    bars: Any = figure.data
+    ends = [sum(bar.x[place] for bar in bars) for place in (0, 1)]
     assert 10 ** -ends[0] == pytest.approx(SCORE)
-    assert [name.split(",")[0] for name in figure.data[0].y] == ["trial 0", "trial 1"]  # upwards
+    assert [name.split(",")[0] for name in bars[0].y] == ["trial 0", "trial 1"]  # upwards
 
 
 def test_a_part_that_is_zero_is_as_long_as_the_scale_goes() -> None:
     figure = quality_parts([record(0, **PARTS | {"sample_quality": 0.0, "novelty": 0.0})])
     assert figure is not None
-    assert next(bar for bar in figure.data if bar.name == "novelty").x == (-math.log10(LEAST),)
+    bars: Any = figure.data
+    assert next(bar for bar in bars if bar.name == "novelty").x == (-math.log10(LEAST),)
 
 
 def test_without_a_scored_trial_there_is_no_figure() -> None:
