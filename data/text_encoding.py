@@ -58,6 +58,9 @@ CODE_PAGES = {
     "euc_jp": "EUC-JP (Japanese)",
     "cp949": "EUC-KR (Korean)",
 }
+OLD_PAGES = {"mac_roman": "Mac Roman", "cp850": "DOS 850", "cp437": "DOS 437"}
+"""Named where nothing else fits, and never read by: what few bytes stand for in them cannot be told for certain."""
+
 # Letters beyond ASCII of each language that a code page of Latin letters serves. Source: Unicode CLDR, main exemplars.
 WESTERN = (
     *("àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúü", "áàâãçéêíóôõúü", "àèéìíîòóùú", "áéíóúàèëïöü", "æøåéèêóòâôü"),
@@ -81,8 +84,18 @@ encodings, the right one led by 0.21 or more)."""
 
 LIKELY = 0.1  # how much messier than the best a reading may be, for it to count as a possible one; assumed
 EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "IDEOGRAPHIC"}
+NAMED_PAGES = 4  # at most, in a refusal
+RARE = set("žšÿœ")  # in Windows-1252, where they stand for the commonest letters of Mac Roman and DOS
+TYPOGRAPHIC = set("‘’‚“”„«»‹›–—…•·°§©®™€£¿¡\xa0")
 WITHIN_WORDS = "'’‘ʼ-‐‑–—­·…"
 SIGN_IN_WORD = re.compile(r"[^\W\d_][^\x00-\x7f]+[^\W\d_]")
+MISPLACED = re.compile(
+    r"[^\W\d_][†‡ˆƒ‰‚„€¤¦¨¯¸¬¶¢¥]"  # in another code page a letter at the end of a word
+    r"|[‡ˆƒ‰€¤¦¨¯¸¬¶][^\W\d_]"  # or at its beginning
+    r"|[.,;:!?\"')][ÒÓÔÕÑÐÉ](?!\w)|(?<!\w)[ÑÕÐÒ](?!\w)|(?<!\w)[ÒÔ][A-Z][a-z]"  # a quotation mark or dash of Mac Roman
+)
+"""What Western text in Windows-1252 does not have, and Mac Roman or DOS text read by it does."""
+
 WIDE_RUN = re.compile(r"[^\x00-\x7f]+")
 """Where half of the East Asian letters stand alone, they are letters with an accent and what follows them (assumed)."""
 
@@ -225,8 +238,8 @@ def _code_page(path: Path) -> tuple[str, str]:
         found = re.search(r"\S*[^\x00-\x7f]\S*", text)
         assert found is not None, "the sample has nothing but lines that are not ASCII"
         return codec, f"not UTF-8: read as {CODE_PAGES[codec]}, in which line {number} has {found[0][:30]!r}"
-    could = " or ".join(CODE_PAGES[codec] for codec in texts.values())
-    raise _not_utf8(where, byte, f", and could be {could}" if could else "")
+    could = [*_old_pages(sample), *(CODE_PAGES[codec] for codec in texts.values())]
+    raise _not_utf8(where, byte, f", and could be {' or '.join(could[:NAMED_PAGES])}" if could else "")
 
 
 def _byte_lines(path: Path) -> Iterator[bytes]:
@@ -246,17 +259,31 @@ def _readings(sample: bytes, wide_share: float) -> dict[str, str]:
     likely = [match for match in matches if match.chaos <= matches[0].chaos + LIKELY]
     if wide_share <= LOANWORD_SHARE:
         western = next((match for match in likely if "cp1252" in match.could_be_from_charset), None)
-        if western and _has_words(str(western)) and _letters(str(western)) <= set("".join(WESTERN)):
+        if western and _has_words(str(western)) and _letters(str(western)) <= set("".join(WESTERN)) - RARE:
             return {"cp1252": str(western)}
     fitting = {}
     for match in likely:
         codec = next((name for name in CODE_PAGES if name in match.could_be_from_charset), None)
         if codec and _fits(str(match), match.could_be_from_charset):
+            if codec == "cp1252" and _letters(str(match)) and _letters(str(match)) <= RARE and _old_pages(sample):
+                continue
             fitting[codec] = match
     others = sorted((match.coherence, codec) for codec, match in fitting.items() if codec not in LATIN)
     if len(others) == len(fitting) > 1 and others[-1][0] >= others[-2][0] + LEAD:
         fitting = {others[-1][1]: fitting[others[-1][1]]}
     return {codec: str(match) for codec, match in fitting.items()}
+
+
+def _old_pages(sample: bytes) -> list[str]:
+    """The old code pages in which `sample` is Western text, each with a word of it."""
+    found = []
+    for codec, name in OLD_PAGES.items():
+        text = sample.decode(codec)
+        signs = {character for character in text if character > "\x7f" and not character.isalpha()}
+        if _has_words(text) and _letters(text) <= set("".join(WESTERN)) and signs <= TYPOGRAPHIC:
+            word = re.search(r"\S*[^\x00-\x7f]\S*", text)
+            found.append(f"{name} (with {word[0][:30]!r})" if word else name)
+    return found
 
 
 def _fits(text: str, names: list[str]) -> bool:
@@ -277,6 +304,8 @@ def _has_words(text: str) -> bool:
     """Whether its words are like words: no sign in one but such as an apostrophe, no capital beyond ASCII amid one."""
     signs = (character for found in SIGN_IN_WORD.finditer(text) for character in found[0][1:-1])
     if not all(character.isalpha() or character in WITHIN_WORDS for character in signs):
+        return False
+    if MISPLACED.search(text) or text.count("„") > text.count("“") + text.count("”"):
         return False
     return not any(two > "\x7f" and two.isupper() and one.islower() for one, two in itertools.pairwise(text))
 

@@ -53,12 +53,12 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path, capsys: pytest.Captur
     rows = [("hope", f"Hope number {n} walks the long road to hill {n * n}, and waits there.") for n in range(300)]
     table = tmp_path / "mine.tsv"
     table.write_text("tag\tbody\n" + "".join(f"{tag}\t{body}\n" for tag, body in rows))
-    samples = written(tmp_path, EXAMPLE)
+    samples = written(tmp_path, EXAMPLE, EXAMPLE.replace("feathers", "a long road"))
     assert score_samples.main([samples, "--train", str(table)]) == 2
     assert "--columns keyword=tag,quote=body" in capsys.readouterr().err
     flags = ["--train", str(table), "--reference", str(table), "--columns", "keyword=tag,quote=body"]
     assert score_samples.main([samples, *flags, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["samples"] == 1
+    assert json.loads(capsys.readouterr().out)["samples"] == 2
 
 
 def test_the_score_is_the_same_to_the_last_digit_on_a_processor_without_wide_vectors(tmp_path: Path) -> None:

@@ -117,10 +117,42 @@ def test_loanword_in_english_is_western(tmp_path: Path) -> None:
     assert read.quotes[-1] == Quote(keyword="love", text="The naïve heart of Brontë.")
 
 
-@pytest.mark.parametrize("codec", ["mac_roman", "cp850"])
-def test_french_in_a_code_page_that_cannot_be_told_is_refused(tmp_path: Path, codec: str) -> None:
-    content = lines_of("french").replace("’", "'").replace("œ", "oe").encode(codec)
-    assert "is not UTF-8; save the file as UTF-8 text." in refusal(write(tmp_path, content))
+OLD_TEXTS = {
+    "French": "amour: L'été dernier, j'ai aimé à la folie, près de la forêt.",
+    "German": "Liebe: Die Größe der Liebe läßt sich nicht messen, übrigens.",
+    "German capitals": "Liebe: Ärger und Übermut tun selten gut.",
+    "Spanish": "amor: ¿Qué será? El corazón del niño soñó con la mañana.",
+    "English with a loanword": "love: The café waits.",
+    "English with names": "love: The señor from Bogotá ate a jalapeño.",
+    "English with apostrophes": "love: It’s never too late, don’t you think?",
+    "English in quotation marks": "love: “All is well.” So said the wind.",
+    "English in single marks": "love: ‘The end,’ he wrote, was near.",
+    "English with dashes": "love: One day — one hour — is enough.",
+}
+
+
+@pytest.mark.parametrize("codec", ["mac_roman", "cp850", "cp437"])
+@pytest.mark.parametrize("text", OLD_TEXTS.values(), ids=OLD_TEXTS)
+@pytest.mark.parametrize("plain_lines", [5, 200])
+def test_an_old_code_page_is_never_read_as_another_and_is_named(
+    plain_lines: int, text: str, codec: str, tmp_path: Path
+) -> None:
+    try:
+        content = f"{text}\n".encode(codec)
+    except UnicodeEncodeError:
+        pytest.skip("DOS has no such signs")
+    message = refusal(write(tmp_path, b"hope: All of it passes, in the end.\n" * plain_lines + content * 4))
+    name = {"mac_roman": "Mac Roman", "cp850": "DOS 850", "cp437": "DOS 437"}[codec]
+    word = next(word for word in text.split() if not word.isascii())
+    assert message.startswith(f":{plain_lines + 1}: byte 0x")
+    assert f"{name} (with {word!r})" in message
+    assert message.endswith("; save the file as UTF-8 text.")
+
+
+@pytest.mark.parametrize("text", OLD_TEXTS.values(), ids=OLD_TEXTS)
+def test_the_same_texts_are_read_from_windows(text: str, tmp_path: Path) -> None:
+    read = read_quotes(str(write(tmp_path, b"hope: All of it passes.\n" * 200 + f"{text}\n".encode("cp1252"))))
+    assert read.quotes[-1].line == text
 
 
 def test_what_two_code_pages_could_be_is_refused_and_both_are_named(tmp_path: Path) -> None:
