@@ -13,12 +13,12 @@ sweep: $(READY)  ## the default sweep; pass flags with ARGS="--trials 24 --seed 
 smoke: $(READY)  ## two tiny trials, under a minute
 	$(BIN)/python sweeps/batch_memory.py --smoke $(ARGS)
 
-# A file's tests stay in one process, as they share what they start. One process more than cores, as clusters often wait.
+# A file's tests stay in one process, as they share what they start.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist loadfile --numprocesses
 
 test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"; -n 0 for all in one process, as pdb needs it
-	$(PYTEST) $(shell expr $(CORES) + 1) $(ARGS)
+	$(PYTEST) $(CORES) $(ARGS)
 
 quick: $(READY)  ## the tests of every day: no cluster, no browser, under 90 s on two cores
 	$(PYTEST) $(CORES) -m "not cluster and not browser and not slow" $(ARGS)

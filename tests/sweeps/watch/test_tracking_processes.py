@@ -19,7 +19,7 @@ from tests.support.mirrored_records import (
     stored,
     tracker_into,
 )
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.support.wandb_files import read_run
 
 pytestmark = [pytest.mark.usefixtures("own_wandb"), pytest.mark.slow]
@@ -59,6 +59,7 @@ def test_a_trial_that_was_under_way_when_the_sweep_was_killed_goes_on_in_the_sam
     tracker.started(record.trial_id, record.settings)
     tracker.ended(record)
     earlier, later = folders_of(tmp_path, FINISHED)
+    wait_until(lambda: read_run(later).exit_code == 0, "the run in its file")  # a busy machine writes it a moment later
     assert read_run(later).run.run_id == FINISHED
     assert earlier.name.endswith(f"-{FINISHED}")
     assert [row["_step"] for row in read_run(later).history if "train/loss" in row] == list(range(1, 13))
