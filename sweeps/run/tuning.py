@@ -42,7 +42,7 @@ ENVIRONMENT = {  # what Ray and its workers read when they start
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a running trial reports tokens and loss alone
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",  # 60 by default: too few on a busy machine
-    "GOMP_SPINCOUNT": "1000",  # billions by default: threads that wait burn cores others need
+    "GOMP_SPINCOUNT": "1000",  # spins, 300,000 by default: a thread that waits burns a core that others need
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: sweeps/run/interrupt.py
 }
 LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again
@@ -75,7 +75,7 @@ class Tuning:
         # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
         logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
         with _ray(self.prepared, self.device, self.board), _shut_down_quietly(self.prepared.storage):
-            search, scheduler = self._search(self.history), self._scheduler(self.history)
+            search, scheduler = self._search(), self._scheduler()
             with self.gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
                 self._tuner(search, scheduler, owed, scratch).fit()
         if search.storage_error:
@@ -92,13 +92,13 @@ class Tuning:
         """How many trials run at the same time."""
         return self.options.max_concurrent or self.device.most_trials(self.plan.workers)
 
-    def _search(self, history: History) -> RecordSearch | LadderSearch:
+    def _search(self) -> RecordSearch | LadderSearch:
         """What proposes trials, and knows of those that have ended."""
         from sweeps.planning.placement import place_trial, training_card
         from sweeps.search.memory_guard import MemoryGuard, PointsThatFit
 
         plan, shapes, kinds = self.plan, self.prepared.shapes, self.device.kinds
-        records = [record for _, record in history.values() if record is not None]
+        records = [record for _, record in self.history.values() if record is not None]
         guard = MemoryGuard(training_card(plan).capacity_bytes)
         for record in records:
             guard.learn(record)
@@ -136,7 +136,7 @@ class Tuning:
             fail_fast=self.options.fail_fast,
         )
 
-    def _scheduler(self, history: History) -> StopWhatFallsBehind | None:
+    def _scheduler(self) -> StopWhatFallsBehind | None:
         """What ends trials early, knowing what those of earlier runs reported."""
         if not self.plan.early_stopping:
             return None
@@ -144,7 +144,7 @@ class Tuning:
 
         facts, storage = self.prepared.facts, self.prepared.storage
         scheduler = StopWhatFallsBehind(facts, storage.uri)
-        proposals = [(facts.trial_id(number), history[number][0]) for number in sorted(history)]
+        proposals = [(facts.trial_id(number), self.history[number][0]) for number in sorted(self.history)]
         refill_rungs(scheduler, storage, self.plan, proposals)
         return scheduler
 

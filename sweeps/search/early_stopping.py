@@ -6,30 +6,25 @@ into the sweep's storage; the worker ends its training loop, the trial writes it
 
 from __future__ import annotations
 
+import json
+import math
+import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from sweeps.planning.space import to_settings
-from trainables.records.layout import SweepFacts, stop_path
-from trainables.records.storage import open_storage
+from trainables.records.layout import SweepFacts, progress_path, record_path, stop_path
+from trainables.records.plan import SweepPlan
+from trainables.records.record import CurvePoint
+from trainables.records.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
     from trainables.records.settings import TrialSettings
-
-
-import json
-import math
-import time
-from collections.abc import Iterable
-
-from trainables.records.layout import progress_path, record_path
-from trainables.records.plan import SweepPlan
-from trainables.records.record import CurvePoint
-from trainables.records.storage import Storage
 
 TOKENS, LOSS = "tokens", "recent_loss"  # what a running trial reports
 REDUCTION = 3  # of three trials that reach a rung, one goes on

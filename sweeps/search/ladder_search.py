@@ -19,7 +19,6 @@ from analysis.ladder.placement import Point
 from data.errors import UserError, error_line
 from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
 from sweeps.search.memory_guard import Expected, PointsThatFit
-from trainables.memory.correction import Correction
 from trainables.records.layout import SweepFacts, load_figures, load_proposal, store_proposal
 from trainables.records.plan import RUNG_NUMBERS, SweepPlan
 from trainables.records.storage import open_storage
@@ -90,7 +89,7 @@ class LadderSearch(Searcher):
             proposal = self._points.proposal(proposal) if self._points else proposal
             store_proposal(storage, ours, proposal)
         self._running[trial_id] = number
-        expected = self._points.expected(proposal) if self._points else Expected(correction=Correction())
+        expected = self._points.expected(proposal) if self._points else Expected()
         return {"number": number, "trial_id": ours, "proposal": proposal, "expected": expected}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

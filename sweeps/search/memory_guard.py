@@ -25,7 +25,7 @@ class Expected:
     `placement` is None where nothing bounds the sweep, so that nobody asked yet.
     """
 
-    correction: Correction
+    correction: Correction = field(default_factory=Correction)
     placement: Placement | None = field(default=None, repr=False)
 
 

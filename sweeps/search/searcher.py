@@ -23,7 +23,6 @@ from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
 from sweeps.search.memory_guard import Expected, PointsThatFit
 from sweeps.search.objectives import verdict
 from sweeps.search.study import attributes
-from trainables.memory.correction import Correction
 from trainables.records.layout import SweepFacts, begun_proposal, load_figures, store_proposal
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
@@ -78,7 +77,7 @@ class RecordSearch(OptunaSearch):
         except (OSError, StorageInternalError) as error:
             self.storage_error = _reason(error)
             return Searcher.FINISHED
-        expected = self._points.expected(proposal) if self._points else Expected(correction=Correction())
+        expected = self._points.expected(proposal) if self._points else Expected()
         return {"number": number, "trial_id": our_id, "proposal": proposal, "expected": expected}
 
     def _whole(self, point: dict[str, Any], our_id: str, storage: Storage) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from trainables.quality.words import words_of
 MEASURE = 3  # the formulas' own version: raised whenever the same samples would get another score
 STYLE_LINES = 4_000  # of each kind; assumed: more move the held-out separation little
 FLUENCY_LINES = 20_000
-REFERENCE_LINES = 20_000  # held-out lines, evenly spread, that thresholds come from; more move a quantile by little
+REFERENCE_LINES = 20_000  # held-out lines, evenly spread, that thresholds come from; assumed: more move them little
 CHUNK_LINES = 4_096
 CHUNK_CHARACTERS = 2**20
 """Of the texts that are scored at once, whichever comes first: memory stays bounded however long they are."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.memory.tracing.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
+from trainables.memory.tracing.fake_tensors import counting_as_tensors
 from trainables.memory.tracing.layers import MIDDLE, UNKNOWN_OWNER, LayeredEvents, repeat_layers
 from trainables.memory.tracing.timeline import CHUNKED, CUDA_BLOCK_BYTES, Allocation, MemoryTrace, Shapes, component_of
 
@@ -52,7 +52,7 @@ def trace(
     """
     rules = cuda_rules() if device == "cuda" else contextlib.nullcontext()
     recorder = Recorder(device, shapes or Shapes(), workspace_bytes)
-    with rules, FakeTensorMode(allow_non_fake_inputs=True), _fake_tensors_count_as_tensors(recorder):
+    with rules, FakeTensorMode(allow_non_fake_inputs=True), counting_as_tensors(recorder.working_on):
         with recorder:
             work(recorder)
         return recorder.finish(layers)
@@ -369,48 +369,3 @@ def _fused_loss(device: Device, args: tuple[Any, ...]) -> Any:
         return fused_loss_on_cuda(*loop_arguments)
     with torch.no_grad():
         return module._linear_cross_entropy_batch_chunked_accumulator(*loop_arguments)
-
-
-def _convert_fake_module(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-    """`module.to(...)` for fake parameters, which torch cannot swap in place."""
-    for child in module.children() if recurse else ():
-        _convert_fake_module(child, convert)
-    for name, parameter in module._parameters.items():
-        if parameter is not None:
-            converted = convert(parameter)
-            if converted is not parameter:
-                module._parameters[name] = nn.Parameter(converted.detach(), parameter.requires_grad)
-    for name, buffer in module._buffers.items():
-        if buffer is not None:
-            module._buffers[name] = convert(buffer)
-    return module
-
-
-@contextlib.contextmanager
-def _fake_tensors_count_as_tensors(recorder: Recorder) -> Iterator[None]:
-    """Let optimizers, clipping, conversions and transformers' masks treat fakes as they treat plain tensors.
-
-    Torch uses multi-tensor kernels for plain tensors only and does not convert fake parameters in place; transformers
-    leaves shortcuts out that read a mask, and draws a number to drop layers by (OPT before 5.23 even where none is).
-    """
-    from torch.utils import _foreach_utils
-    from transformers.utils import import_utils
-
-    optimizers = sys.modules["torch.optim.optimizer"]
-    rand = torch.rand
-
-    def drawn(*size: Any, **options: Any) -> Any:
-        return 0.5 if size == ([],) else rand(*size, **options)
-
-    def convert(module: nn.Module, function: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        with recorder.working_on(module):
-            return _convert_fake_module(module, function, recurse)
-
-    with (
-        mock.patch.object(torch, "rand", drawn),
-        mock.patch.object(import_utils, "is_fake_tensor", return_value=False),
-        mock.patch.object(_foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor]),
-        mock.patch.object(optimizers, "_foreach_supported_types", [Tensor, nn.Parameter, FakeTensor]),
-        mock.patch.object(nn.Module, "_apply", convert),
-    ):
-        yield
