@@ -264,10 +264,10 @@ def _of_rows(plan: SweepPlan, data: TrialData, figure: Callable[[Places], int]) 
 
 def _lay_out(storage: Storage, facts: SweepFacts, data: TrialData) -> None:
     """Write data and judge, and last the sweep's own document: with it the sweep exists."""
-    from trainables.quality.judge import fit_judge
+    from trainables.quality.judge import fitted_judge
 
     train, reference = ([quote.text for quote in quotes] for quotes in (data.quotes.train, data.quotes.validation))
-    judge = fit_judge(train, reference, data.domain.base_texts)
+    judge = fitted_judge(train, reference, data.domain.base_texts)
     store_data(storage, data.quotes, data.domain)
     storage.write_text("judge.json", judge.to_json())
     store_facts(storage, facts)

@@ -22,7 +22,7 @@ from trainables.memory.measuring.meter import ALLOWED_BYTES, MemoryCapExceededEr
 from trainables.memory.measuring.out_of_memory import cuda_moment, is_out_of_memory
 from trainables.model.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
 from trainables.model.parallel import put_weights
-from trainables.quality.baseline import Baseline, baseline_for
+from trainables.quality.baseline import Baseline, baseline_for, baseline_key
 from trainables.quality.held_out import HeldOut
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
@@ -196,8 +196,11 @@ class Worker:
                 completions=completions,
             )
 
+        def key() -> str:
+            return baseline_key(model, self.device, held_out.asked)
+
         settings = self.job.settings
-        return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, measure)
+        return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, key, measure)
 
     def _train(self, model: PreTrainedModel, loaded: LoadedTokenizer) -> bool:
         """Train. Returns: whether to the end of the budget; false where the trial was told to end early."""
