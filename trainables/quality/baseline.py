@@ -20,6 +20,7 @@ import transformers
 
 from trainables.quality.sampling import Completion, SamplingSettings
 from trainables.records.disk_cache import cache_key, load_document, source_digest, store_document
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
 
 CACHE = "baselines"
@@ -54,7 +55,7 @@ def baseline_for(
     """
     name = f"{model}-{precision}"
     digest = hashlib.blake2b(f"{name} {sampling}".encode(), digest_size=4).hexdigest()
-    path = f"baselines/{re.sub('[^A-Za-z0-9.]+', '-', name).strip('-')}-{digest}.json"
+    path = LAYOUT.baseline(f"{re.sub('[^A-Za-z0-9.]+', '-', name).strip('-')}-{digest}")
     if storage.exists(path):
         return _from_document(json.loads(storage.read_text(path)))
     cached = load_document(CACHE, known_as := key())
