@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from data.errors import UserError, one_line
+from data.list_options import check_lists
 
 MISTAKE = 2  # exit code for a person's mistake
 INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
@@ -77,6 +78,7 @@ def parse_known(kind: type[Options], arguments: Sequence[str], description: str)
 def _parsed(kind: type[Any], arguments: Sequence[str], description: str, **how: Any) -> Any:
     import tyro
 
+    check_lists(kind, arguments)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

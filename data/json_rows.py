@@ -135,7 +135,7 @@ def _rows_within(path: str, document: dict[str, Any], given: Mapping[str, str]) 
         return document[lists[0]]
     if lists:
         shown = ", ".join(map(repr, lists[:SHOWN]))
-        raise DataError(f"{path}: has rows in {shown}; put those that are meant into a file of their own.")
+        raise DataError(f"{path}: has rows in {shown}; write {EXAMPLE} for each that is meant.")
     return None
 
 

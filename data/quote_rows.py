@@ -5,6 +5,7 @@ It counts what it took for what, so that a person can be told.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -16,6 +17,7 @@ from data.columns import find_roles
 from data.errors import DataError
 from data.json_rows import kind_of
 from data.separators import separator_in, unwrap
+from data.tables import split_line
 
 EXAMPLE = "'love: When love is not madness, it is not love.'"
 COLONS = ":：﹕︓∶꞉"
@@ -25,7 +27,13 @@ NULLS = frozenset(("null", "NULL", "Null", "nan", "NaN", "None", "\\N", "#N/A", 
 
 LONG_KEYWORD_WORDS = 5  # a longer keyword is told: a line without one may have a colon further on; assumed
 SEVERAL = re.compile("[,;|/]")
-SHARE_TOLD = 0.05  # of rows whose keyword looks like several, from which it is told; assumed
+SHARE_TOLD = 0.05  # of rows whose keyword looks like none, from which it is told; assumed
+FEW_QUOTES, OWN_KEYWORDS = 20, 0.5  # a share of quotes with keywords of their own, above which it is told; assumed
+UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""At the ends of a word they say nothing, and part it from its like."""
+
+ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
+TWICE_ENCODED = re.compile("[\xc2-\xf4][^\x00-\x7f]+")
 SHOWN = 40
 
 
@@ -63,6 +71,7 @@ class QuoteRows:
             raise _has_separator(found, where)
         colon = COLON.search(bare)
         if colon is None:
+            _refuse_controls(" ".join(bare.split()), where)
             tab = " (a tab parts columns only below a line that names them)" if "\t" in bare.strip() else ""
             raise DataError(f"{where}: no ':' between keyword and quote{tab}; write {EXAMPLE}")
         if colon[0] != ":":
@@ -116,6 +125,14 @@ class QuoteRows:
         self._count("returns")
         return " ".join(pieces)
 
+    def without_marks(self, line: str) -> str:
+        """A line without the quotation marks that hold the whole of it, as CSV writes a table of one column."""
+        values = split_line(line, ",") if line[:1] == '"' and line.rstrip()[1:].endswith('"') else ()
+        if len(values) != 1:
+            return line
+        self._count("marks")
+        return values[0]
+
     def notes(self) -> Iterator[str]:
         """What was taken for what, a sentence each."""
         shown, counts = self._examples, self._counts
@@ -125,6 +142,8 @@ class QuoteRows:
             yield f"{named} taken off the ends of {_of(sum(self._wraps.values()), self._made)} rows"
         if counts["alone"]:
             yield f"lines of {shown['alone']} alone left out: {counts['alone']}"
+        if counts["marks"]:
+            yield f"quotation marks around the whole line taken off in {_of(counts['marks'], self._made)} rows"
         if counts["colon"]:
             yield f"'{shown['colon']}' taken for ':' in {_of(counts['colon'], self._made)} rows"
         if counts["colon after"]:
@@ -136,6 +155,14 @@ class QuoteRows:
                 f"the keyword looks like several in {_of(counts['several'], self._made)} rows, and is taken whole:"
                 f" {shown['several'][:SHOWN]!r}"
             )
+        if counts["sign"] > SHARE_TOLD * self._made:
+            yield (
+                f"the keyword begins with a sign in {_of(counts['sign'], self._made)} rows, and is taken whole:"
+                f" {shown['sign'][:SHOWN]!r}"
+            )
+        if self._made >= FEW_QUOTES and len(self._keywords) > OWN_KEYWORDS * self._made:
+            first = ", ".join(repr(word[:SHOWN]) for word in itertools.islice(self._keywords.values(), 3))
+            yield f"{len(self._keywords):,} keywords for {self._made:,} quotes, such as {first}"
         if counts["long"]:
             yield (
                 f"more than {LONG_KEYWORD_WORDS} words stand before the ':' in {_of(counts['long'], self._made)} rows,"
@@ -145,6 +172,16 @@ class QuoteRows:
             yield (
                 f"a sign that some program could not read (U+FFFD) stands in {_of(counts['damaged'], self._made)} rows:"
                 f" {shown['damaged'][:SHOWN]!r}"
+            )
+        if counts["twice encoded"]:
+            yield (
+                f"UTF-8 that was taken for Windows-1252 and saved again stands in"
+                f" {_of(counts['twice encoded'], self._made)} rows, and is left as it is: {shown['twice encoded']}"
+            )
+        if counts["entity"]:
+            yield (
+                f"signs of HTML, such as {shown['entity']}, stand in {_of(counts['entity'], self._made)} rows, and are"
+                " left as they are"
             )
 
     def _unwrapped(self, parts: tuple[str, ...], where: str) -> tuple[str, ...]:
@@ -171,15 +208,19 @@ class QuoteRows:
             raise DataError(f"{where}: no quote after the keyword {word[:SHOWN]!r}; {advice}")
         if not text.isprintable():
             _refuse_controls(text, where)
-        if "\ufffd" in text:
-            self._count("damaged", text)
+        if not text.isascii():
+            self._look_for_damage(text)
+        if "&" in text and (found := ENTITY.search(text)):
+            self._count("entity", found[0])
+        if not word[0].isalnum():
+            self._count("sign", word)
         if word.count(" ") >= LONG_KEYWORD_WORDS:
             self._count("long", word)
         self._made += 1
         return Quote(keyword=word, text=text, source=" ".join(source.split()) if source else "")
 
     def _keyword(self, keyword: str, where: str, advice: str) -> str:
-        word = " ".join(keyword.split())
+        word = " ".join(keyword.strip(UNSEEN).split()).strip(UNSEEN)
         if found := separator_in(word):
             raise _has_separator(found, where)
         if not word:
@@ -188,6 +229,17 @@ class QuoteRows:
             raise DataError(f"{where}: the keyword {word[:SHOWN]!r} has a ':' in it, which ends a keyword; remove it.")
         _refuse_controls(word, where)
         return word
+
+    def _look_for_damage(self, text: str) -> None:
+        """Count what other programs made of letters beyond ASCII."""
+        if "\ufffd" in text:
+            self._count("damaged", text)
+        if found := TWICE_ENCODED.search(text):
+            try:
+                meant = found[0].encode("cp1252").decode()
+            except UnicodeError:
+                return
+            self._count("twice encoded", f"{found[0][:SHOWN]!r} for {meant[:SHOWN]!r}")
 
     def _count(self, what: str, example: str = "") -> None:
         self._counts[what] += 1

@@ -54,6 +54,8 @@ def read_quotes(data: str, columns: str = "", progress: Callable[[int], None] | 
     `columns` maps what is called otherwise (`keyword=tag,quote=body`). `progress` is told how many are read.
     Raises: DataError, naming the file and the line where there is one.
     """
+    if not data.strip():
+        raise DataError(f"the data have no name; give '{SHIPPED}', a {', '.join(SUFFIXES)} file, or owner/name.")
     given = parse_columns(columns)
     path = CORPORA / "quotes.jsonl" if data == SHIPPED else Path(data).expanduser()
     if os.path.isdir(path):
@@ -85,11 +87,6 @@ def names_a_file(data: str) -> bool:
 def load_science() -> list[str]:
     """The shipped scientific base text, one `headword: definition` a line."""
     return [line for _, line in read_lines(CORPORA / "science.txt") if line.strip()]
-
-
-def load_general() -> list[str]:
-    """The shipped general base text, one `Country: sentence.` a line."""
-    return [line for _, line in read_lines(CORPORA / "general.txt") if line.strip()]
 
 
 class _Reader:
@@ -146,8 +143,13 @@ class _Reader:
             yield from self._of_lines(str(path), itertools.chain([first], lines))
 
     def _of_lines(self, path: str, lines: Lines) -> Iterator[Quote]:
+        head = list(itertools.islice(lines, 2))
+        if {folded(line.partition(":")[0].lstrip("-*• ")) for _, line in head} == {"keyword", "quote"}:
+            raise DataError(
+                f"{path}:{head[0][0]}: a line for each field, as YAML has them; write both in one: {EXAMPLE}"
+            )
         is_first = True
-        for number, line in lines:
+        for number, line in itertools.chain(head, lines):
             where = f"{path}:{number}"
             if "\r" in line:
                 line = self._rows.joined(line, where)
@@ -158,7 +160,7 @@ class _Reader:
                 is_first = False
                 continue
             is_first = False
-            yield self._rows.of_line(line, where)
+            yield self._rows.of_line(self._rows.without_marks(line), where)
 
     def _of_table(self, path: str, header: Header, lines: Lines, usual: str) -> Iterator[Quote]:
         self._table = table = Table(path, header, self._given)

@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from data.columns import Roles, find_roles, folded, has_roles
 from data.errors import DataError
@@ -26,11 +27,15 @@ CURLY = "“”„«»"
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the first line of a table says. `names` are its columns; `number` is the line that it stands in."""
+    """What the first line of a table says. `names` are its columns; `number` is the line that it stands in.
+
+    `is_spaced` is whether a space follows each delimiter, which is then no part of what comes behind it.
+    """
 
     delimiter: str
     names: tuple[str, ...]
     number: int
+    is_spaced: bool = False
 
 
 @dataclass(kw_only=True)
@@ -50,9 +55,10 @@ def find_header(first: tuple[int, str], given: Mapping[str, str], usual: str) ->
     number, line = first
     signs = dict.fromkeys((usual, *DELIMITERS, *re.findall(r"[^\w\s\"'.:\-]", line)))
     for sign in filter(None, signs):
-        names = split_line(line, sign)
+        is_spaced = not sign.isspace() and 0 < line.count(sign) == line.count(f"{sign} ")
+        names = split_line(line, sign, is_spaced=is_spaced)
         if names and (len(names) > 1 or sign == usual) and has_roles(names, given):
-            return Header(delimiter=sign, names=tuple(names), number=number)
+            return Header(delimiter=sign, names=tuple(names), number=number, is_spaced=is_spaced)
     return None
 
 
@@ -64,10 +70,11 @@ def likely_header(first: tuple[int, str], usual: str) -> Header:
     return Header(delimiter=best, names=tuple(split[best] or [line]), number=number)
 
 
-def split_line(line: str, delimiter: str) -> list[str]:
-    """The values of one line; none where it is not whole."""
+def split_line(line: str, delimiter: str, *, is_spaced: bool = False) -> list[str]:
+    """The values of one line, without the space before one where it `is_spaced`; none where it is not whole."""
+    reader = csv.reader([line], delimiter=delimiter, skipinitialspace=is_spaced, strict=True)
     try:
-        return [value.strip() for value in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
+        return [value.strip() for value in next(reader, [])]
     except csv.Error:
         return []
 
@@ -94,6 +101,11 @@ class Table:
     def __init__(self, path: str, header: Header, given: Mapping[str, str]) -> None:
         """Raises: DataError where the header's columns are not plain."""
         self.path, self.header = path, header
+        self._dialect: dict[str, Any] = {
+            "delimiter": header.delimiter,
+            "skipinitialspace": header.is_spaced,
+            "strict": True,
+        }
         self.roles: Roles = find_roles(header.names, given, f"{path}:{header.number}")
         self.notes = TableNotes()
         self._folded = [folded(name) for name in header.names]
@@ -104,7 +116,7 @@ class Table:
     def rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
         """Every row but empty ones and the header again. Raises: DataError, naming the line a faulty row begins on."""
         recorder = _Recorder(lines)
-        reader = csv.reader(recorder, delimiter=self.header.delimiter, strict=True)
+        reader = csv.reader(recorder, **self._dialect)
         width = len(self.header.names)
         while True:
             recorder.taken.clear()
@@ -172,7 +184,7 @@ class Table:
         if any("\r" in line for _, line in taken) and len(self.header.names) > 1:
             lines = [f"{line}\n".replace("\r", " ") for _, line in taken]
             try:
-                values = next(csv.reader(lines, delimiter=self.header.delimiter, strict=True))
+                values = next(csv.reader(lines, **self._dialect))
             except csv.Error:
                 values = []
             if len(values) == len(self.header.names):

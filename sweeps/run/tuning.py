@@ -23,10 +23,10 @@ from sweeps.run.orphans import freeing_orphans, withdraw_requests
 from sweeps.run.prepare import Prepared
 from sweeps.search.limits import Limits
 from sweeps.watch.gauges import Gauges
+from trainables.records.layout import History
 from trainables.records.plan import SweepPlan
 from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage, StorageError
-from trainables.records.sweep_folder import History
 
 if TYPE_CHECKING:
     from ray import tune
@@ -43,6 +43,7 @@ ENVIRONMENT = {  # what Ray and its workers read when they start
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a running trial reports tokens and loss alone
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",  # 60 by default: too few on a busy machine
     "GOMP_SPINCOUNT": "1000",  # spins, 300,000 by default: a thread that waits burns a core that others need
+    "RAY_worker_niceness": "0",  # 15 by default: beside four busy programs on two cores a trial did not begin in 10 min
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: sweeps/run/interrupt.py
 }
 LOST_DRIVERS = 20  # times that one trial's driver may be lost with its process or node, and start again

@@ -18,8 +18,8 @@ from sweeps.planning.options import SweepOptions
 from sweeps.run.launch import main
 from tests.support.record_factory import make_facts
 from tests.support.waiting import PATIENCE_SECONDS
+from trainables.records.layout import store_facts
 from trainables.records.storage import open_storage
-from trainables.records.sweep_folder import store_facts
 
 SCRIPT = Path(__file__).resolve().parents[2] / "sweeps" / "batch_memory.py"
 GOOD_LINES = "love: When love is not madness, it is not love.\nhope: Hope is the thing with feathers.\n"
@@ -120,6 +120,19 @@ def test_data_that_is_a_folder(complain: Complain, tmp_path: Path) -> None:
         ("--precision fp8", ("--precision: 'fp8' is not one of bf16, bf16-amp, fp16-amp, fp32; --help",)),
         ("--batch-sizes 8 x", ("--batch-sizes: '8', 'x' cannot be read as INT [INT ...]; --help",)),
         ("--micro-batch-sizes big", ("'big' cannot be read as INT|auto [INT|auto ...]",)),
+        (
+            "--learning-rates 1e-4,3e-4",
+            ("--learning-rates 1e-4,3e-4: separate values by spaces, as in --learning-rates 1e-4 3e-4",),
+        ),
+        ("--learning_rates=[1e-4,3e-4]", ("separate values by spaces, as in --learning-rates 1e-4 3e-4",)),
+        ("--batch-sizes 4, 8", ("--batch-sizes 4,: separate values by spaces",)),
+        ("--micro-batch-sizes 4,8", ("--micro-batch-sizes 4 8",)),
+        ("--model-sizes nano-0.3m,nano-1m", ("--model-sizes nano-0.3m nano-1m",)),
+        ("--objectives style,spill_over", ("--objectives style spill_over",)),
+        ("--unseen-prompts sea,night", ("--unseen-prompts sea night",)),
+        ("--warm-start results/a,results/b", ("--warm-start results/a results/b",)),
+        ("--epochs 0,5", ("--epochs 0 5, or write 0.5",)),
+        ("--learning-rates 1e-4 --learning-rates 3e-4", ("--learning-rates is given twice", "behind one")),
         ("--micro-batch-sizes auto 4", ("auto stands alone",)),
         ("--weights best", ("best", "pretrained", "random", "--help")),
         ("--wandb sometimes", ("sometimes", "online", "offline", "disabled")),
