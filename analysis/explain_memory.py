@@ -1,6 +1,7 @@
 """Why does a run need the memory it needs, and what would bring it down? Figures before a GPU-second is spent.
 
     python analysis/explain_memory.py --model-size 125m --micro-batch-size 8 --sequence-length 2048 --gpu a10
+    python analysis/explain_memory.py --model-size 125m --gpu a10 4090 --what-fits --plot map.html
 
 No GPU, no network: the project's own training step is traced on tensors without storage and replayed through the
 allocator's rules. Takes a few seconds the first time and a tenth of one when the same question is asked again.
@@ -8,6 +9,7 @@ allocator's rules. Takes a few seconds the first time and a tenth of one when th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -23,7 +25,7 @@ from trainables.records.byte_sizes import memory_text
 from trainables.records.settings import DEFAULTS, LEVERS, SETTINGS, SettingsError, TrialSettings, choices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 STEP_LEVERS = [name for name in LEVERS if SETTINGS[name].decides_memory]
 BAR_WIDTH = 40
@@ -57,16 +59,20 @@ class StepOptions:
     """Layers with adapters: attention or all-linear; in another stack also names, such as q,k,v,o. [peft's choice]"""
     gpus: int = 1
     """Cards to shard over (FSDP, full shard): figures are each card's."""
-    gpu: str = "a10"
-    """Card, as nvidia-smi or people name it (t4, a10, h100 and others), or its memory, such as 24GiB."""
+    gpu: tuple[str, ...] = ("a10",)
+    """Cards, as nvidia-smi or people name them (t4, a10, "RTX 3060" and others), or their memory, such as 24GiB."""
     device: Literal["cuda", "cpu"] = "cuda"
     """What the step runs on."""
     json: bool = False
     """Print one JSON document instead of text."""
     oom: str | None = None
     """PyTorch's out-of-memory message of such a run: which tensor it was."""
+    what_fits: bool = False
+    """Tell which micro-batches and lengths fit, up to --sequence-length, in place of one step."""
+    by_lever: bool = False
+    """With --what-fits: the limit with each lever too, such as gradient checkpointing, and with all of them."""
     plot: str | None = None
-    """Draw the memory timeline of the step into this file, FILE.html."""
+    """Draw the memory timeline of the step, or the map of what fits, into this file, FILE.html."""
 
 
 @command
@@ -75,13 +81,31 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(_kind_of_options(), arguments, (__doc__ or "").splitlines()[0])
     _check(options)
     settings = _settings(options)
-    card = find_card(options.gpu)
+    cards = [find_card(name) for name in options.gpu]
     if options.device == "cpu":
-        card = Card(capacity_bytes=HOST_BYTES, on_cuda=False)
+        cards = [Card(capacity_bytes=HOST_BYTES, on_cuda=False)]
+    if options.what_fits:
+        print(_what_fits(options, settings, cards))
+        return 0
+    documents = [_document(options, settings, card) for card in cards]
+    if options.plot:
+        from analysis.memory_timeline import write_timeline
+
+        with _plotting(options.plot):
+            write_timeline(settings, cards[0], options.plot)
+    if options.json:
+        print(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+    else:
+        print(_text(documents))
+    return 0
+
+
+def _document(options: StepOptions, settings: TrialSettings, card: Card) -> dict[str, Any]:
+    """What is told of the step on one card."""
     if options.stack != "ours":
         from trainables.memory.explaining.stack_explanation import explain_stack
 
-        document = explain_stack(
+        return explain_stack(
             settings,
             card,
             options.gpus,
@@ -89,21 +113,38 @@ def main(arguments: Sequence[str]) -> int:
             transformers=options.transformers,
             targets=options.lora_targets,
         )
-    else:
-        from trainables.memory.explaining.explanation import explain
+    from trainables.memory.explaining.explanation import explain
 
-        document = explain(settings, card, options.gpus)
+    document = explain(settings, card, options.gpus)
     if options.oom:
         document["out_of_memory"] = _held_against(options.oom, settings, card)
-    if options.plot:
-        from analysis.memory_timeline import write_timeline
+    return document
 
-        try:
-            write_timeline(settings, card, options.plot)
-        except OSError as error:
-            raise UserError(f"plot={options.plot}: it cannot be written ({one_line(error)}).") from None
-    print(json.dumps(document, indent=1) if options.json else _text(document))
-    return 0
+
+def _what_fits(options: StepOptions, settings: TrialSettings, cards: Sequence[Card]) -> str:
+    """The map as text or JSON, and drawn where that was asked for."""
+    from analysis.what_fits import map_figure, map_text
+    from trainables.memory.explaining.what_fits import what_fits
+
+    document = what_fits(settings, cards, options.gpus, by_lever=options.by_lever)
+    if options.plot:
+        from analysis.figure_page import write_page
+
+        with _plotting(options.plot):
+            write_page(map_figure(document), f"What fits: {settings.model}", options.plot)
+    if options.json:
+        return json.dumps(document, indent=1)
+    text = map_text(document, is_coloured=sys.stdout.isatty())
+    return f"{text}\nAll of this is predicted, none of it measured. It took {document['seconds']:.2f} s."
+
+
+@contextlib.contextmanager
+def _plotting(plot: str) -> Iterator[None]:
+    """Raises: UserError where the file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"plot={plot}: it cannot be written ({one_line(error)}).") from None
 
 
 def _kind_of_options() -> type[StepOptions]:
@@ -130,12 +171,18 @@ def _check(options: StepOptions) -> None:
         raise UserError(f"device=cpu: of stack {options.stack} a GPU's step is told; leave --device away.")
     if options.oom and (options.stack != "ours" or options.gpus > 1 or options.device == "cpu"):
         raise UserError("oom: a message is held against our own step on one GPU; leave out --stack, --gpus, --device.")
+    if not options.gpu:
+        raise UserError("--gpu was given no card; name one or more, or leave it out.")
+    if options.what_fits and (options.stack != "ours" or options.device == "cpu" or options.oom):
+        raise UserError("--what-fits tells of our own step on GPUs; leave out --stack, --device and --oom.")
+    if options.by_lever and not options.what_fits:
+        raise UserError("--by-lever draws limits into the map; give --what-fits too.")
     plot = options.plot
     if plot is None:
         return
     if options.stack != "ours":
         raise UserError(f"plot={plot}: our own step is drawn; leave --stack away.")
-    if options.gpus > 1:
+    if options.gpus > 1 and not options.what_fits:
         raise UserError(f"plot={plot}: a traced step is drawn, a shard is a formula; leave --gpus out.")
     if not plot.endswith(".html"):
         raise UserError(f"plot={plot}: only .html can be written; name it FILE.html.")
@@ -184,7 +231,9 @@ def _out_of_memory(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _text(document: dict[str, Any]) -> str:
+def _text(documents: list[dict[str, Any]]) -> str:
+    """The first card's explanation, and of the others what differs."""
+    document, *others = documents
     settings, on_cuda = document["settings"], document["device"] == "cuda"
     gpus = document["sharded"]["gpus"]
     lines = [
@@ -208,12 +257,14 @@ def _text(document: dict[str, Any]) -> str:
         lines.append(_verdict(document))
     if on_cuda and "largest_micro_batch_size" in document:
         lines.append(_micro_batch(document))
+    lines += [f"{_verdict(other)} {_micro_batch(other)}" for other in others]
     if "out_of_memory" in document:
         lines += _out_of_memory(document["out_of_memory"])
     lines += _remedies(document)
     if "cards_needed" in document and on_cuda:
         lines += _cards(document)
-    lines.append(f"All of this is predicted, none of it measured. It took {document['seconds']:.2f} s.")
+    seconds = sum(one["seconds"] for one in documents)
+    lines.append(f"All of this is predicted, none of it measured. It took {seconds:.2f} s.")
     return "\n".join(lines)
 
 
@@ -235,7 +286,7 @@ def _verdict(document: dict[str, Any]) -> str:
 
 
 def _micro_batch(document: dict[str, Any]) -> str:
-    largest = document["largest_micro_batch_size"]
+    largest = document.get("largest_micro_batch_size")
     return f"Largest micro-batch that fits: {largest}." if largest else "Not even one sequence fits."
 
 

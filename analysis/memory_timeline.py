@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from data.errors import UserError
+from analysis.figure_page import write_page
 from trainables.memory.cards import Card
+from trainables.memory.predict import TracedStep
 from trainables.memory.tracing.timeline import COMPONENTS, MemoryTrace
 from trainables.memory.tracing.trial_trace import trial_trace
 from trainables.records.byte_sizes import GIB, memory_text
@@ -20,14 +18,9 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 2000  # more than a screen is wide; each keeps the highest level it stands for
 HEIGHT = 640  # pixels
-# The system's colours follow a person's light or dark; the figure itself has no ground of its own.
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>:root {{ color-scheme: light dark }} body {{ margin: 12px; background: Canvas }}
-.js-plotly-plot .main-svg text {{ fill: CanvasText !important }}</style></head>
-<body>{figure}</body></html>
-"""
+# What lies over the step's own tensors, with the colours of no component.
+SLACK, CONTEXT = "allocator slack", "CUDA context"
+OUTSIDE = {SLACK: "rgba(128,128,128,0.45)", CONTEXT: "rgba(128,128,128,0.7)"}
 
 
 def write_timeline(settings: TrialSettings, card: Card, path: str) -> None:
@@ -35,15 +28,11 @@ def write_timeline(settings: TrialSettings, card: Card, path: str) -> None:
 
     Raises: UserError for another ending; OSError when the file cannot be written.
     """
-    if not path.endswith(".html"):
-        raise UserError(f"plot={path}: only .html can be written; name it FILE.html.")
-    from markupsafe import escape
-
     trace = trial_trace(settings, card)
     title = (
         f"{settings.model}, {settings.micro_batch_size} x {settings.sequence_length}, {settings.precision} (predicted)"
     )
-    figure = _figure(settings, trace, title)
+    figure = _figure(settings, trace, card, title)
     if card.on_cuda and card.capacity_bytes is not None:
         figure.add_hline(
             y=card.capacity_bytes / GIB,
@@ -51,26 +40,21 @@ def write_timeline(settings: TrialSettings, card: Card, path: str) -> None:
             line_color="#D4002A",
             annotation_text=f"{card.name}: {memory_text(card.capacity_bytes)}",
         )
-    drawn = figure.to_html(include_plotlyjs=True, full_html=False, config={"responsive": True, "displayModeBar": False})
-    beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(PAGE.format(title=escape(title), figure=drawn))
-        os.replace(beside, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+    write_page(figure, title, path)
 
 
-def _figure(settings: TrialSettings, trace: MemoryTrace, title: str) -> go.Figure:
+def _figure(settings: TrialSettings, trace: MemoryTrace, card: Card, title: str) -> go.Figure:
     import plotly.graph_objects as go
 
     from analysis.reporting import anatomy
     from analysis.reporting.figure_style import NEUTRAL, finish, label
 
-    colours: dict[str, str] = dict(zip(anatomy.COMPONENTS, anatomy.COLOURS, strict=True))
+    colours: dict[str, str] = dict(zip(anatomy.COMPONENTS, anatomy.COLOURS, strict=True)) | OUTSIDE
+    levels = stacked_levels(trace)
+    if card.on_cuda:
+        levels |= levels_outside(trace, card, levels)
     figure = go.Figure()
-    for name, sizes in stacked_levels(trace).items():
+    for name, sizes in levels.items():
         figure.add_scatter(
             y=[size / GIB for size in sizes],
             name=name.replace("_", " "),
@@ -94,8 +78,19 @@ def _figure(settings: TrialSettings, trace: MemoryTrace, title: str) -> go.Figur
         f" {'checkpointing' if settings.gradient_checkpointing else 'no checkpointing'}, {settings.optimizer}"
     )
     finish(figure, label(title), label(subtitle), HEIGHT)
-    figure.update_layout(hovermode="x", xaxis_title="allocations and frees, in order", yaxis_title="allocated, GiB")
+    taken = "taken of the device, GiB" if card.on_cuda else "allocated, GiB"
+    figure.update_layout(hovermode="x", xaxis_title="allocations and frees, in order", yaxis_title=taken)
     return figure
+
+
+def levels_outside(trace: MemoryTrace, card: Card, levels: dict[str, list[int]]) -> dict[str, list[int]]:
+    """What a GPU needs beside the tensors of `levels`, at the same points: with it the highest is the device's need."""
+    reserved = TracedStep(trace).reserved_levels(card)
+    stretch = _stretch(trace, MOST_POINTS)
+    highest = [max(reserved[start : start + stretch]) for start in range(0, len(reserved), stretch)]
+    allocated = (sum(sizes) for sizes in zip(*levels.values(), strict=True))
+    slack = [most - known for most, known in zip(highest, allocated, strict=True)]
+    return {SLACK: slack, CONTEXT: [card.constants.context_bytes] * len(slack)}
 
 
 def phase_starts(trace: MemoryTrace) -> Iterator[tuple[int, str]]:

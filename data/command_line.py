@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from data.list_options import check_lists
 
 MISTAKE = 2  # exit code for a person's mistake
 INTERRUPTED = 130  # exit code after Ctrl-C, as a shell gives it
+READER_GONE = 141  # exit code where who read the output ended first, as a shell gives it
 
 Options = TypeVar("Options")
 # What tyro says of a value that is no number where one is wanted.
@@ -41,7 +43,8 @@ class Program(Protocol):
 def command(main: Callable[[Sequence[str]], int]) -> Program:
     """A program's `main`, which may be called without arguments for those that the program was started with.
 
-    Returns: what `main` does, 2 for a person's mistake, told in one line on stderr, and 130 after Ctrl-C.
+    Returns: what `main` does, 2 for a person's mistake, told in one line on stderr, 130 after Ctrl-C, and 141 where
+    who read the output ended first.
     """
 
     @functools.wraps(main)
@@ -50,13 +53,29 @@ def command(main: Callable[[Sequence[str]], int]) -> Program:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to end
         try:
-            return main(sys.argv[1:] if arguments is None else arguments)
+            code = main(sys.argv[1:] if arguments is None else arguments)
+            sys.stdout.flush()
+            return code
         except UserError as error:
             return refuse(error)
+        except BrokenPipeError:
+            if not _reader_has_gone():
+                raise
+            return READER_GONE
         except KeyboardInterrupt:
             return INTERRUPTED
 
     return guarded
+
+
+def _reader_has_gone() -> bool:
+    """Whether stdout leads nowhere any more, as in `program | head`; what is left to print then goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def refuse(error: Exception) -> int:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 QUIET_SECONDS = 3.0  # before anything is told
 REDRAW_SECONDS, LOG_SECONDS = 0.5, 30.0  # between two tellings: on a terminal, in a log
-LOOK_EVERY = 1_024  # pieces between looks at the clock
+LOOK_EVERY = 1_024  # quick pieces between looks at the clock
 
 T = TypeVar("T")
 Told = Callable[[int], None]
@@ -18,7 +18,7 @@ Told = Callable[[int], None]
 
 
 @contextlib.contextmanager
-def progress(what: str, unit: str = "lines") -> Iterator[Told]:
+def progress(what: str, unit: str = "lines", look_every: int = LOOK_EVERY) -> Iterator[Told]:
     """Tells of the work within, such as `reading quotes.txt: 120,000 lines`.
 
     A terminal shows it on one line that goes when the work ends; a log gets a line every half minute.
@@ -31,7 +31,7 @@ def progress(what: str, unit: str = "lines") -> Iterator[Told]:
 
     def tell(done: int) -> None:
         nonlocal due, looked, has_told
-        if done - looked < LOOK_EVERY:
+        if done - looked < look_every:
             return
         looked, now = done, time.monotonic()
         if now < due:

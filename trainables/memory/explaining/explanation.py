@@ -29,9 +29,8 @@ def explain(settings: TrialSettings, card: Card, gpus: int = 1) -> dict[str, Any
     key = cache_key(facts | {"card": repr(card), "gpus": gpus, "batch_size": settings.batch_size})
     document = load_document(key)
     if document is None:
-        # A process that has not used torch yet has none of its threads, so that it can be forked.
-        may_fork = sys.platform == "linux" and "torch" not in sys.modules
-        with _quick_imports():
+        may_fork = can_fork()
+        with quick_imports():
             from trainables.memory.explaining.step_explanation import explain_step
 
             document = explain_step(settings, card, gpus, may_fork=may_fork)
@@ -39,8 +38,13 @@ def explain(settings: TrialSettings, card: Card, gpus: int = 1) -> dict[str, Any
     return document | {"seconds": round(time.perf_counter() - started, 3)}
 
 
+def can_fork() -> bool:
+    """Whether this process may be forked: one that has not used torch yet has none of its threads."""
+    return sys.platform == "linux" and "torch" not in sys.modules
+
+
 @contextlib.contextmanager
-def _quick_imports() -> Iterator[None]:
+def quick_imports() -> Iterator[None]:
     """Import thousands of modules without what takes most of a second and serves nothing here.
 
     All modules stay, so that looking for garbage among them is in vain, then and at the end; and transformers loads

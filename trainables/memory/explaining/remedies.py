@@ -30,14 +30,15 @@ def remedies(step: ShardedStep, prediction: MemoryPrediction, card: Card, gpus: 
     own_bytes = step.peak(gpus).allocated_bytes
     found = [
         _remedy(change, changed.peak(gpus).allocated_bytes - own_bytes, prediction, card)
-        for change, fields in _changes(step.settings, gpus)
+        for change, fields in changes(step.settings, gpus)
         for changed in (ShardedStep(dataclasses.replace(step.settings, **fields), step.shape),)
     ]
     useful = [remedy for remedy in found if remedy.allocated_bytes < 0.99 * prediction.allocated_bytes]
     return sorted(useful, key=lambda remedy: remedy.allocated_bytes)
 
 
-def _changes(settings: TrialSettings, gpus: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def changes(settings: TrialSettings, gpus: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What may bring a step's memory down: the change in words, and the fields of the settings that make it."""
     together: dict[str, Any] = {}
     if settings.loss == "hf":
         together["loss"] = "fused"

@@ -31,7 +31,7 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
     from trainables.model.models import find_model, load_config, model_shape
 
     config = load_config(find_model(settings.model), settings.weights)
-    _check(settings, config)
+    check_step(settings, config)
     shape = model_shape(config)
     assert card.capacity_bytes is not None, "what fits is told of a bound"
     step = ShardedStep(settings, shape)
@@ -139,7 +139,8 @@ def _one_sequence_is_hopeless(settings: TrialSettings, shape: ModelShape, card: 
     return step_memory(alone, shape).allocated_bytes > HOPELESS * card.capacity_bytes
 
 
-def _check(settings: TrialSettings, config: Any) -> None:
+def check_step(settings: TrialSettings, config: Any) -> None:
+    """Raises: UserError for a sequence longer than the model's positions or a LoRA rank above its width."""
     positions = getattr(config, "max_position_embeddings", None)
     is_rotary = any(getattr(config, name, None) for name in ("rope_parameters", "rope_theta"))  # no table to run out of
     if positions is not None and settings.sequence_length > positions and not is_rotary:

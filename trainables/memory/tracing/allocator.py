@@ -182,17 +182,24 @@ class Replay:
         return self.refusal is None
 
 
-def replay(trace: MemoryTrace, capacity_bytes: int | None = None, addresses: random.Random | None = None) -> Replay:
+def replay(
+    trace: MemoryTrace,
+    capacity_bytes: int | None = None,
+    addresses: random.Random | None = None,
+    levels: list[int] | None = None,
+) -> Replay:
     """Put a CUDA trace's events through the allocator; time grows as events x log(free blocks).
 
     `capacity_bytes` is what the process may reserve: the card's memory less the context and other processes.
-    `addresses` draws where segments lie.
+    `addresses` draws where segments lie; `levels` takes the bytes reserved after each event.
     """
     allocator = CachingAllocator(capacity_bytes, addresses)
     blocks: list[Block | None] = [None] * len(trace.allocations)
     sizes = [0] * len(trace.allocations)
     refusal = None
     for position, event in enumerate(trace.events):
+        if levels is not None and position:
+            levels.append(allocator.reserved_bytes)
         if event < 0:
             block = blocks[~event]
             assert block is not None
@@ -213,6 +220,8 @@ def replay(trace: MemoryTrace, capacity_bytes: int | None = None, addresses: ran
             break
         blocks[event] = block
         sizes[event] = block.size
+    if levels is not None:
+        levels.append(allocator.reserved_bytes)
     return Replay(
         allocated_bytes=allocator.peak_allocated_bytes,
         reserved_bytes=allocator.peak_reserved_bytes,
