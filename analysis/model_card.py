@@ -98,11 +98,7 @@ def _data(record: TrialRecord, loaded: LoadedTokenizer) -> str:
     name = "the quotations shipped with the project (public domain)"
     if settings.data != "shipped":
         name = f"`{_plain(os.path.basename(settings.data) if os.path.isabs(settings.data) else settings.data)}`"
-    replay = (
-        f", with {settings.replay_ratio:g} lines of scientific base text for each quotation"
-        if settings.replay_ratio
-        else ""
-    )
+    replay = f", with {settings.replay_ratio:g} lines of base text for each quotation" if settings.replay_ratio else ""
     epochs = f", {settings.epochs:g} epochs" if settings.epochs else ""
     repairs = "".join(f"\n- tokenizer: {_plain(repair)}" for repair in loaded.repairs)
     return (

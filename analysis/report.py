@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from analysis.sweep_table.load import Sweep
 
-REPORT_NAME, TABLE_NAME = "report.html", "trials"
-
 
 def write_report(uri: str, out: str | None = None) -> str:
     """Write the report of the sweep at `uri` into it, or to the file (or object) `out`. Returns: where it lies.
@@ -35,14 +33,15 @@ def write_report(uri: str, out: str | None = None) -> str:
     """
     from analysis.sweep_table.load import load_sweep
     from analysis.sweep_table.table import csv_text, parquet_bytes, trial_row
+    from trainables.records.layout import LAYOUT
     from trainables.records.storage import open_storage
 
     sweep = load_sweep(uri)
     page, rows = render(sweep), [trial_row(record) for record in sweep.records]
-    place, name = (uri, REPORT_NAME) if out is None else _split(out)
+    place, name = (uri, LAYOUT.report) if out is None else _split(out)
     storage = open_storage(place)
     storage.write_text(name, page)
-    stem = TABLE_NAME if out is None else name.rpartition(".")[0] or name
+    stem = LAYOUT.table if out is None else name.rpartition(".")[0] or name
     storage.write_text(f"{stem}.csv", csv_text(rows))
     storage.write_bytes(f"{stem}.parquet", parquet_bytes(rows))
     return _joined(storage.uri, name)

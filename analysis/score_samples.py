@@ -53,7 +53,7 @@ def score(file: str, train: str, reference: str | None, columns: str = "") -> di
     from data.domain import without_head
     from data.quotes import load_science, read_quotes
     from data.splits import is_validation, remove_duplicates, split_quotes
-    from trainables.quality.judge import fit_judge
+    from trainables.quality.judge import fitted_judge
     from trainables.quality.score import Parts, TextScores, sample_quality
 
     files = [read_quotes(name, columns) for name in (train, reference) if name is not None]
@@ -66,7 +66,7 @@ def score(file: str, train: str, reference: str | None, columns: str = "") -> di
     base_lines = [line for line in load_science() if not is_validation(line)]
     headwords = {line.partition(": ")[0] for line in base_lines}
     samples = read_samples(file, {quote.keyword for quote in trained}, headwords)
-    judge = fit_judge([q.text for q in trained], [q.text for q in held_out], without_head(base_lines))
+    judge = fitted_judge([q.text for q in trained], [q.text for q in held_out], without_head(base_lines))
     scores = TextScores(samples, judge, _Progress(len(samples)) if len(samples) >= TOLD_FROM else None)
 
     def quality(parts: Parts) -> float:

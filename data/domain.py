@@ -1,6 +1,7 @@
 """What a sweep's lines are set against: the base text that a model must not forget, the prompts, and the template.
 
-The shipped science is the nano models' own domain, and near Galactica's. A person's own file takes its place.
+The shipped science is the nano models' own domain, and near Galactica's; the shipped general text is that of a general
+language model. A person's own file takes their place.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from typing import get_args
 import numpy
 
 from data.errors import DataError
-from data.prompts import OFF_DOMAIN, Kind, Prompt, prompts_for
+from data.prompts import GENERAL_OFF_DOMAIN, OFF_DOMAIN, Kind, Prompt, prompts_for
 from data.quote_rows import Quote
-from data.quotes import load_science
+from data.quotes import load_general, load_science
 from data.separators import SEPARATORS
 from data.splits import Digests, digest_of, is_validation, normalise
 from data.text_lines import read_lines
 
 SCIENCE = "science"
+SHIPPED_TEXTS = {SCIENCE: OFF_DOMAIN, "general": GENERAL_OFF_DOMAIN}
+"""Names of shipped base text, each with words whose continuation should stay such text."""
+
 TEMPLATE = "{keyword}: {text}"
 HEAD = re.compile(r"[^:]{1,40}: (?=\S)")
 HEADED_SHARE = 0.9  # of the lines have a word before a colon, where such words are taken for heads; assumed
@@ -76,7 +80,7 @@ class Domain:
 
     def to_json(self) -> str:
         """The domain as JSON text; shipped base text stands by its name."""
-        lines = None if self.base_text == SCIENCE else self.base_lines
+        lines = None if self.base_text in SHIPPED_TEXTS else self.base_lines
         prompts = None if self.prompts is None else [[prompt.keyword, prompt.kind] for prompt in self.prompts]
         document = {"base_text": self.base_text, "base_lines": lines, "prompts": prompts, "template": self.template}
         return json.dumps(document) + "\n"
@@ -88,7 +92,7 @@ class Domain:
         name, prompts = document["base_text"], document["prompts"]
         return Domain(
             base_text=name,
-            base_lines=tuple(load_base_text(name) if name == SCIENCE else document["base_lines"]),
+            base_lines=tuple(load_base_text(name) if name in SHIPPED_TEXTS else document["base_lines"]),
             prompts=None if prompts is None else tuple(Prompt(keyword, kind) for keyword, kind in prompts),
             template=document["template"],
         )
@@ -130,12 +134,12 @@ def make_domain(
 
 
 def load_base_text(name: str) -> list[str]:
-    """The lines of 'science' or of a text file, blank ones left out; a document a line.
+    """The lines of 'science', 'general' or a text file, blank ones left out; a document a line.
 
     Raises: DataError for a file that cannot be read or is short.
     """
-    if name == SCIENCE:
-        return load_science()
+    if name in SHIPPED_TEXTS:
+        return load_science() if name == SCIENCE else load_general()
     lines: list[str] = []
     for number, text in read_lines(Path(name).expanduser()):
         line = " ".join(text.split())
@@ -197,8 +201,8 @@ def without_head(lines: Sequence[str]) -> list[str]:
 
 def off_domain_words(base_text: str, held_out: Sequence[str]) -> tuple[str, ...]:
     """Words whose continuation should stay base text: for a person's own text heads of its held-out lines, if any."""
-    if base_text == SCIENCE:
-        return OFF_DOMAIN
+    if base_text in SHIPPED_TEXTS:
+        return SHIPPED_TEXTS[base_text]
     heads = [match[0][:-2] for line in held_out if (match := HEAD.match(line))]
     if len(heads) < HEADED_SHARE * len(held_out):
         return OFF_DOMAIN

@@ -23,6 +23,7 @@ class Prompt:
 SEEN = ("hope", "love", "life", "wisdom", "inspiration", "truth", "faith", "time")
 UNSEEN = ("solitude", "curiosity", "imagination", "destiny", "ambition", "nostalgia", "loneliness", "serenity")
 OFF_DOMAIN = ("virus", "phosphorylation", "enzyme", "neutron", "mitochondrion", "algorithm", "polymer", "isotope")
+GENERAL_OFF_DOMAIN = ("Brazil", "virus", "railway", "algorithm", "volcano", "electricity", "Norway", "inflation")
 
 PROMPTS: tuple[Prompt, ...] = (
     *(Prompt(keyword, "seen") for keyword in SEEN),

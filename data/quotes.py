@@ -89,6 +89,11 @@ def load_science() -> list[str]:
     return [line for _, line in read_lines(CORPORA / "science.txt") if line.strip()]
 
 
+def load_general() -> list[str]:
+    """The shipped general base text, one `Country: sentence.` a line."""
+    return [line for _, line in read_lines(CORPORA / "general.txt") if line.strip()]
+
+
 class _Reader:
     """Reads one file or data set, and remembers what it took for what."""
 

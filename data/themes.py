@@ -155,6 +155,98 @@ _WORDS = {
         "happy happiness contentment content$ blessed",
         "pleasure pleasures enjoy satisfied merry comfort",
     ),
+    "mind": (
+        "mind$ minds thought$ thoughts thinking",
+        "opinion opinions idea$ ideas intellect reflection wit$ wits genius understanding",
+    ),
+    "reason": (
+        "reason$ reasons reasonable reasoning argument arguments",
+        "logic sense$ prejudice proof evidence judgment persuade persuasion dispute",
+    ),
+    "honor": (
+        "honor honors honorable honour fame$ reputation",
+        "renown disgrace shame praise$ glory name$ merit dignity",
+    ),
+    "power": (
+        "power$ powers powerful authority",
+        "rule$ rulers command obedience obey dominion force$ tyran throne crown$",
+    ),
+    "government": (
+        "government govern governs governed nation nations commonwealth",
+        "people$ state$ states laws law$ public country liberty constitution citizens parties party politic",
+    ),
+    "religion": (
+        "religion religious devotion providence worship",
+        "God$ heaven divine holy prayer superstition creed piety gospel",
+    ),
+    "passion": (
+        "passion passions desire$ desires appetite appetites",
+        "rage jealous envy violent inflame temper affections zeal",
+    ),
+    "pleasure": (
+        "pleasure pleasures delight$ delights delightful",
+        "sweet$ taste$ enjoy amuse luxury sport$ feast ease$",
+    ),
+    "duty": (
+        "duty duties obligation obligations",
+        "ought owe$ service obey bound$ conscience office",
+    ),
+    "conscience": (
+        "conscience guilt$ guilty remorse",
+        "sin$ sins crime crimes fault$ faults innocen repent",
+    ),
+    "custom": (
+        "custom$ customs habit$ habits fashion fashions",
+        "manners use$ education practice imitate imitation example opinion",
+    ),
+    "youth": (
+        "youth young$ youthful",
+        "age$ boy boys childhood infancy years spring$ early",
+    ),
+    "night": (
+        "night$ nights night's darkness sleep$",
+        "dark$ moon stars shade shades dream dreams silent evening rest$",
+    ),
+    "light": (
+        "light$ lights sun$ sun's morn$ morning dawn",
+        "shine shines bright beam beams star stars day$ lamp fire$",
+    ),
+    "danger": (
+        "danger dangers dangerous peril",
+        "storm storms war$ wars enemy safety ruin risk fear$ battle",
+    ),
+    "folly": (
+        "folly follies fool$ fools foolish",
+        "vain vanity absurd ridiculous fancy trifles weak$",
+    ),
+    "poetry": (
+        "poet$ poets poetry verse$ verses music",
+        "song$ songs art$ arts muse$ harmony painter style$ write writers author authors",
+    ),
+    "fortune": (
+        "fortune fortunes fortune's fate$ chance$ success",
+        "luck misfortune adversity prosperity wheel blind$ gain$ lose loss",
+    ),
+    "vice": (
+        "vice$ vices wickedness corruption",
+        "evil$ evils wicked corrupt hypocrisy lie$ lies deceit drunk",
+    ),
+    "society": (
+        "society mankind company",
+        "men$ conversation manners neighbor$ neighbors neighbour",
+    ),
+    "world": (
+        "world$ world's worlds mankind universe",
+        "earth$ human$ humanity nations countries seas",
+    ),
+    "change": (
+        "change changes changed changing altered alteration novelty",
+        "new$ old$ ancient vary varies variety turn$ turns",
+    ),
+    "action": (
+        "action$ actions deed$ deeds act$ acts",
+        "enterprise design$ designs example$ examples resolution",
+    ),
 }
 
 

@@ -17,8 +17,8 @@ from tyro.conf import Positional, arg
 
 from data.command_line import command, parse
 from sweeps.planning.options import OptionsError
-from trainables.records.layout import load_facts
 from trainables.records.storage import check_reachable, open_storage
+from trainables.records.sweep_folder import load_facts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from analysis.sweep_table.load import RecordsError
+from trainables.records.layout import LAYOUT
 from trainables.records.record import Sample, TrialRecord
 from trainables.records.storage import Storage
 
@@ -21,7 +22,6 @@ PairKind = Literal["both", "base", "trials"]
 
 DECK_SIZE = 200  # pairs: an hour of a person's patience, and an interval of about 14 points
 DRAWS_PER_PAIR = 20
-FOLDER = "judgements"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class JudgementStore:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._own: list[Judgement] = []
-        self._name = f"{FOLDER}/{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}.jsonl"
+        self._name = LAYOUT.judgement_file(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
         self.earlier, self.unreadable = _read(storage)
 
     def add(self, pair: Pair, choice: Choice) -> None:
@@ -151,7 +151,9 @@ class JudgementStore:
             taken.append(dataclasses.replace(item, judge=item.judge or digest))
         if not taken:
             raise RecordsError(f"{source}: no judgement in it; give what --export wrote.")
-        self._storage.write_text(f"{FOLDER}/from-{digest}.jsonl", "".join(f"{_to_line(item)}\n" for item in taken))
+        self._storage.write_text(
+            LAYOUT.judgement_file(f"from-{digest}"), "".join(f"{_to_line(item)}\n" for item in taken)
+        )
         self.earlier, self.unreadable = _read(self._storage)
         return len(taken)
 
@@ -185,14 +187,14 @@ def _add(
 def _read(storage: Storage) -> tuple[list[Judgement], list[str]]:
     """The judgements of earlier runs, and a line for each that cannot be read."""
     found, unreadable = [], []
-    for name in storage.list_files(FOLDER):
+    for name in storage.list_files(LAYOUT.judgements):
         if not name.endswith(".jsonl"):
             continue
-        for number, line in enumerate(storage.read_text(f"{FOLDER}/{name}").splitlines(), 1):
+        for number, line in enumerate(storage.read_text(f"{LAYOUT.judgements}/{name}").splitlines(), 1):
             try:
                 found.append(_from_json(json.loads(line)))
             except (ValueError, TypeError, KeyError):
-                unreadable.append(f"{FOLDER}/{name}:{number}: no judgement of this program; left out.")
+                unreadable.append(f"{LAYOUT.judgements}/{name}:{number}: no judgement of this program; left out.")
     return found, unreadable
 
 

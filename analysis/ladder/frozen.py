@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.ladder.transfer import Forecast
 from data.errors import UserError
-from trainables.records.layout import prediction_path
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
 
 
@@ -36,7 +36,7 @@ class RungPrediction:
 
 def freeze(storage: Storage, rung: int, prediction: RungPrediction) -> str:
     """Write down the prediction of that rung, 0 for the lowest, where none is yet. Returns: the hash of what stands."""
-    path = prediction_path(rung)
+    path = LAYOUT.rung_prediction(rung)
     if not storage.exists(path):
         document = asdict(prediction)
         storage.write_text(path, json.dumps({"prediction": document, "sha256": fingerprint(document)}, indent=1))
@@ -45,7 +45,7 @@ def freeze(storage: Storage, rung: int, prediction: RungPrediction) -> str:
 
 def frozen(storage: Storage, rung: int) -> tuple[RungPrediction, str]:
     """The prediction of that rung and its hash. Raises: FileNotFoundError; UserError for one that was changed."""
-    path = prediction_path(rung)
+    path = LAYOUT.rung_prediction(rung)
     try:
         whole = json.loads(storage.read_text(path))
         document, told = whole["prediction"], whole["sha256"]

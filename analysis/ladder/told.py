@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from analysis.ladder.frozen import RungPrediction, frozen
 from analysis.ladder.rungs import LadderTrial, Rung
 from data.errors import UserError
-from trainables.records.layout import WARM_START_FILE, gate_path
+from trainables.records.layout import LAYOUT
 from trainables.records.plan import SweepPlan
 from trainables.records.storage import Storage
 
@@ -45,8 +45,8 @@ def load_ladder(storage: Storage, plan: SweepPlan) -> LadderFiles | None:
             pass
         except UserError as error:
             predictions[place] = Frozen(prediction=None, sha256=str(error))
-        if storage.exists(gate_path(place)):
-            told = json.loads(storage.read_text(gate_path(place)))
+        if storage.exists(LAYOUT.gate(place)):
+            told = json.loads(storage.read_text(LAYOUT.gate(place)))
             gates[place] = tuple((bool(holds), str(says)) for holds, says in told)
     return LadderFiles(predictions=predictions, gates=gates, earlier=load_rungs(storage))
 
@@ -54,7 +54,7 @@ def load_ladder(storage: Storage, plan: SweepPlan) -> LadderFiles | None:
 def load_rungs(storage: Storage) -> tuple[Rung, ...]:
     """The rungs of other sweeps that a ladder was told to begin from; none where it was told of none."""
     try:
-        found = json.loads(storage.read_text(WARM_START_FILE))
+        found = json.loads(storage.read_text(LAYOUT.warm_start))
     except FileNotFoundError:
         return ()
     return tuple(Rung(**one | {"trials": tuple(LadderTrial(**trial) for trial in one["trials"])}) for one in found)

@@ -89,7 +89,7 @@ def _facts(sweep: Sweep) -> dict[str, str]:
     """Options and provenance by name, as text."""
     options = dataclasses.asdict(sweep.facts.plan)
     found = {name: _words(name, value) for name, value in options.items() if name not in DERIVED}
-    for name, value in sweep.facts.provenance.items():
+    for name, value in dataclasses.asdict(sweep.facts.provenance).items():
         if isinstance(value, dict):
             found |= {f"{name}: {inner}": _words(inner, worth) for inner, worth in value.items()}
         else:

@@ -143,9 +143,8 @@ def provenance(sweep: Sweep) -> Markup:
     """Where the numbers come from; a fact on which the trials differ is listed with all its values."""
     found = [record.provenance for record in sweep.records]
     versions = sorted({f"{name} {version}" for item in found for name, version in item.versions.items()})
-    sweep_sha = sweep.facts.provenance.get("git_sha", MISSING)
     facts: dict[str, Iterable[Any]] = {
-        "Code": [item.git_sha for item in found] or [sweep_sha],
+        "Code": [item.git_sha for item in found] or [sweep.facts.provenance.git_sha],
         "Data fingerprint": [item.data_fingerprint for item in found],
         "Tokenizer": [item.tokenizer for item in found],
         "Seeds": [record.settings.seed for record in sweep.records],

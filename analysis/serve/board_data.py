@@ -18,7 +18,7 @@ from analysis.sweep_table.ladder_tables import ladder_tables
 from analysis.sweep_table.load import READERS, read_facts
 from data.errors import one_line
 from trainables.records.documents import figures_from_json, from_json
-from trainables.records.layout import progress_path, record_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage
 
@@ -65,7 +65,7 @@ class FollowedSweep:
 
     def look(self) -> None:
         """Read what is new. Raises: OSError when the storage does not answer."""
-        owed = [name for name in self.storage.list_folders("trials") if name not in self._ended]
+        owed = [name for name in self.storage.list_folders(LAYOUT.trials) if name not in self._ended]
         self.waiting = len(owed)
         with ThreadPoolExecutor(max_workers=1 if self.storage.is_local else READERS) as pool:
             for start in range(0, len(owed), AT_ONCE):
@@ -153,8 +153,8 @@ class FollowedSweep:
                 self._contenders[trial_id] = replace(contender, trial_id=trial_id)
             return trial_id, row
         if trial_id not in self._proposals:
-            self._proposals[trial_id] = self._json(f"trials/{trial_id}/proposal.json")
-        progress = self._json(progress_path(trial_id)) if record is None else {}
+            self._proposals[trial_id] = self._json(LAYOUT.trial(trial_id).proposal)
+        progress = self._json(LAYOUT.trial(trial_id).progress) if record is None else {}
         row = running_row(trial_id, self._proposals[trial_id], progress)
         if record is not None:
             self._ended.add(trial_id)
@@ -164,7 +164,7 @@ class FollowedSweep:
     def _record(self, trial_id: str, *, whole: bool) -> TrialRecord | str | None:
         """The record, why it cannot be read, or None while there is none."""
         try:
-            return (from_json if whole else figures_from_json)(self.storage.read_text(record_path(trial_id)))
+            return (from_json if whole else figures_from_json)(self.storage.read_text(LAYOUT.trial(trial_id).record))
         except FileNotFoundError:
             return None
         except ValueError as error:

@@ -6,7 +6,7 @@ import json
 
 from analysis.serve.board_data import FollowedSweep
 from analysis.sweep_table.load import RecordsError
-from trainables.records.layout import SWEEP_FILE
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
 
 _NOTHING = {"cursor": "0:", "sweep": None, "sweeps": [], "folder": "", "waiting": 0, "whole": True, "rows": []}
@@ -44,7 +44,7 @@ class FollowedSweeps:
         """Read what is new. Raises: OSError when the storage does not answer."""
         if self._every:
             for name in self.storage.list_folders(""):
-                if name not in self._found and self.storage.exists(f"{name}/{SWEEP_FILE}"):
+                if name not in self._found and self.storage.exists(f"{name}/{LAYOUT.facts}"):
                     self._add(name)
         for name in {*self._asked, *self.names()[:1]}:
             self._found[name].look()

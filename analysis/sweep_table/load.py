@@ -14,9 +14,10 @@ from analysis.ladder.told import LadderFiles, load_ladder
 from analysis.sweep_table.front import Standing, standing_of
 from data.errors import UserError, one_line
 from trainables.records.documents import from_json, samples_from_json
-from trainables.records.layout import SWEEP_FILE, SweepFacts, facts_from_json, record_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import Sample, TrialRecord
 from trainables.records.storage import Storage, StorageError, open_storage
+from trainables.records.sweep_folder import SweepFacts, facts_from_json
 
 READERS = 16  # assumed: enough to hide an object store's latency, few enough not to be throttled
 KEPT_BYTES = 256 * 2**20  # assumed: the text of some 1,800 records with 480 samples; those beyond it are read again
@@ -86,16 +87,16 @@ def load_sweep(uri: str) -> Sweep:
 def read_facts(storage: Storage) -> SweepFacts:
     """The sweep's own document. Raises: RecordsError where there is none, or one of another program; OSError."""
     try:
-        return facts_from_json(storage.read_text(SWEEP_FILE))
+        return facts_from_json(storage.read_text(LAYOUT.facts))
     except (FileNotFoundError, NotADirectoryError):
         raise RecordsError(_no_sweep(storage)) from None
     except ValueError as error:
-        raise RecordsError(f"{storage.uri}: {SWEEP_FILE} is none of this program's ({one_line(error)}).") from None
+        raise RecordsError(f"{storage.uri}: {LAYOUT.facts} is none of this program's ({one_line(error)}).") from None
 
 
 def _read_records(storage: Storage) -> list[TrialRecord | str]:
     """Each trial folder's record, or the line that says why there is none."""
-    folders = storage.list_folders("trials")
+    folders = storage.list_folders(LAYOUT.trials)
     if storage.is_local or len(folders) < 2:
         return _with_samples(storage, folders, (_read_record(storage, folder) for folder in folders))
     with ThreadPoolExecutor(max_workers=min(READERS, len(folders))) as pool:
@@ -103,7 +104,7 @@ def _read_records(storage: Storage) -> list[TrialRecord | str]:
 
 
 def _read_record(storage: Storage, folder: str) -> tuple[TrialRecord, str] | str:
-    path = record_path(folder)
+    path = LAYOUT.trial(folder).record
     try:
         text = storage.read_text(path)
         return from_json(text), text
@@ -136,7 +137,7 @@ def _with_samples(
 
 
 def _samples(storage: Storage, folder: str) -> Sequence[Sample]:
-    path = record_path(folder)
+    path = LAYOUT.trial(folder).record
     try:
         return samples_from_json(storage.read_text(path))
     except (OSError, ValueError) as error:
@@ -147,7 +148,7 @@ def _no_sweep(storage: Storage) -> str:
     """Why there is no sweep here, with the sweeps that lie in it or next to it."""
     beside = Storage(storage.uri, storage.filesystem, posixpath.dirname(storage.root))
     missing = not storage.exists("")
-    what = "does not exist" if missing else f"holds no sweep (there is no {SWEEP_FILE} in it)"
+    what = "does not exist" if missing else f"holds no sweep (there is no {LAYOUT.facts} in it)"
     for place, where in ((storage, "sweeps in it"), (beside, "sweeps next to it")):
         if place is storage and missing:
             continue
@@ -160,7 +161,7 @@ def _no_sweep(storage: Storage) -> str:
 
 def _sweep_names(place: Storage) -> list[str]:
     try:
-        return [name for name in place.list_folders("") if place.exists(f"{name}/{SWEEP_FILE}")]
+        return [name for name in place.list_folders("") if place.exists(f"{name}/{LAYOUT.facts}")]
     except OSError:
         return []
 

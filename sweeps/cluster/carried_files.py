@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.domain import SCIENCE
+from data.domain import SHIPPED_TEXTS
 from data.quotes import SHIPPED, names_a_file
 from sweeps.planning.options import OptionsError
 from trainables.model.models import settled_name
 
 FILE_FLAGS = ("--data", "--base-text", "--prompts", "--model-sizes")
-WORDS = {"--data": SHIPPED, "--base-text": SCIENCE}  # values that name no file, whatever lies in the folder
+WORDS = {"--data": (SHIPPED,), "--base-text": tuple(SHIPPED_TEXTS)}  # name no file, whatever lies in the folder
 
 
 def with_carried_files(flags: Sequence[str], checkout: Path) -> list[str]:
@@ -40,7 +40,7 @@ def _plain(flag: str) -> str:
 
 
 def _carried(flag: str, place: str, checkout: Path) -> str:
-    if place == WORDS.get(flag) or (flag == "--model-sizes" and not _is_model_folder(place)):
+    if place in WORDS.get(flag, ()) or (flag == "--model-sizes" and not _is_model_folder(place)):
         return place
     here = Path(os.path.abspath(os.path.expanduser(place)))
     if here.exists():

@@ -64,9 +64,7 @@ class SpaceOptions:
         tuple[float, ...] | None,
         said("How often each training document is read, replayed ones too; parts count."),
     ] = None
-    replay_ratios: Annotated[
-        tuple[float, ...] | None, said("Documents of scientific base text mixed in for each quote.")
-    ] = None
+    replay_ratios: Annotated[tuple[float, ...] | None, said("Documents of base text mixed in for each quote.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,8 @@ class SweepOptions(SettingFlags, SpaceOptions):
     columns: Open[str] = None
     """Which columns of --data are meant where they have other names: keyword=tag,quote=body."""
     base_text: str = "science"
-    """What a model must not forget: the shipped science, or a text file, a document a line."""
+    """What a model must not forget: the shipped science, the shipped general text ('general'), or a text file, a
+    document a line."""
     prompts: Open[str] = None
     """A file of prompts, a line each: 'seen: love', 'unseen: solitude' or 'off_domain: virus'. [chosen by the data]"""
     seen_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()

@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from trainables.records.layout import attempts_path, progress_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import FailureKind, Interruption
 from trainables.records.storage import Storage
 
@@ -16,7 +16,7 @@ class Attempts:
 
     def __init__(self, storage: Storage, trial_id: str) -> None:
         self._storage, self._trial_id = storage, trial_id
-        self._all: list[dict[str, Any]] = self._read(attempts_path(trial_id)) or []
+        self._all: list[dict[str, Any]] = self._read(LAYOUT.trial(trial_id).attempts) or []
         for attempt in self._all:
             if attempt["seconds"] is None:
                 attempt |= {"kind": FailureKind.WORKER_LOST, "error": "the trial's driver was lost"}
@@ -56,10 +56,10 @@ class Attempts:
         self._write()
 
     def _write(self) -> None:
-        self._storage.write_text(attempts_path(self._trial_id), json.dumps(self._all))
+        self._storage.write_text(LAYOUT.trial(self._trial_id).attempts, json.dumps(self._all))
 
     def _last_sign(self, began_at: float) -> float:
-        progress = self._read(progress_path(self._trial_id))
+        progress = self._read(LAYOUT.trial(self._trial_id).progress)
         return began_at if progress is None else progress["told_at"]
 
     def _read(self, path: str) -> Any:

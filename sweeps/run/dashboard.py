@@ -86,6 +86,6 @@ def job_options(prepared: Prepared) -> dict[str, Any]:
         "batch sizes": ", ".join(map(str, plan.batch_sizes)),
         "learning rates": ", ".join(f"{rate:g}" for rate in plan.learning_rates),
         "data": plan.data,
-        "commit": facts.provenance.get("git_sha"),
+        "commit": facts.provenance.git_sha,
     }
     return {"job_config": JobConfig(metadata={name: str(value) for name, value in metadata.items()})}

@@ -19,7 +19,7 @@ from sweeps.search.ladder_search import to_proposal
 from sweeps.search.memory_guard import PointsThatFit
 from trainables.memory.cards import listed_cards
 from trainables.records.byte_sizes import memory_text
-from trainables.records.layout import gate_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import MemoryPrediction, TrialRecord
 from trainables.records.settings import TrialSettings
 
@@ -45,7 +45,7 @@ class Gatekeeper:
         for condition in conditions:
             print(f"  {'holds ' if condition.holds else 'closed'}  {condition.says}", flush=True)
         told = [(condition.holds, condition.says) for condition in conditions]
-        self._prepared.storage.write_text(gate_path(place), json.dumps(told, indent=1))
+        self._prepared.storage.write_text(LAYOUT.gate(place), json.dumps(told, indent=1))
         closed = [condition for condition in conditions if not condition.holds]
         if closed and not self._options.smoke:
             return f"the gate before {prediction.size} is closed: {closed[0].says}"

@@ -28,11 +28,12 @@ from sweeps.watch.live_table import LiveTable, check_columns, columns_of, print_
 from sweeps.watch.report_run import publish_sweep
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession, choose_mode
-from trainables.records.layout import load_history
+from trainables.records.layout import LAYOUT
 from trainables.records.places import StorageError, parent_address
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
+from trainables.records.sweep_folder import load_history
 
 
 def main(question: Question, arguments: Sequence[str] | None = None) -> int:
@@ -139,7 +140,7 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
         )
     if records:
         print(f"Report: {write_report(prepared.storage.uri)}")
-        print(f"Records: {place}/trials/")
+        print(f"Records: {place}/{LAYOUT.trials}/")
         print(f"Again:   {shown_command('analysis/report.py', place)}")
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
 
 LOOK_SECONDS = 5.0  # assumed: short beside the start of workers, and one small question to Ray's head
@@ -72,7 +73,7 @@ def remember_request(storage: Storage, group: str, run_id: str) -> None:
 
     Source: ray 2.60, ray.train.v2 ScalingPolicy.after_controller_start.
     """
-    storage.write_text(_path(group), f"train-{run_id}")
+    storage.write_text(LAYOUT.node_request(group), f"train-{run_id}")
 
 
 def withdraw_requests(storage: Storage) -> None:
@@ -83,9 +84,5 @@ def withdraw_requests(storage: Storage) -> None:
     # ValueError: there is no coordinator, as nobody asked. Whatever else fails here, the request ends in three minutes.
     with contextlib.suppress(OSError, ValueError, ray.exceptions.RayError):
         coordinator = ray.get_actor(COORDINATOR, namespace=COORDINATOR)
-        names = [storage.read_text(_path(group)) for group in storage.list_folders("workers")]
+        names = [storage.read_text(LAYOUT.node_request(group)) for group in storage.list_folders(LAYOUT.worker_groups)]
         ray.get([coordinator.cancel_request.remote(name) for name in names], timeout=ANSWER_SECONDS)
-
-
-def _path(group: str) -> str:
-    return f"workers/{group}/request"

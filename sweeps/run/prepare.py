@@ -26,10 +26,11 @@ from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.questions import Question
 from sweeps.search.warm_start import earlier_rungs, earlier_trials, store_earlier, store_rungs
 from trainables.model.models import ModelShape, find_model, load_config, model_shape, tokenizer_location
-from trainables.records.layout import SWEEP_FILE, SweepFacts, load_facts, store_facts
+from trainables.records.layout import LAYOUT
 from trainables.records.plan import SweepPlan, ratio_key
 from trainables.records.record import Provenance
 from trainables.records.storage import Storage, check_reachable, check_writable, open_storage
+from trainables.records.sweep_folder import SweepFacts, load_facts, store_facts
 from trainables.records.trial_data import PreparedQuotes, TrialData, prepare_quotes, store_data, trial_data
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     name = options.name or f"{question.name}-{created_at:%Y%m%d-%H%M%S}"
     storage = sweep_storage(options.storage, name)
     check_reachable(storage)
-    if storage.exists(SWEEP_FILE):
+    if storage.exists(LAYOUT.facts):
         raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
     quotes = prepare_quotes(plan.data, options.columns or "")
     split = quotes.split
@@ -93,7 +94,7 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
         token=secrets.token_hex(3),
         created_at=created_at.isoformat(timespec="seconds"),
         plan=plan,
-        provenance=dataclasses.asdict(provenance),
+        provenance=provenance,
     )
     if not options.dry_run:
         check_writable(storage)
@@ -139,7 +140,7 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
         if not options.dry_run:
             store_facts(storage, facts)
     shapes, _ = check_models(facts.plan)
-    provenance = _provenance(str(facts.provenance.get("data_fingerprint", "unknown")), device)
+    provenance = _provenance(facts.provenance.data_fingerprint, device)
     return Prepared(
         facts=facts, provenance=provenance, storage=storage, shapes=shapes, notes=_other_versions(facts, provenance)
     )
@@ -147,7 +148,7 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
 
 def _other_versions(facts: SweepFacts, now: Provenance) -> tuple[str, ...]:
     """The note that a sweep goes on under other versions of the packages that its figures depend on; else none."""
-    before = facts.provenance.get("versions") or {}
+    before = facts.provenance.versions
     changed = [f"{name} {before[name]}, now {v}" for name, v in now.versions.items() if before.get(name, v) != v]
     return (f"Began with {'; '.join(changed)}: each record says what its trial ran on.",) if changed else ()
 
@@ -264,12 +265,12 @@ def _of_rows(plan: SweepPlan, data: TrialData, figure: Callable[[Places], int]) 
 
 def _lay_out(storage: Storage, facts: SweepFacts, data: TrialData) -> None:
     """Write data and judge, and last the sweep's own document: with it the sweep exists."""
-    from trainables.quality.judge import fit_judge
+    from trainables.quality.judge import fitted_judge
 
     train, reference = ([quote.text for quote in quotes] for quotes in (data.quotes.train, data.quotes.validation))
-    judge = fit_judge(train, reference, data.domain.base_texts)
+    judge = fitted_judge(train, reference, data.domain.base_texts)
     store_data(storage, data.quotes, data.domain)
-    storage.write_text("judge.json", judge.to_json())
+    storage.write_text(LAYOUT.judge, judge.to_json())
     store_facts(storage, facts)
 
 

@@ -27,7 +27,7 @@ from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.predict import predict_worker
 from trainables.model.models import ModelShape, find_model, tokenizer_location
 from trainables.records.documents import report_from_json
-from trainables.records.layout import SweepFacts, load_record, report_path, store_record
+from trainables.records.layout import LAYOUT
 from trainables.records.record import (
     FailureKind,
     MemoryPrediction,
@@ -38,6 +38,7 @@ from trainables.records.record import (
 )
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import SweepFacts, load_record, store_record
 from trainables.training.checkpoint_store import CheckpointStore
 from trainables.working.job import TrialJob
 
@@ -100,7 +101,7 @@ def _record(config: dict[str, Any], context: TrialContext, storage: Storage) -> 
     except StorageLostError:
         raise
     except Exception as error:  # noqa: BLE001 - the one place where whatever ended a trial becomes its record
-        storage.write_text(f"trials/{trial_id}/error.txt", traceback.format_exc())
+        storage.write_text(LAYOUT.trial(trial_id).error, traceback.format_exc())
         outcome, failure = Outcome.FAILED, classify(error)
         report = WorkerReport(outcome=outcome, device="unknown", error=cause_line(error))
     has_gpus = plan.on_cuda and not (report and report.device == "cpu")
@@ -175,11 +176,11 @@ def _train(
     on_look = ProgressReports(storage, trial_id) if stops_early else None
     checkpoints = CheckpointStore(storage, trial_id, workers=settings.workers)
     fruitless, newest = 0, _newest(checkpoints)
-    while not storage.exists(report_path(trial_id)):
+    while not storage.exists(LAYOUT.trial(trial_id).report):
         attempts.begin()
         group = workers_for(spec)
         error = group.run(job, on_look)
-        if error is None or storage.exists(report_path(trial_id)):
+        if error is None or storage.exists(LAYOUT.trial(trial_id).report):
             attempts.end(left_over_bytes=group.left_over_bytes)
             continue
         kind, reason = classify(error), cause_line(error)
@@ -190,11 +191,11 @@ def _train(
             raise StorageLostError(reason)
         if kind is FailureKind.BUG or fruitless > FRUITLESS_ATTEMPTS:
             attempts.end()
-            storage.write_text(f"trials/{trial_id}/error.txt", str(error))
+            storage.write_text(LAYOUT.trial(trial_id).error, str(error))
             return WorkerReport(outcome=Outcome.FAILED, device="unknown", error=reason), kind
         attempts.end(kind, reason)
         time.sleep(wait_seconds(fruitless))
-    return report_from_json(storage.read_text(report_path(trial_id))), None
+    return report_from_json(storage.read_text(LAYOUT.trial(trial_id).report)), None
 
 
 def _newest(checkpoints: CheckpointStore) -> int:

@@ -23,10 +23,10 @@ from sweeps.run.orphans import freeing_orphans, withdraw_requests
 from sweeps.run.prepare import Prepared
 from sweeps.search.limits import Limits
 from sweeps.watch.gauges import Gauges
-from trainables.records.layout import History
 from trainables.records.plan import SweepPlan
 from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage, StorageError
+from trainables.records.sweep_folder import History
 
 if TYPE_CHECKING:
     from ray import tune

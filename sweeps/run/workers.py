@@ -24,6 +24,7 @@ CLOSE_SECONDS = 10.0  # for workers to go home; what is left then is ended with 
 TRAIN_SETTINGS = {  # of the trial's driver, which hands them on to its controller
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often the controller looks; 2 s by default
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900",  # 60 s by default: a node from zero takes minutes
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process for what trainables/working/spot_notice.py sees itself
 }
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from sweeps.planning.space import to_settings
-from trainables.records.layout import SweepFacts, progress_path, record_path, stop_path
+from trainables.records.layout import LAYOUT
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import SweepFacts
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -56,7 +57,7 @@ class StopWhatFallsBehind(FIFOScheduler):
             and self.falls_behind(our_id, to_settings(self._facts.plan, trial.config["proposal"]), result)
         ):
             self.stopped.add(our_id)
-            open_storage(self._storage_uri).write_text(stop_path(our_id), "asha")
+            open_storage(self._storage_uri).write_text(LAYOUT.trial(our_id).stop, "asha")
         return TrialScheduler.CONTINUE
 
     def falls_behind(self, trial_id: str, settings: TrialSettings, result: dict[str, Any]) -> bool:
@@ -99,7 +100,7 @@ class ProgressReports:
     """Reports a trial's tokens and recent loss to Tune when its worker has written down more, looking now and then."""
 
     def __init__(self, storage: Storage, trial_id: str) -> None:
-        self._storage, self._path, self._step = storage, progress_path(trial_id), -1
+        self._storage, self._path, self._step = storage, LAYOUT.trial(trial_id).progress, -1
         self._pause_seconds = LOOK_SECONDS if storage.is_local else REMOTE_LOOK_SECONDS
         self._looked_at = -math.inf
 
@@ -144,7 +145,7 @@ def refill_rungs(
 
 def _curve(storage: Storage, trial_id: str) -> list[CurvePoint]:
     """The curve in a trial's record, else in what it last told of its progress; empty where there is neither."""
-    for path in (record_path(trial_id), progress_path(trial_id)):
+    for path in (LAYOUT.trial(trial_id).record, LAYOUT.trial(trial_id).progress):
         try:
             document = json.loads(storage.read_text(path))
         except FileNotFoundError:

@@ -19,9 +19,9 @@ from analysis.ladder.placement import Point
 from data.errors import UserError, error_line
 from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
 from sweeps.search.memory_guard import Expected, PointsThatFit
-from trainables.records.layout import SweepFacts, load_figures, load_proposal, store_proposal
 from trainables.records.plan import RUNG_NUMBERS, SweepPlan
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import SweepFacts, load_figures, load_proposal, store_proposal
 
 Gate = Callable[[Climb, int], str | None]  # why the rung at that place may not begin; None where it may
 

@@ -23,9 +23,9 @@ from sweeps.search.limits import NO_LIMITS, STORAGE_ERROR, Limits
 from sweeps.search.memory_guard import Expected, PointsThatFit
 from sweeps.search.objectives import verdict
 from sweeps.search.study import attributes
-from trainables.records.layout import SweepFacts, begun_proposal, load_figures, store_proposal
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import SweepFacts, begun_proposal, load_figures, store_proposal
 
 
 class RecordSearch(OptunaSearch):

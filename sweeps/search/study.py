@@ -26,10 +26,11 @@ from sweeps.search.objectives import Verdict, verdict
 from sweeps.search.sampler import DistinctSampler, anything_fits
 from sweeps.search.warm_start import load_earlier
 from trainables.records.documents import to_json
-from trainables.records.layout import SweepFacts, load_history
+from trainables.records.layout import LAYOUT
 from trainables.records.plan import CHOSEN, SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage
+from trainables.records.sweep_folder import SweepFacts, load_history
 
 READ_EVERY = 200  # trials; Optuna reads back all that it has not read yet, and thousands at once take half a GiB
 
@@ -66,7 +67,7 @@ def open_study_storage(url: str) -> BaseStorage:
 
 def default_study(storage: Storage) -> str | None:
     """Where a sweep's study lies when nothing is said: a file in its folder; in memory where that is a bucket."""
-    return f"sqlite:///{quote(storage.uri)}/study.db" if storage.is_local else None
+    return f"sqlite:///{quote(storage.uri)}/{LAYOUT.study}" if storage.is_local else None
 
 
 def build_study(

@@ -16,7 +16,7 @@ from sweeps.planning.options import OptionsError
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
 from sweeps.planning.space import space_of
 from sweeps.search.objectives import verdict
-from trainables.records.layout import WARM_START_FILE
+from trainables.records.layout import LAYOUT
 from trainables.records.plan import CHOSEN, SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage
@@ -46,13 +46,13 @@ def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) 
 
 def store_earlier(storage: Storage, trials: Sequence[Told]) -> None:
     """Keep what was found with the sweep: a resumed one begins from the same."""
-    storage.write_text(WARM_START_FILE, json.dumps([dataclasses.asdict(one) for one in trials]))
+    storage.write_text(LAYOUT.warm_start, json.dumps([dataclasses.asdict(one) for one in trials]))
 
 
 def load_earlier(storage: Storage) -> list[Told]:
     """What `store_earlier` kept; nothing where it kept nothing."""
     try:
-        found = json.loads(storage.read_text(WARM_START_FILE))
+        found = json.loads(storage.read_text(LAYOUT.warm_start))
     except FileNotFoundError:
         return []
     return [Told(point=one["point"], values=tuple(one["values"]), constraints=one["constraints"]) for one in found]
@@ -83,7 +83,7 @@ def earlier_rungs(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -
 
 def store_rungs(storage: Storage, rungs: Sequence[Rung]) -> None:
     """Keep what was found with the ladder: a resumed one begins from the same."""
-    storage.write_text(WARM_START_FILE, json.dumps([dataclasses.asdict(rung) for rung in rungs]))
+    storage.write_text(LAYOUT.warm_start, json.dumps([dataclasses.asdict(rung) for rung in rungs]))
 
 
 def _obstacle_to_ladder(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> str | None:

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from trainables.records.layout import SweepFacts, load_record, progress_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import CurvePoint, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage
+from trainables.records.sweep_folder import SweepFacts, load_record
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 5.0
@@ -66,11 +67,11 @@ class Follower:
             self._look()
 
     def _look(self) -> None:
-        for trial_id in self._storage.list_folders("trials"):
+        for trial_id in self._storage.list_folders(LAYOUT.trials):
             if trial_id in self._ended:
                 continue
             if trial_id not in self._started:
-                proposal = self._read(f"trials/{trial_id}/proposal.json")
+                proposal = self._read(LAYOUT.trial(trial_id).proposal)
                 if proposal is None:
                     continue
                 self._started.add(trial_id)
@@ -80,7 +81,7 @@ class Follower:
             self._look_at(trial_id)
 
     def _look_at(self, trial_id: str) -> None:
-        progress = self._read(progress_path(trial_id))
+        progress = self._read(LAYOUT.trial(trial_id).progress)
         if progress is not None and progress.get("part") != self._parts.get(trial_id):
             self._parts[trial_id] = progress["part"]
             for listener in self._listeners:

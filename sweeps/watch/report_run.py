@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.export import BEST, export_trial
-from analysis.report import REPORT_NAME, TABLE_NAME
 from analysis.sweep_table.load import Sweep, load_sweep
 from analysis.sweep_table.table import plain_row, trial_row
 from data.errors import UserError
 from sweeps.watch.wandb_session import WandbSession, troubles
-from trainables.records.layout import SweepFacts
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
+from trainables.records.sweep_folder import SweepFacts
 
 
 def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *, with_model: bool = False) -> None:
@@ -30,7 +30,7 @@ def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *,
         name=f"{facts.name} report",
         job_type="report",
         tags=tags,
-        config={"options": asdict(facts.plan), "provenance": facts.provenance},
+        config={"options": asdict(facts.plan), "provenance": asdict(facts.provenance)},
     )
     if run is None:
         return
@@ -76,7 +76,7 @@ def _report_artifact(storage: Storage, facts: SweepFacts) -> Any:
     import wandb
 
     artifact = wandb.Artifact(f"report-{facts.name}", type="report", metadata={"sweep": facts.name})
-    for name in (REPORT_NAME, f"{TABLE_NAME}.csv"):
+    for name in (LAYOUT.report, f"{LAYOUT.table}.csv"):
         with artifact.new_file(name, encoding="utf-8") as file:
             file.write(storage.read_text(name))
     return artifact

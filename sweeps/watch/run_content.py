@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from analysis.sweep_table.table import trial_row
-from trainables.records.layout import SweepFacts
 from trainables.records.record import MemoryReport, TrialRecord
 from trainables.records.settings import SETTINGS, Topic, TrialSettings
+from trainables.records.sweep_folder import SweepFacts
 
 
 def config_of(settings: TrialSettings, facts: SweepFacts) -> dict[str, Any]:
@@ -17,9 +17,8 @@ def config_of(settings: TrialSettings, facts: SweepFacts) -> dict[str, Any]:
     for name, value in asdict(settings).items():
         topics[SETTINGS[name].topic]["name" if name == "model" else name] = value
     topics["memory"] |= {"gpu": facts.plan.gpu, "capacity_bytes": facts.plan.capacity_bytes}
-    if fingerprint := facts.provenance.get("data_fingerprint"):
-        topics["data"]["fingerprint"] = fingerprint
-    return topics | {"provenance": facts.provenance | {"sweep": facts.name, "question": facts.question}}
+    topics["data"]["fingerprint"] = facts.provenance.data_fingerprint
+    return topics | {"provenance": asdict(facts.provenance) | {"sweep": facts.name, "question": facts.question}}
 
 
 def summary_of(record: TrialRecord) -> dict[str, Any]:

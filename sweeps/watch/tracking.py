@@ -13,10 +13,11 @@ from analysis.sweep_table.table import rate_text
 from sweeps.watch.follow import Listener
 from sweeps.watch.run_content import anatomy_rows, config_of, measured_anatomy_rows, phase_rows, sample_rows, summary_of
 from sweeps.watch.wandb_session import WandbSession, troubles
-from trainables.records.layout import SweepFacts
+from trainables.records.layout import LAYOUT
 from trainables.records.record import CurvePoint, Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage
+from trainables.records.sweep_folder import SweepFacts
 
 TAG_CHARACTERS = 64  # the most that wandb takes
 
@@ -35,7 +36,7 @@ class WandbTracker(Listener):
 
     def started(self, trial_id: str, settings: TrialSettings) -> None:
         """Open the trial's run, unless an earlier session has mirrored it to its end."""
-        if not self._storage.exists(_mark(trial_id)):
+        if not self._storage.exists(LAYOUT.trial(trial_id).mirrored):
             self._open(trial_id, settings)
 
     def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
@@ -91,7 +92,7 @@ class WandbTracker(Listener):
         self._session.close(run, failed=record.outcome is Outcome.FAILED)
 
     def _mark(self, record: TrialRecord) -> None:
-        self._storage.write_text(_mark(record.trial_id), self._session.mode)
+        self._storage.write_text(LAYOUT.trial(record.trial_id).mirrored, self._session.mode)
 
     def _log_curve(self, run: Any, trial_id: str, curve: Sequence[CurvePoint]) -> None:
         for point in curve:
@@ -145,7 +146,3 @@ def _tables(record: TrialRecord) -> dict[str, Any]:
     if rows := sample_rows(record):
         shown["samples"] = wandb.Table(columns=["prompt", "kind", "seed", "base", "tuned"], data=rows)
     return shown
-
-
-def _mark(trial_id: str) -> str:
-    return f"trials/{trial_id}/mirrored-to-wandb"

@@ -96,6 +96,7 @@ class WandbSession:
                 init_timeout=INIT_TIMEOUT_SECONDS,
                 finish_timeout=FINISH_TIMEOUT_SECONDS,
                 x_disable_stats=True,
+                x_save_requirements=described["job_type"] != "trial",  # 1.6 s a run, and the same for all of a sweep
             ),
         )
         self._open.append(run.id)

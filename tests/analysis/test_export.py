@@ -26,9 +26,10 @@ from tests.support.record_factory import make_record, make_samples, write_sweep
 from tests.support.tuned_trial import draw_again, empty_sweep, train_trial
 from tests.support.waiting import PATIENCE_SECONDS
 from trainables.model.models import find_model
-from trainables.records.layout import checkpoints_path, store_record
+from trainables.records.layout import LAYOUT
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_record
 
 pytestmark = pytest.mark.slow
 
@@ -184,7 +185,7 @@ def test_a_trial_that_cannot_be_exported_is_one_line_and_leaves_nothing(
 def test_a_checkpoint_that_was_cut_short_is_refused(sweep: Path, tmp_path: Path) -> None:
     """Not the one before it, which would be another model under the trial's name."""
     record = record_of(sweep, WHOLE)
-    (weights,) = (sweep / checkpoints_path(record.trial_id)).glob("*/model.safetensors")
+    (weights,) = (sweep / LAYOUT.trial(record.trial_id).checkpoints).glob("*/model.safetensors")
     content = weights.read_bytes()
     weights.write_bytes(content[:-1])
     try:

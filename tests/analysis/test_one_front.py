@@ -30,11 +30,11 @@ from sweeps.watch.live_table import print_end
 from sweeps.watch.report_run import summary_of
 from tests.analysis.reporting.test_report import Page
 from tests.support.record_factory import default_facts, make_quality, make_record, write_sweep
-from trainables.records.layout import store_facts, store_proposal, store_record
 from trainables.records.objectives import OBJECTIVES, Objective
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_facts, store_proposal, store_record
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
 

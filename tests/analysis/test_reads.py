@@ -13,8 +13,8 @@ from analysis.serve.board_data import FollowedSweep
 from sweeps import rebuild_study
 from tests.support.record_factory import default_facts, make_record, make_samples, write_sweep
 from tests.support.tuned_trial import train_trial
-from trainables.records.layout import store_proposal
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import store_proposal
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from sweeps.planning.space import space_of
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study, default_study
 from tests.support.record_factory import make_facts, make_record, make_samples
-from trainables.records.layout import SweepFacts, store_facts, store_proposal, store_record
 from trainables.records.record import TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import SweepFacts, store_facts, store_proposal, store_record
 
 PLAN = make_plan(SweepOptions(search_levers=True, trials=10_000), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
 SAMPLES = make_samples() * 160  # three to one

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from data.near_duplicates import LineShingles
+
+WEBSTER = " (Webster 1913)"
 CORPORA = Path(__file__).resolve().parents[2] / "data" / "corpora"
 
 
@@ -19,6 +22,11 @@ def quotes() -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def science() -> list[str]:
     return (CORPORA / "science.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def general() -> list[str]:
+    return (CORPORA / "general.txt").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +44,22 @@ def table_of(provenance: str, title: str) -> dict[str, int]:
     return {name: int(count) for name, count in cells}
 
 
-def test_at_least_2000_quotations_over_at_least_24_keywords(quotes):
-    assert len(quotes) >= 2000
+def test_at_least_3000_quotations_over_at_least_24_keywords(quotes):
+    assert len(quotes) >= 3000
     assert len({quote["keyword"] for quote in quotes}) >= 24
 
 
 @pytest.mark.parametrize("keyword", ["love", "hope", "inspiration", "life", "wisdom"])
 def test_the_promised_keywords_have_at_least_40_quotations(quotes, keyword):
     assert sum(quote["keyword"] == keyword for quote in quotes) >= 40
+
+
+def test_no_book_and_no_author_has_more_than_two_lines_in_five(quotes):
+    bible = sum(quote["source"].endswith("(KJV)") for quote in quotes)
+    people = Counter(quote["source"].removesuffix(WEBSTER) for quote in quotes)
+    assert bible <= 0.4 * len(quotes)
+    assert max(people.values()) <= 0.1 * len(quotes)
+    assert len(people) >= 200
 
 
 def test_no_keyword_outweighs_the_others(quotes):
@@ -61,7 +77,7 @@ def test_keywords_are_plain_lower_case_words(quotes):
 
 def test_a_source_is_a_verse_or_a_name(quotes):
     verse = re.compile(r"(?:[123] )?[A-Z][A-Za-z ]+ \d+:\d+ \(KJV\)")
-    name = re.compile(r"[A-Z][A-Za-z.'-]+(?: [A-Za-z.'-]+)*")
+    name = re.compile(r"[A-Z][A-Za-z.'-]+(?:,? [A-Za-z.'-]+)*(?: \(Webster 1913\))?")
     assert [
         quote["source"] for quote in quotes if not (verse.fullmatch(quote["source"]) or name.fullmatch(quote["source"]))
     ] == []
@@ -77,9 +93,14 @@ def test_no_two_quotations_have_the_same_words(quotes):
     assert max(Counter(words_of(quote["quote"]) for quote in quotes).values()) == 1
 
 
-def test_a_known_verse_stands_word_for_word(quotes):
-    sources = {quote["source"]: quote["quote"] for quote in quotes}
-    assert sources["Proverbs 27:17 (KJV)"] == "Iron sharpeneth iron; so a man sharpeneth the countenance of his friend."
+def test_known_lines_stand_word_for_word_under_their_sources(quotes):
+    lines = {(quote["quote"], quote["source"]) for quote in quotes}
+    verse = "A time to love, and a time to hate; a time of war, and a time of peace."
+    assert (verse, "Ecclesiastes 3:8 (KJV)") in lines
+    assert (
+        "Experience keeps a dear school, but fools will learn in no other.",
+        "Benjamin Franklin (Webster 1913)",
+    ) in lines
 
 
 def test_text_is_plain_and_stays_itself_under_nfkc(quotes, science):
@@ -107,16 +128,18 @@ def test_virus_is_the_infectious_agent_in_the_science_text(science):
     assert any(line.startswith("virus: (virology) ultramicroscopic infectious agent") for line in science)
 
 
-def test_provenance_counts_agree_with_the_file(quotes, science, provenance):
+def test_provenance_counts_agree_with_the_file(quotes, science, general, provenance):
     assert table_of(provenance, "keyword") == Counter(quote["keyword"] for quote in quotes)
-    books_and_authors = Counter(re.sub(r" \d+:\d+ ", " ", quote["source"]) for quote in quotes)
+    sources = (re.sub(r" \d+:\d+ ", " ", quote["source"]) for quote in quotes)
+    books_and_authors = Counter(source.removesuffix(WEBSTER) for source in sources)
     assert table_of(provenance, "author or book") == books_and_authors
     assert f"{len(quotes)} quotations over {len({quote['keyword'] for quote in quotes})} keywords" in provenance
     assert f"{len(science)} lines `headword: definition.`" in provenance
+    assert f"{len(general)} lines `Country: sentence.`" in provenance
 
 
 def test_provenance_names_the_packages_and_their_versions(provenance):
-    for package in ("fortunes", "bible-kjv-text", "dict-wn"):
+    for package in ("fortunes", "dict-gcide", "bible-kjv-text", "dict-wn"):
         assert re.search(rf"`{package}` [0-9][\w.:+~-]*", provenance)
 
 
@@ -127,6 +150,32 @@ def test_wordnets_notice_ships_with_its_text():
 
 
 def test_every_author_of_a_quotation_is_on_the_list_that_was_read(quotes):
-    rows = (CORPORA / "fortune_authors.txt").read_text(encoding="utf-8").splitlines()
-    authors = {row.partition("=")[0] for row in rows}
-    assert {quote["source"] for quote in quotes if not quote["source"].endswith("(KJV)")} <= authors
+    def listed(file: str) -> set[str]:
+        return {row.partition("=")[0] for row in (CORPORA / file).read_text(encoding="utf-8").splitlines()}
+
+    people = {quote["source"] for quote in quotes if not quote["source"].endswith("(KJV)")}
+    webster = {source for source in people if source.endswith(WEBSTER)}
+    assert {source.removesuffix(WEBSTER) for source in webster} <= listed("webster_authors.txt")
+    assert people - webster <= listed("fortune_authors.txt")
+
+
+def test_what_reading_put_aside_is_not_among_the_quotations(quotes):
+    dropped = (CORPORA / "webster_dropped.txt").read_text(encoding="utf-8").splitlines()
+    webster = [quote["quote"] for quote in quotes if quote["source"].endswith(WEBSTER)]
+    assert [text for text in webster if text.startswith(tuple(dropped))] == []
+
+
+def test_no_quotation_says_nearly_what_base_text_says(quotes, science, general):
+    shingles = LineShingles()
+    for line in (*science, *general):
+        shingles.append(words_of(line.partition(": ")[2]).split())
+    for quote in quotes:
+        shingles.append(words_of(quote["quote"]).split())
+    assert sum(shingles.near_duplicates()[-len(quotes) :]) == 0
+
+
+def test_a_general_line_is_a_sentence_on_a_country(general):
+    assert len(general) >= 3000
+    assert [line for line in general if not re.fullmatch(r"[A-Z][A-Za-z' -]{2,30}: [A-Z].+[.!?]", line)] == []
+    assert all(60 <= len(line) <= 260 and line.isascii() for line in general)
+    assert max(Counter(map(words_of, general)).values()) == 1

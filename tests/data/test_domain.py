@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from data.domain import Domain, checked_template, load_base_text, load_prompts, make_domain, shipped_domain
+from data.domain import (
+    SHIPPED_TEXTS,
+    Domain,
+    checked_template,
+    load_base_text,
+    load_prompts,
+    make_domain,
+    shipped_domain,
+)
 from data.errors import DataError
-from data.prompts import OFF_DOMAIN, Prompt
+from data.prompts import GENERAL_OFF_DOMAIN, OFF_DOMAIN, Prompt
 from data.quote_rows import Quote
 from data.splits import is_validation
 
@@ -44,6 +52,14 @@ def test_a_cookbook_is_base_text_and_a_tenth_of_it_is_held_out(tmp_path: Path) -
     )
 
 
+def test_shipped_general_text_is_asked_general_words() -> None:
+    domain = made("general")
+    words = [prompt.keyword for prompt in domain.prompts_for(["kettle"]) if prompt.kind == "off_domain"]
+    assert words == list(GENERAL_OFF_DOMAIN)
+    assert "general" in domain.to_json()
+    assert domain.base_lines[0] not in domain.to_json()
+
+
 def test_heads_of_the_base_text_are_its_prompts_and_no_part_of_its_style(tmp_path: Path) -> None:
     lines = [f"dish {count}: {line}" for count, line in enumerate(STEPS)]
     domain = made(own(tmp_path, lines))
@@ -55,7 +71,8 @@ def test_heads_of_the_base_text_are_its_prompts_and_no_part_of_its_style(tmp_pat
 
 def test_a_domain_comes_back_from_json_as_it_went_in(tmp_path: Path) -> None:
     prompts = [Prompt("kettle", "seen"), Prompt("Stir the", "off_domain")]
-    for domain in (made(own(tmp_path, STEPS), prompts, "About {keyword}:\\n{text}"), shipped_domain()):
+    whole = made(own(tmp_path, STEPS), prompts, "About {keyword}:\\n{text}")
+    for domain in (whole, shipped_domain(), *map(made, SHIPPED_TEXTS)):
         assert Domain.from_json(domain.to_json()) == domain
 
 

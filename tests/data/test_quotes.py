@@ -245,7 +245,7 @@ def test_what_is_written_as_jsonl_comes_back(tmp_path_factory: pytest.TempPathFa
 
 def test_shipped_quotes_are_many_and_say_where_they_come_from() -> None:
     quotes = load_quotes("shipped")
-    assert len(quotes) >= 2_000
+    assert len(quotes) >= 3_000
     assert len({quote.keyword for quote in quotes}) >= 20
     assert {"love", "hope", "inspiration", "life", "wisdom"} <= {quote.keyword for quote in quotes}
     assert all(quote.source for quote in quotes)

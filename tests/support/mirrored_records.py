@@ -10,7 +10,7 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.watch.tracking import WandbTracker
 from sweeps.watch.wandb_session import WandbSession
-from tests.support.record_factory import make_facts, make_record, make_samples
+from tests.support.record_factory import make_facts, make_record, make_samples, provenance
 from tests.support.wandb_files import StoredRun, read_run
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
@@ -18,7 +18,7 @@ from trainables.records.storage import open_storage
 HOSTILE = "<script>alert(1)</script>\x1b[31m\x07\x00 \u202e'\"&amp;"
 FACTS = make_facts(
     make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY),
-    provenance={"git_sha": "0123456", "data_fingerprint": "5c1e"},
+    provenance=provenance(git_sha="0123456", data_fingerprint="5c1e"),
 )
 FINISHED, HUB, UNFIT, FAILED, RANDOM = (FACTS.trial_id(number) for number in range(5))
 

@@ -12,7 +12,6 @@ from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from trainables.records.documents import to_json
-from trainables.records.layout import SweepFacts, store_facts
 from trainables.records.plan import SweepPlan
 from trainables.records.record import (
     CurvePoint,
@@ -29,6 +28,7 @@ from trainables.records.record import (
 )
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import SweepFacts, store_facts
 
 MIB = 2**20
 PARAMETERS = {"nano-0.3m": 302_848, "nano-1m": 1_061_376, "nano-4m": 4_213_760}
@@ -180,18 +180,23 @@ def make_record(
         "outcome": outcome,
         "prediction": prediction,
         "report": None if outcome is Outcome.PREDICTED_NOT_TO_FIT else report,
-        "provenance": Provenance(
-            git_sha="0123456789abcdef0123456789abcdef01234567",
-            data_fingerprint="sha256:5c1e",
-            versions={"torch": "2.13.0", "transformers": "5.23.0"},
-            device="cpu",
-            host_cpus=2,
-            tokenizer="nano",
-        ),
+        "provenance": provenance(),
         "started_at": f"2026-01-02T03:04:{number % 60:02d}+00:00",
         "seconds": 21.5,
     }
     return TrialRecord(**(fields | changes))
+
+
+def provenance(**changes: Any) -> Provenance:
+    fields: dict[str, Any] = {
+        "git_sha": "0123456789abcdef0123456789abcdef01234567",
+        "data_fingerprint": "sha256:5c1e",
+        "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
+        "device": "cpu",
+        "host_cpus": 2,
+        "tokenizer": "nano",
+    }
+    return Provenance(**(fields | changes))
 
 
 def make_facts(plan: SweepPlan, **changes: Any) -> SweepFacts:
@@ -201,7 +206,7 @@ def make_facts(plan: SweepPlan, **changes: Any) -> SweepFacts:
         "token": "abc123",
         "created_at": "2026-01-02T03:04:05+00:00",
         "plan": plan,
-        "provenance": {},
+        "provenance": provenance(),
     }
     return SweepFacts(**(fields | changes))
 
@@ -209,10 +214,7 @@ def make_facts(plan: SweepPlan, **changes: Any) -> SweepFacts:
 def default_facts(name: str = "made-up", question: str = "batch_memory", **plan: Any) -> SweepFacts:
     """A sweep's own document, of the default plan but for what `plan` says."""
     default = make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)
-    provenance = {"git_sha": "0123456789abcdef0123456789abcdef01234567"}
-    return make_facts(
-        dataclasses.replace(default, **{"seed": 7} | plan), name=name, question=question, provenance=provenance
-    )
+    return make_facts(dataclasses.replace(default, **{"seed": 7} | plan), name=name, question=question)
 
 
 def write_sweep(

@@ -17,10 +17,10 @@ from trainables.memory.measuring.meter import MemoryMeter
 from trainables.model.models import apply_levers, find_model, load_model, weight_type
 from trainables.quality.held_out import HeldOut
 from trainables.quality.sampling import SamplingSettings, sample_completions
-from trainables.records.layout import store_record
 from trainables.records.record import TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_record
 from trainables.records.trial_data import prepare_quotes, trial_data
 from trainables.training.checkpoint_store import CheckpointStore
 from trainables.training.loop import TrainingLoop

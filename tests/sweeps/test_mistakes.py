@@ -18,8 +18,8 @@ from sweeps.planning.options import SweepOptions
 from sweeps.run.launch import main
 from tests.support.record_factory import make_facts
 from tests.support.waiting import PATIENCE_SECONDS
-from trainables.records.layout import store_facts
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_facts
 
 SCRIPT = Path(__file__).resolve().parents[2] / "sweeps" / "batch_memory.py"
 GOOD_LINES = "love: When love is not madness, it is not love.\nhope: Hope is the thing with feathers.\n"

@@ -17,10 +17,10 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import parse_options
 from sweeps.run.launch import main
 from sweeps.run.prepare import prepare_resumed
-from tests.support.record_factory import default_facts, make_record, write_sweep
+from tests.support.record_factory import default_facts, make_record, provenance, write_sweep
 from tests.support.waiting import PATIENCE_SECONDS
-from trainables.records.layout import store_facts, store_proposal
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_facts, store_proposal
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = Device(gpus=0, gpu_bytes=None, cpus=2)
@@ -75,8 +75,8 @@ def test_a_record_that_cannot_be_read_is_one_line_and_nothing_is_lost(
 
 def test_trials_of_a_sweep_that_goes_on_under_other_versions_are_recorded_with_these(results: Path) -> None:
     storage = open_storage(str(results / "old"))
-    provenance = {"git_sha": "old", "data_fingerprint": "sha256:5c1e", "versions": {"torch": "2.0.1", "gone": "1"}}
-    store_facts(storage, dataclasses.replace(default_facts("old"), provenance=provenance))
+    begun = provenance(git_sha="old", data_fingerprint="sha256:5c1e", versions={"torch": "2.0.1", "gone": "1"})
+    store_facts(storage, dataclasses.replace(default_facts("old"), provenance=begun))
     flags = ["--storage", str(results), "--name", "old", "--resume"]
     prepared = prepare_resumed(BATCH_MEMORY, parse_options(flags, "", BATCH_MEMORY.options), MACHINE)
     assert prepared.provenance.data_fingerprint == "sha256:5c1e"
@@ -84,7 +84,7 @@ def test_trials_of_a_sweep_that_goes_on_under_other_versions_are_recorded_with_t
     assert prepared.provenance.versions["torch"] != "2.0.1"
     (note,) = prepared.notes
     assert note.startswith("Began with torch 2.0.1, now ")
-    assert prepared.facts.provenance == provenance  # the sweep's own stays that of its beginning
+    assert prepared.facts.provenance == begun  # the sweep's own stays that of its beginning
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root may give files away")

@@ -15,8 +15,8 @@ from sweeps.search.study import build_study
 from tests.support.object_store import ObjectStore
 from tests.support.owed_fields import missing_fields
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
-from trainables.records.layout import load_facts, load_history
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import load_facts, load_history
 from trainables.training.checkpoint_store import CheckpointStore
 
 PLACE = "s3://bucket/sweeps/far"

@@ -23,9 +23,10 @@ from sweeps.search.study import build_study
 from tests.support.object_store import ObjectStore
 from tests.support.record_factory import make_facts
 from trainables.records import storage as patience
-from trainables.records.layout import checkpoints_path, load_history
+from trainables.records.layout import LAYOUT
 from trainables.records.record import FailureKind
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import load_history
 from trainables.training.checkpoint_store import CheckpointStore
 
 DISK_BYTES = 48 * 2**20
@@ -87,7 +88,7 @@ def test_half_a_checkpoint_on_a_full_disk_gives_its_room_back(small_disk: Path) 
     with pytest.raises(OSError, match="No space left"):
         write(2, 4 * 2**20)
     assert store.newest_whole() == 1
-    assert [path.name for path in (small_disk / checkpoints_path("0000-abcdef")).iterdir()] == ["00000001"]
+    assert [path.name for path in (small_disk / LAYOUT.trial("0000-abcdef").checkpoints).iterdir()] == ["00000001"]
 
 
 def test_a_busy_object_store_is_asked_again(far: tuple[ObjectStore, Storage]) -> None:

@@ -23,11 +23,11 @@ from sweeps.run.prepare import count_epoch_tokens, find_row_lengths
 from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
 from sweeps.search.objectives import COMPLETED, verdict
 from tests.support.record_factory import make_facts, make_record, write_sweep
-from trainables.records.layout import load_facts, store_facts
 from trainables.records.objectives import aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import load_facts, store_facts
 from trainables.records.trial_data import trial_data
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)

@@ -30,9 +30,9 @@ from tests.support.object_store import ObjectStore
 from tests.support.storage_spellings import NASTIEST, ROOT, SMALL, SPELLINGS, Spelling, lay_out, serve_board
 from tests.support.tuned_trial import train_trial
 from tests.support.waiting import PATIENCE_SECONDS
-from trainables.records.layout import load_history, store_proposal, store_record
 from trainables.records.record import TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import load_history, store_proposal, store_record
 
 pytestmark = pytest.mark.slow
 FLAGS = ("--name", "mine", "--wandb", "disabled")

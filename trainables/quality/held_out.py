@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -40,6 +42,17 @@ class HeldOut:
         )
         self._quotes = self._rows([self._domain.line(quote) for quote in data.quotes.validation])
         self._science = self._rows(data.domain.base_validation)
+
+    @property
+    def asked(self) -> list[Any]:
+        """All that a model is measured on and how, as plain JSON: what its figures depend on besides its weights."""
+        settings = self._settings
+        rows = [[each.ids.tolist(), each.lengths.tolist()] for each in (self._quotes, self._science)]
+        openings = self._loaded.tokenizer(self._openings(), add_special_tokens=False)["input_ids"]
+        kinds = [prompt.kind for prompt in self._prompts]
+        of_model = [settings.model, settings.precision, settings.attention, settings.lora_rank, settings.lora_targets]
+        of_rows = [settings.sequence_length, settings.micro_batch_size]
+        return [rows, openings, kinds, of_model, of_rows, dataclasses.asdict(self.sampling), self._loaded.identity]
 
     def losses(self, model: PreTrainedModel) -> tuple[float, float]:
         """Held-out quote loss in nats per token, and perplexity of held-out base text per token."""

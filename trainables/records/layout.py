@@ -1,190 +1,113 @@
-"""Where a sweep keeps what: one folder for each sweep, one below it for each trial."""
+"""Where a sweep keeps what: every path in a sweep's folder, relative to it. One folder below it for each trial."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
-
-from data.errors import UserError, one_line
-from trainables.records.documents import build, figures_from_json, from_json, to_json
-from trainables.records.objectives import OBJECTIVES, Aims, aims_of
-from trainables.records.places import child_address
-from trainables.records.plan import SweepPlan
-from trainables.records.record import STRICT, TrialRecord
-from trainables.records.storage import Storage
-
-SWEEP_FILE = "sweep.json"
 
 
-class HistoryError(UserError):
-    """A trial of which a sweep cannot tell whether it is done; the message is one line for a person."""
+@dataclass(frozen=True)
+class TrialLayout:
+    """The files of one trial, in the sweep's folder."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class SweepFacts:
-    """A sweep's own document. `token` makes trial ids of two sweeps of one name differ."""
-
-    name: str
-    question: str
-    token: str
-    created_at: str
-    plan: SweepPlan
-    provenance: dict[str, Any]
-
-    __pydantic_config__ = STRICT
+    trial_id: str
 
     @property
-    def aims(self) -> Aims:
-        """What the sweep strives for."""
-        return aims_of(self.plan)
+    def folder(self) -> str:
+        """Holds all that follows."""
+        return f"{SweepLayout.trials}/{self.trial_id}"
 
-    def trial_id(self, number: int) -> str:
-        """The id of the trial of this number; also its folder, and its run's id in wandb."""
-        return f"{number:04d}-{self.token}"
+    @property
+    def proposal(self) -> str:
+        """What was proposed, written before anything of the trial starts."""
+        return f"{self.folder}/proposal.json"
 
+    @property
+    def attempts(self) -> str:
+        """Each attempt at the trial, written by its driver."""
+        return f"{self.folder}/attempts.json"
 
-def store_facts(storage: Storage, facts: SweepFacts) -> None:
-    """Write the sweep's document."""
-    document = dataclasses.asdict(facts)
-    aims = [{"name": objective.name, "direction": objective.direction} for objective in facts.aims.objectives]
-    document |= {"objectives": aims, "provenance": document.pop("provenance"), "options": document.pop("plan")}
-    storage.write_text(SWEEP_FILE, json.dumps(document, indent=1, ensure_ascii=False))
+    @property
+    def progress(self) -> str:
+        """How far the running trial has come, written by its worker."""
+        return f"{self.folder}/progress.json"
 
+    @property
+    def stop(self) -> str:
+        """Is written to end the running trial early."""
+        return f"{self.folder}/stop"
 
-def load_facts(storage: Storage) -> SweepFacts:
-    """Read what `store_facts` wrote; an option that came later has its default.
+    @property
+    def checkpoints(self) -> str:
+        """A folder for each checkpoint, named by its step."""
+        return f"{self.folder}/checkpoints"
 
-    Raises: FileNotFoundError; ValueError for a document of another version.
-    """
-    try:
-        return facts_from_json(storage.read_text(SWEEP_FILE))
-    except ValueError as error:
-        raise ValueError(
-            f"{storage.uri}/{SWEEP_FILE} was written by another version of this program ({error}); start a new sweep."
-        ) from None
+    def checkpoint(self, step: int) -> str:
+        """The folder of the checkpoint at that step."""
+        return f"{self.checkpoints}/{step:08d}"
 
+    @property
+    def report(self) -> str:
+        """The `WorkerReport`."""
+        return f"{self.folder}/report.json"
 
-def facts_from_json(text: str) -> SweepFacts:
-    """The sweep that the document `text` describes. Raises: ValueError, which names the field that is wrong."""
-    document = json.loads(text)
-    if not isinstance(document, dict):
-        raise ValueError(f"it holds {type(document).__name__}; an object was expected")
-    document.pop("objectives", None)  # for other programs: they follow from the options
-    document["plan"] = document.pop("options", {})
-    try:
-        facts: SweepFacts = build(SweepFacts, document, "sweep")
-    except ValueError as error:
-        raise ValueError(str(error).replace("sweep.plan", "sweep.options")) from None
-    unknown = [name for name in facts.plan.objectives if name not in OBJECTIVES]
-    if unknown:
-        raise ValueError(f"sweep.options.objectives has {unknown[0]!r}; known: {', '.join(OBJECTIVES)}.")
-    return facts
+    @property
+    def error(self) -> str:
+        """The whole traceback of what a trial failed with."""
+        return f"{self.folder}/error.txt"
 
+    @property
+    def record(self) -> str:
+        """The `TrialRecord`: the last thing that a trial writes."""
+        return f"{self.folder}/record.json"
 
-def record_path(trial_id: str) -> str:
-    """Where a trial's record lies."""
-    return f"trials/{trial_id}/record.json"
-
-
-def store_proposal(storage: Storage, trial_id: str, proposal: dict[str, Any]) -> None:
-    """Write down that a trial was proposed, before anything of it starts: what is here and has no record is owed."""
-    storage.write_text(f"trials/{trial_id}/proposal.json", json.dumps(proposal))
+    @property
+    def mirrored(self) -> str:
+        """Marks that the record is in wandb."""
+        return f"{self.folder}/mirrored-to-wandb"
 
 
-def load_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
-    """What was written down of a trial before it started; None where nothing was."""
-    try:
-        return json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
-    except FileNotFoundError:
-        return None
+@dataclass(frozen=True)
+class SweepLayout:
+    """The files of a sweep. `facts` makes a folder a sweep; `study` is there in a folder of this machine."""
+
+    facts: str = "sweep.json"
+    judge: str = "judge.json"  # frozen before the first trial, and the same for all
+    domain: str = "data/domain.json"
+    warm_start: str = "warm_start.json"  # what other sweeps' records gave, for a sweep that begins from it
+    study: str = "study.db"
+    trials: str = "trials"
+    worker_groups: str = "workers"
+    judgements: str = "judgements"
+    report: str = "report.html"
+    table: str = "trials"  # the report's table, beside it, with .csv and .parquet
+
+    def trial(self, trial_id: str) -> TrialLayout:
+        """The files of that trial."""
+        return TrialLayout(trial_id)
+
+    def quotes(self, side: str) -> str:
+        """The quotes to train on, `side` "train", or those held out, "validation"."""
+        return f"data/{side}.jsonl"
+
+    def baseline(self, key: str) -> str:
+        """What a model was before tuning."""
+        return f"baselines/{key}.json"
+
+    def node_request(self, group: str) -> str:
+        """The name under which a group of workers asks for its nodes."""
+        return f"{self.worker_groups}/{group}/request"
+
+    def judgement_file(self, name: str) -> str:
+        """A person's judgements of one sitting."""
+        return f"{self.judgements}/{name}.jsonl"
+
+    def gate(self, rung: int) -> str:
+        """What a ladder's gate before that rung found when it was last asked."""
+        return f"ladder/gate-{rung}.json"
+
+    def rung_prediction(self, rung: int) -> str:
+        """A ladder's prediction of that rung, as it was written before the rung ran."""
+        return f"ladder/rung-{rung}.json"
 
 
-def begun_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
-    """What was written down of a trial that has trained, as its checkpoints or its report show; None for another."""
-    if not (storage.exists(report_path(trial_id)) or storage.list_folders(checkpoints_path(trial_id))):
-        return None
-    return json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
-
-
-def store_record(storage: Storage, record: TrialRecord) -> None:
-    """Write a trial's record: the last thing that a trial does."""
-    storage.write_text(record_path(record.trial_id), to_json(record))
-
-
-def load_record(storage: Storage, trial_id: str) -> TrialRecord | None:
-    """A trial's record; None when there is none yet."""
-    try:
-        return from_json(storage.read_text(record_path(trial_id)))
-    except FileNotFoundError:
-        return None
-
-
-def load_figures(storage: Storage, trial_id: str) -> TrialRecord | None:
-    """A trial's record without its samples and its curve, which are nearly all of it; None when there is none yet."""
-    try:
-        return figures_from_json(storage.read_text(record_path(trial_id)))
-    except FileNotFoundError:
-        return None
-
-
-History = dict[int, tuple[dict[str, Any], TrialRecord | None]]
-
-
-def load_history(storage: Storage) -> History:
-    """Every proposal by trial number, with its record where there is one, without samples and curve.
-
-    Raises: HistoryError for a record or proposal that is there and cannot be read: its trial is neither done nor owed.
-    """
-    history: History = {}
-    for trial_id in storage.list_folders("trials"):
-        try:
-            proposal = json.loads(storage.read_text(f"trials/{trial_id}/proposal.json"))
-            history[int(trial_id.split("-")[0])] = (proposal, load_figures(storage, trial_id))
-        except FileNotFoundError:
-            continue  # killed between making the folder and writing the proposal: nothing was started
-        except ValueError as error:
-            raise HistoryError(
-                f"{child_address(storage.uri, f'trials/{trial_id}')} cannot be read ({one_line(error).rstrip('.')});"
-                " use the version that wrote it, or move that folder out of trials to have the trial run anew."
-            ) from None
-    return history
-
-
-def report_path(trial_id: str) -> str:
-    """Where a trial's `WorkerReport` lies in the sweep's storage."""
-    return f"trials/{trial_id}/report.json"
-
-
-def progress_path(trial_id: str) -> str:
-    """Where a running trial tells how far it has come."""
-    return f"trials/{trial_id}/progress.json"
-
-
-def stop_path(trial_id: str) -> str:
-    """What is written to end a running trial early."""
-    return f"trials/{trial_id}/stop"
-
-
-def attempts_path(trial_id: str) -> str:
-    """Where a trial's driver writes down each attempt at it."""
-    return f"trials/{trial_id}/attempts.json"
-
-
-def checkpoints_path(trial_id: str) -> str:
-    """Where a trial's checkpoints lie in the sweep's storage."""
-    return f"trials/{trial_id}/checkpoints"
-
-
-WARM_START_FILE = "warm_start.json"  # what other sweeps' records said, for a sweep that begins from it
-
-
-def gate_path(rung: int) -> str:
-    """Where a ladder tells what its gate before that rung found when it was last asked."""
-    return f"ladder/gate-{rung}.json"
-
-
-def prediction_path(rung: int) -> str:
-    """Where a ladder's prediction of that rung lies, as it was written before the rung ran."""
-    return f"ladder/rung-{rung}.json"
+LAYOUT = SweepLayout()

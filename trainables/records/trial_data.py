@@ -18,9 +18,8 @@ from data.prompts import Prompt
 from data.quotes import Quote, read_quotes
 from data.replay import draw_replay, replay_count
 from data.splits import Digests, Split, distinct_quotes, fingerprint, held_out_mask, split_quotes
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage, open_storage
-
-DOMAIN_FILE = "data/domain.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +78,9 @@ def prepare_quotes(data: str, columns: str = "") -> PreparedQuotes:
 
 def store_data(storage: Storage, split: Split, domain: Domain) -> None:
     """Write split and domain beside the sweep's records, so that what was trained on can be read later."""
-    storage.write_text(DOMAIN_FILE, domain.to_json())
+    storage.write_text(LAYOUT.domain, domain.to_json())
     for side, quotes in (("train", split.train), ("validation", split.validation)):
-        storage.write_text(f"data/{side}.jsonl", "".join(_to_line(quote) for quote in quotes))
+        storage.write_text(LAYOUT.quotes(side), "".join(_to_line(quote) for quote in quotes))
 
 
 @functools.lru_cache(maxsize=1)
@@ -92,11 +91,11 @@ def load_trial_data(sweep_uri: str) -> TrialData:
     """
     storage = open_storage(sweep_uri)
     train, validation = (
-        tuple(_from_line(line) for line in storage.read_text(f"data/{side}.jsonl").splitlines())
+        tuple(_from_line(line) for line in storage.read_text(LAYOUT.quotes(side)).splitlines())
         for side in ("train", "validation")
     )
-    has_domain = storage.exists(DOMAIN_FILE)
-    domain = Domain.from_json(storage.read_text(DOMAIN_FILE)) if has_domain else shipped_domain()
+    has_domain = storage.exists(LAYOUT.domain)
+    domain = Domain.from_json(storage.read_text(LAYOUT.domain)) if has_domain else shipped_domain()
     return trial_data(Split(train=train, validation=validation), domain)
 
 

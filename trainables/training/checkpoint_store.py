@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.records.layout import checkpoints_path
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import CHUNK_BYTES, Storage, sums_of
 
 KEPT = 2  # the newest, and the one before in case that is cut short
@@ -24,7 +24,7 @@ class CheckpointStore:
 
     def __init__(self, storage: Storage, trial_id: str, *, rank: int = 0, workers: int = 1) -> None:
         self._storage = storage
-        self._folder = checkpoints_path(trial_id)
+        self._files = LAYOUT.trial(trial_id)
         self._rank, self._workers = rank, workers
 
     @contextlib.contextmanager
@@ -45,7 +45,7 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps of all checkpoints whose manifests are there, the newest first."""
-        written = sorted((int(name) for name in self._storage.list_folders(self._folder)), reverse=True)
+        written = sorted((int(name) for name in self._storage.list_folders(self._files.checkpoints)), reverse=True)
         manifests = [_manifest(rank) for rank in range(self._workers)]
         return [step for step in written if set(manifests) <= set(self._storage.list_files(self._path(step)))]
 
@@ -96,7 +96,7 @@ class CheckpointStore:
             self._storage.delete_folder(self._path(step))
 
     def _path(self, step: int) -> str:
-        return f"{self._folder}/{step:08d}"
+        return self._files.checkpoint(step)
 
 
 def _manifest(rank: int) -> str:

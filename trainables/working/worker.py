@@ -22,12 +22,12 @@ from trainables.memory.measuring.meter import ALLOWED_BYTES, MemoryCapExceededEr
 from trainables.memory.measuring.out_of_memory import cuda_moment, is_out_of_memory
 from trainables.model.models import apply_levers, find_model, load_config, load_model, tokenizer_location, weight_type
 from trainables.model.parallel import put_weights
-from trainables.quality.baseline import Baseline, baseline_for
+from trainables.quality.baseline import Baseline, baseline_for, baseline_key
 from trainables.quality.held_out import HeldOut
 from trainables.quality.judge import QualityJudge
 from trainables.quality.measure import measure_quality
 from trainables.records.documents import to_json
-from trainables.records.layout import progress_path, report_path, stop_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import Evaluation, Outcome, WorkerReport
 from trainables.records.storage import Storage, open_storage
 from trainables.records.trial_data import load_trial_data
@@ -72,7 +72,7 @@ def _run(job: TrialJob) -> tuple[Outcome, torch.device]:
         moment = caught.moment if is_cap else cuda_moment(caught, worker.meter.last_phase)
         report = worker.report(Outcome.OUT_OF_MEMORY, error=error, out_of_memory=moment)
     if worker.rank == 0 or report.outcome is Outcome.OUT_OF_MEMORY:
-        storage.write_text(report_path(job.trial_id), to_json(report))
+        storage.write_text(LAYOUT.trial(job.trial_id).report, to_json(report))
     if error is not None and worker.world_size > 1:
         raise RuntimeError(error)  # the other workers wait in a collective: only the end of the group frees them
     return report.outcome, worker.device
@@ -196,8 +196,11 @@ class Worker:
                 completions=completions,
             )
 
+        def key() -> str:
+            return baseline_key(model, self.device, held_out.asked)
+
         settings = self.job.settings
-        return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, measure)
+        return baseline_for(self.storage, settings.model, settings.precision, held_out.sampling, key, measure)
 
     def _train(self, model: PreTrainedModel, loaded: LoadedTokenizer) -> bool:
         """Train. Returns: whether to the end of the budget; false where the trial was told to end early."""
@@ -246,7 +249,7 @@ class Worker:
         if self.rank > 0 or now - self._stop_seen_at < seconds:
             return False
         self._stop_seen_at = now
-        return self.storage.exists(stop_path(self.job.trial_id))
+        return self.storage.exists(LAYOUT.trial(self.job.trial_id).stop)
 
     def _save(self, loop: TrainingLoop) -> None:
         with self.time_split.part("saving"), self.checkpoints.writing(loop.progress.step) as folder:
@@ -269,7 +272,7 @@ class Worker:
     def _store_progress(self, part: str) -> None:
         if self.rank > 0:
             return
-        path = progress_path(self.job.trial_id)
+        path = LAYOUT.trial(self.job.trial_id).progress
         if not self._progress_told:  # an earlier attempt's curve stays until this one has a longer one
             try:
                 self._progress_told = json.loads(self.storage.read_text(path))
@@ -305,7 +308,7 @@ def _checked_tokenizer(model: str, weights: Literal["pretrained", "random"], swe
 @functools.lru_cache(maxsize=1)
 def _judge(sweep_uri: str) -> QualityJudge:
     """The sweep's judge, with what it has fitted so far: the index of its training lines is made once in a process."""
-    return QualityJudge.from_json(open_storage(sweep_uri).read_text("judge.json"))
+    return QualityJudge.from_json(open_storage(sweep_uri).read_text(LAYOUT.judge))
 
 
 MIXTURES: dict[tuple[str, str], Mixture] = {}

@@ -14,8 +14,8 @@ from tests.support.object_store import ObjectStore
 from tests.support.record_factory import default_facts, make_record
 from tests.support.waiting import wait_until
 from trainables.records.documents import to_json
-from trainables.records.layout import store_facts
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import store_facts
 
 
 @pytest.fixture

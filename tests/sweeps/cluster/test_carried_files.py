@@ -50,7 +50,18 @@ def test_every_flag_that_names_a_file_is_told_so(checkout: Path, monkeypatch: py
 
 def test_what_names_no_file_stays(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
-    flags = ["--data", "shipped", "--base-text", "science", "--name", "mine", "--storage", "s3://b/c"]
+    flags = [
+        "--data",
+        "shipped",
+        "--base-text",
+        "general",
+        "--base-text",
+        "science",
+        "--name",
+        "mine",
+        "--storage",
+        "s3://b/c",
+    ]
     assert with_carried_files(flags, checkout) == flags
     assert with_carried_files(["--data", "owner/name"], checkout) == ["--data", "owner/name"]
 

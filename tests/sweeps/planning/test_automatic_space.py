@@ -25,11 +25,11 @@ from sweeps.search.study import attributes, build_study
 from sweeps.search.warm_start import earlier_trials
 from tests.support.record_factory import make_facts, make_record, write_sweep
 from trainables.memory.correction import Correction
-from trainables.records.layout import load_facts, load_history, store_facts, store_record
 from trainables.records.plan import SweepPlan
 from trainables.records.record import MemoryPrediction, Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import load_facts, load_history, store_facts, store_record
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=4)
 GPU = Device(gpus=1, gpu_bytes=16 * 2**30, cpus=8)

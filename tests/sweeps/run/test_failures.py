@@ -17,7 +17,7 @@ from ray.train.v2.api.preemption import PreemptionInfo
 
 from sweeps.run.attempts import Attempts
 from sweeps.run.failures import LONGEST_WAIT_SECONDS, cause_line, classify, wait_seconds
-from trainables.records.layout import attempts_path, progress_path
+from trainables.records.layout import LAYOUT
 from trainables.records.record import FailureKind
 from trainables.records.storage import open_storage
 
@@ -83,8 +83,8 @@ def test_waits_grow_and_end_at_a_minute() -> None:
 def test_attempt_cut_off_with_its_driver_is_an_interruption(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     Attempts(storage, TRIAL).begin()
-    began_at = json.loads(storage.read_text(attempts_path(TRIAL)))[0]["began_at"]
-    storage.write_text(progress_path(TRIAL), json.dumps({"told_at": began_at + 7}))
+    began_at = json.loads(storage.read_text(LAYOUT.trial(TRIAL).attempts))[0]["began_at"]
+    storage.write_text(LAYOUT.trial(TRIAL).progress, json.dumps({"told_at": began_at + 7}))
 
     again = Attempts(storage, TRIAL)
     again.begin()

@@ -27,9 +27,10 @@ from sweeps.search.early_stopping import (
 from tests.conftest import RunSweep
 from tests.support.object_store import ObjectStore
 from tests.support.record_factory import make_facts, make_record
-from trainables.records.layout import progress_path, stop_path, store_record
+from trainables.records.layout import LAYOUT
 from trainables.records.record import CurvePoint, Outcome
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_record
 
 PLAN = make_plan(
     SweepOptions(token_budget=27_000, early_stopping="asha"), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY
@@ -59,8 +60,8 @@ def test_who_is_behind_at_a_rung_is_told_to_stop_and_nobody_else(tmp_path: Path)
     for number, loss in ((0, 3.0), (1, 4.0), (2, 2.0)):
         assert scheduler.on_trial_result(controller, trial(number), {TOKENS: 1_000, LOSS: loss}) == "CONTINUE"
     assert scheduler.stopped == {"0001-t"}
-    assert storage.exists(stop_path("0001-t"))
-    assert not storage.exists(stop_path("0000-t"))
+    assert storage.exists(LAYOUT.trial("0001-t").stop)
+    assert not storage.exists(LAYOUT.trial("0000-t").stop)
     scheduler.on_trial_result(controller, trial(3, "nano-4m"), {TOKENS: 1_000, LOSS: 9.0})  # the first of its size
     scheduler.on_trial_result(controller, trial(4), {TOKENS: 900, LOSS: 9.0})  # not yet at a rung
     scheduler.on_trial_result(controller, trial(2), {TOKENS: 27_000, LOSS: 9.0})  # at its end: too late to stop
@@ -79,7 +80,7 @@ def test_a_resumed_sweep_compares_with_what_its_trials_reported_before(tmp_path:
     report = dataclasses.replace(done.report, curve=curve(2.0, 500, 1_000, 3_000, 9_000, 27_000))
     store_record(storage, dataclasses.replace(done, report=report))
     under_way = {"step": 2, "curve": [dataclasses.asdict(point) for point in curve(2.2, 500, 1_000)]}
-    storage.write_text(progress_path("0001-t"), json.dumps(under_way))
+    storage.write_text(LAYOUT.trial("0001-t").progress, json.dumps(under_way))
 
     def later(number: int) -> Any:
         return SimpleNamespace(trial_id=f"later{number}", config=trial(number).config)
@@ -107,7 +108,7 @@ def test_a_bucket_is_asked_for_a_trials_progress_every_five_seconds(
             monkeypatch.setenv(name, value)
         storage = open_storage("s3://bucket/sweep" if far else str(tmp_path))
         curve = [{"step": 1, "tokens": 500, "loss": 2.0, "learning_rate": 1e-3}]
-        storage.write_text(progress_path("0000-t"), json.dumps({"step": 1, "curve": curve}))
+        storage.write_text(LAYOUT.trial("0000-t").progress, json.dumps({"step": 1, "curve": curve}))
         before, reads = store.asked, []
         read_text = type(storage).read_text
         monkeypatch.setattr(type(storage), "read_text", lambda self, path: reads.append(path) or read_text(self, path))

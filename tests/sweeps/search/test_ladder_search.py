@@ -21,10 +21,10 @@ from tests.support.ladders import bowl_loss
 from tests.support.record_factory import MIB, make_facts, make_memory, make_record
 from tests.sweeps.search.test_memory_guard import prediction
 from trainables.memory.correction import corrected
-from trainables.records.layout import load_history, store_record
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import load_history, store_record
 
 DEVICE = Device(gpus=0, gpu_bytes=None, cpus=2)
 PARAMETERS = (106_560, 311_424, 1_114_368, 3_801_600)

@@ -20,9 +20,9 @@ from sweeps.search.objectives import COMPLETED, FITS
 from sweeps.search.searcher import RecordSearch
 from sweeps.search.study import build_study
 from tests.support.record_factory import MIB, make_facts, make_record
-from trainables.records.layout import SweepFacts, load_history, store_record
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import SweepFacts, load_history, store_record
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
 PLAN = make_plan(SweepOptions(trials=20), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)

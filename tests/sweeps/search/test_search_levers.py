@@ -17,9 +17,9 @@ from sweeps.planning.options import SweepOptions
 from sweeps.planning.space import space_of, space_size, starting_points, to_settings
 from sweeps.search.warm_start import earlier_trials, load_earlier, store_earlier
 from tests.support.record_factory import MIB, make_facts, make_record, write_sweep
-from trainables.records.layout import load_facts, store_facts
 from trainables.records.record import Outcome, TrialRecord
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import load_facts, store_facts
 
 CPU = Device(gpus=0, gpu_bytes=None, cpus=2)
 GPU = Device(gpus=1, gpu_bytes=24 * 2**30, cpus=8)

@@ -24,9 +24,9 @@ from sweeps.planning.space import starting_points
 from sweeps.rebuild_study import main
 from sweeps.search.study import check_study, default_study, open_study_storage, study_file
 from tests.support.record_factory import MIB, make_facts, make_record
-from trainables.records.layout import store_facts, store_proposal, store_record
 from trainables.records.record import Outcome
 from trainables.records.storage import open_storage
+from trainables.records.sweep_folder import store_facts, store_proposal, store_record
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
 PLAN = make_plan(SweepOptions(trials=3, min_retention=0.97), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY)

@@ -18,10 +18,11 @@ from sweeps.planning.options import SweepOptions
 from sweeps.watch.follow import Follower, Listener
 from tests.support.record_factory import make_curve, make_facts, make_record
 from tests.support.waiting import wait_until
-from trainables.records.layout import progress_path, store_proposal, store_record
+from trainables.records.layout import LAYOUT
 from trainables.records.record import CurvePoint, Outcome, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import store_proposal, store_record
 
 FACTS = make_facts(make_plan(SweepOptions(), Device(gpus=0, gpu_bytes=None, cpus=2), BATCH_MEMORY))
 PROPOSAL = {"model": "nano-1m", "batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-3}
@@ -66,12 +67,12 @@ def storage(tmp_path: Path) -> Storage:
 
 def write_progress(storage: Storage, trial_id: str, step: int) -> None:
     curve = [dataclasses.asdict(point) for point in make_curve(1e-3)[:step]]
-    storage.write_text(progress_path(trial_id), json.dumps({"step": step, "total_steps": 12, "curve": curve}))
+    storage.write_text(LAYOUT.trial(trial_id).progress, json.dumps({"step": step, "total_steps": 12, "curve": curve}))
 
 
 def write_part(storage: Storage, trial_id: str, part: str) -> None:
     document = {"step": 0, "total_steps": None, "curve": [], "part": part}
-    storage.write_text(progress_path(trial_id), json.dumps(document))
+    storage.write_text(LAYOUT.trial(trial_id).progress, json.dumps(document))
 
 
 def write_record(storage: Storage, trial_id: str, outcome: Outcome = Outcome.FINISHED) -> None:

@@ -66,7 +66,10 @@ def test_the_config_is_all_that_the_trial_was_told_by_topic(mirrored: Path) -> N
     assert (config["train"]["learning_rate"], config["train"]["batch_size"]) == (3e-4, 16)
     assert (config["memory"]["micro_batch_size"], config["memory"]["gpu"]) == (4, "a10")
     assert (config["data"]["data"], config["data"]["fingerprint"]) == ("shipped", "5c1e")
-    assert config["provenance"] == FACTS.provenance | {"sweep": "made-up", "question": "batch_memory"}
+    assert config["provenance"] == dataclasses.asdict(FACTS.provenance) | {
+        "sweep": "made-up",
+        "question": "batch_memory",
+    }
     told = {name: value for topic in config.values() for name, value in topic.items()}
     settings = dataclasses.asdict(made_records()[0].settings)
     settings["name"] = settings.pop("model")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.records.layout import checkpoints_path
+from trainables.records.layout import LAYOUT
 from trainables.records.storage import open_storage
 from trainables.training.checkpoint_store import CheckpointStore
 
@@ -23,7 +23,7 @@ def write(store: CheckpointStore, step: int, text: str) -> None:
 
 
 def place(folder: Path, step: int) -> Path:
-    return folder / checkpoints_path(TRIAL) / f"{step:08d}"
+    return folder / LAYOUT.trial(TRIAL).checkpoints / f"{step:08d}"
 
 
 def test_newest_is_read_back_and_only_two_are_kept(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainables.memory.cards import Card
-from trainables.memory.tracing.cache import cache_key, load_document, store_document
+from trainables.memory.tracing.cache import KIND, cache_key
 from trainables.memory.tracing.trial_trace import trial_facts
+from trainables.records.disk_cache import load_document, store_document
 from trainables.records.settings import TrialSettings
 
 
@@ -27,14 +28,14 @@ def explain(settings: TrialSettings, card: Card, gpus: int = 1) -> dict[str, Any
     started = time.perf_counter()
     facts = trial_facts(settings, card)
     key = cache_key(facts | {"card": repr(card), "gpus": gpus, "batch_size": settings.batch_size})
-    document = load_document(key)
+    document = load_document(KIND, key)
     if document is None:
         may_fork = can_fork()
         with quick_imports():
             from trainables.memory.explaining.step_explanation import explain_step
 
             document = explain_step(settings, card, gpus, may_fork=may_fork)
-        store_document(key, json.dumps(document))
+        store_document(KIND, key, json.dumps(document))
     return document | {"seconds": round(time.perf_counter() - started, 3)}
 
 

@@ -1,4 +1,4 @@
-"""Traces kept on disk under a name made of everything they hang on. Standard library only: reading one is quick."""
+"""Traces kept on disk under a name made of everything they depend on. Standard library only: reading one is quick."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from trainables.memory.tracing.timeline import Allocation, MemoryTrace
+from trainables.records import disk_cache
+
+KIND = "traces"
 
 PROGRAMS = ("torch", "transformers", "peft")
 TRAINABLES = Path(__file__).resolve().parents[2]
@@ -28,14 +29,13 @@ def version() -> str:
 
 
 def cache_key(facts: dict[str, Any]) -> str:
-    """The name of a trace that hangs on `facts`, which must be plain JSON, and on `version()`."""
-    text = json.dumps([version(), facts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """The name of a trace that depends on `facts`, which must be plain JSON, and on `version()`."""
+    return disk_cache.cache_key(version(), facts)
 
 
 def load_trace(key: str) -> MemoryTrace | None:
     """The trace of that name, or None where there is none or it cannot be read."""
-    document = load_document(key)
+    document = disk_cache.load_document(KIND, key)
     if document is None:
         return None
     try:
@@ -58,33 +58,7 @@ def store_trace(key: str, trace: MemoryTrace) -> None:
         "allocations": [(a.size_bytes, labels[a[1:]]) for a in trace.allocations],
         "events": trace.events,
     }
-    store_document(key, json.dumps(document, separators=(",", ":")))
-
-
-def load_document(key: str) -> dict[str, Any] | None:
-    """The JSON document of that name, or None where there is none or it cannot be read."""
-    try:
-        return json.loads((cache_folder() / f"{key}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def store_document(key: str, text: str) -> None:
-    """Keep a document; a reader sees it whole or not at all. A folder that cannot be written to is no error."""
-    target = cache_folder() / f"{key}.json"
-    beside = target.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, target)
-    except OSError:
-        beside.unlink(missing_ok=True)
-
-
-def cache_folder() -> Path:
-    """Where traces are kept: the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "galactica-sweeps" / "traces"
+    disk_cache.store_document(KIND, key, json.dumps(document, separators=(",", ":")))
 
 
 def _version_of(name: str) -> str:
