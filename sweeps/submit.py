@@ -32,6 +32,7 @@ from sweeps.cluster.job_client import (
 )
 from sweeps.planning.options import OptionsError, SweepOptions, parse_options
 from sweeps.planning.questions import Question, find_question, known_questions
+from sweeps.planning.sweep_file import with_file
 from sweeps.run.prepare import COMMIT_VARIABLE, NAME_PATTERN, git_sha
 from trainables.records.places import address_of, child_address
 
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         client = connect(address, asked.wait, _say)
     else:
         question, script = _question(flags)
+        flags[1:] = with_file(flags[1:], question.options)
         options = parse_options(flags[1:], question.asks, question.options)
         _check(options, script)
         flags = with_carried_files(flags[1:], CHECKOUT)

@@ -14,6 +14,7 @@ from sweeps.planning.ladder_options import check_ladder_options, checked_ladder
 from sweeps.planning.node_kinds import asked_card
 from sweeps.planning.options import LadderOptions, OptionsError, SweepOptions
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH, Question, Space
+from sweeps.planning.ranges import LISTS, RANGES, batches_within, check_ranges, divided, rates_within
 from trainables.memory.cards import Card, card_of_driver, find_card
 from trainables.model.models import find_model, settled_name
 from trainables.records.byte_sizes import parse_bytes
@@ -57,6 +58,8 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
     usual = question.space(on_cuda=on_cuda, is_smoke=options.smoke)
     cap_bytes = _cap_bytes(options.memory_cap)
     card = _card(options.gpu, device).capped(cap_bytes)
+    check_ranges(options)
+    workers = _given(options.workers_per_trial, 1)
     given_batches, given_rates = options.batch_sizes, options.learning_rates
     rung_trials, until = usual.rung_trials or (), usual.until
     if isinstance(options, LadderOptions):
@@ -64,17 +67,24 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
         given_batches, given_rates = options.batch_size_range, options.learning_rate_range
         rung_trials = _given(options.rung_trials, rung_trials)
         until = _given(options.until, until if options.model_sizes is None else None)
-    batch_sizes, workers = _given(given_batches, usual.batch_sizes), _given(options.workers_per_trial, 1)
+    elif options.learning_rate_range:
+        given_rates = rates_within(*options.learning_rate_range)
+    batch_sizes = _given(given_batches, usual.batch_sizes)
+    if not rung_trials and options.batch_size_range:
+        batch_sizes = batches_within(*options.batch_size_range, max(1, workers))
     objectives = chosen_objectives(options, question)
     is_bounded = usual is question.on_gpu and card.capacity_bytes is not None
     micro_batches = usual_micro_batches(usual, batch_sizes, max(1, workers), objectives, is_bounded=is_bounded)
+    micro_batches = _given(options.micro_batch_sizes, micro_batches)
+    if not rung_trials and options.batch_size_range:
+        batch_sizes = divided(batch_sizes, max(1, workers), micro_batches)
     shared = {name: getattr(options, name) for name in SHARED if name != "workers"}
     plan = SweepPlan(
         question=question.name,
         trials=_given(options.trials, usual.trials),
         models=tuple(map(settled_name, _given(options.model_sizes, usual.models))),
         batch_sizes=batch_sizes,
-        micro_batch_sizes=_given(options.micro_batch_sizes, micro_batches),
+        micro_batch_sizes=micro_batches,
         learning_rates=_given(given_rates, usual.learning_rates),
         sequence_length=_given(options.sequence_length, usual.sequence_length),
         token_budget=_given(options.token_budget, usual.token_budget),
@@ -97,6 +107,7 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
         workers=workers,
         rung_trials=rung_trials,
         until=until,
+        ranges=() if rung_trials else tuple(name for name, span in RANGES.items() if getattr(options, span)),
         **{name: _given(value, default_of(name, on_cuda=on_cuda)) for name, value in shared.items()},
     )
     _check(plan, question, usual)
@@ -264,7 +275,7 @@ def changed_by(options: SweepOptions, stored: SweepPlan) -> str | None:
         if name == "gpu":
             card = asked_card(value)
             value = card and card.name
-        if _as_planned(name, value) != getattr(stored, field):
+        if _as_planned(name, value, stored) != getattr(stored, field):
             return f"--{name.replace('_', '-')}"
     return None
 
@@ -332,8 +343,12 @@ def checked_share(flag: str, share: float | None) -> float | None:
     return share
 
 
-def _as_planned(name: str, value: Any) -> Any:
+def _as_planned(name: str, value: Any, stored: SweepPlan) -> Any:
     """An option's value as the plan holds it."""
     if name == "memory_cap":
         return _cap_bytes(value)
+    if name in LISTS and not stored.rung_trials:
+        if name == "learning_rate_range":
+            return rates_within(*value)
+        return divided(batches_within(*value, stored.workers), stored.workers, stored.micro_batch_sizes)
     return tuple(map(settled_name, value)) if name == "model_sizes" else value

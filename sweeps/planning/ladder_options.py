@@ -11,16 +11,11 @@ from trainables.records.plan import RUNG_NUMBERS, SweepPlan
 
 
 def check_ladder_options(options: LadderOptions) -> None:
-    """See that nothing was asked that a ladder chooses itself, and that ranges are ranges. Raises: OptionsError."""
+    """See that nothing was asked that a ladder chooses itself. Raises: OptionsError."""
     defaults = LadderOptions()
     for name in NOT_FOR_LADDERS:
         if getattr(options, name) != getattr(defaults, name):
             raise OptionsError(f"--{name.replace('_', '-')} is nothing a ladder can be told; see --help for what is.")
-    for name in ("learning_rate_range", "batch_size_range"):
-        span = getattr(options, name)
-        if span is not None and not 0 < span[0] < span[1]:
-            given = " ".join(f"{end:g}" for end in span)
-            raise OptionsError(f"--{name.replace('_', '-')} {given}; give the lower end first, both above 0.")
     counts = options.rung_trials
     if counts is not None and not all(1 <= count < RUNG_NUMBERS for count in counts):
         given = " ".join(map(str, counts))

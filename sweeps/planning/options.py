@@ -30,6 +30,8 @@ def said(text: str) -> Any:
     return arg(help=text, help_behavior_hint="")
 
 
+RATE_RANGE = "Lowest and highest peak learning rate, log-uniform between, in place of a list."
+BATCH_RANGE = "Fewest and most sequences per optimizer step, log-uniform between, in place of a list."
 STRIVE = f"What to strive for, one or more of {', '.join(OBJECTIVES)}."
 
 if TYPE_CHECKING:
@@ -71,6 +73,12 @@ class SpaceOptions:
 class SweepOptions(SettingFlags, SpaceOptions):
     """Options of a sweep. Those left out are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
 
+    config: Open[str] = None
+    """Take options from this YAML file, or from one that ships: laptop, a10-125m, 8xh100-6.7b. What is typed wins."""
+    print_config: bool = False
+    """Print what would run as such a file, and launch nothing."""
+    learning_rate_range: Annotated[tuple[float, float] | None, said(RATE_RANGE)] = None
+    batch_size_range: Annotated[tuple[int, int] | None, said(BATCH_RANGE)] = None
     columns: Open[str] = None
     """Which columns of --data are meant where they have other names: keyword=tag,quote=body."""
     base_text: str = "science"
@@ -147,10 +155,10 @@ class LadderOptions(SweepOptions):
     """The highest rung to run; those above are predicted alone. [CPU: the last; GPU: 6.7b]"""
     rung_trials: Open[tuple[int, int, int]] = None
     """Trials of the lowest rung, of each further one, and of the top. [12 8 3]"""
-    learning_rate_range: Open[tuple[float, float]] = None
-    """Lowest and highest peak learning rate. [CPU: 5e-4 3e-2; GPU: 3e-6 1e-3]"""
-    batch_size_range: Open[tuple[int, int]] = None
-    """Smallest and largest number of sequences per optimizer step. [CPU: 4 32; GPU: 8 64]"""
+    learning_rate_range: Annotated[
+        tuple[float, float] | None, said(f"{RATE_RANGE} [CPU: 5e-4 3e-2; GPU: 3e-6 1e-3]")
+    ] = None
+    batch_size_range: Annotated[tuple[int, int] | None, said(f"{BATCH_RANGE} [CPU: 4 32; GPU: 8 64]")] = None
     approve: bool = False
     """Pass each gate that holds; else the ladder stops at it, and --resume goes on."""
 

@@ -100,7 +100,7 @@ def starting_points(
 
     Each next point is the one whose values were used least; so any first few of them are as even as can be. With
     `fits`, those that are predicted to fit, and others only when no more of them are left. Where levers are searched,
-    the first point has them as they are known to be good.
+    the first point has them as they are known to be good. Of a range, equal stretches count as values.
     """
     space = space_of(plan)
     draw = random.Random(plan.seed)
@@ -118,13 +118,28 @@ def starting_points(
     if plan.levers and candidates:
         good = dict(zip(space.values, candidates[0], strict=True)) | good_levers(plan)
         candidates = [tuple(good.values()), *(c for c in candidates if c != tuple(good.values()))]
+    stretch = _stretches(plan, wanted)
+
+    def parts(candidate: tuple[Any, ...]) -> list[tuple[int, Any]]:
+        return [(i, stretch.get((i, value), value)) for i, value in enumerate(candidate)]
+
     while candidates and len(points) < wanted:
-        best = min(candidates, key=lambda candidate: sum(used[key] ** 2 for key in enumerate(candidate)))
+        best = min(candidates, key=lambda candidate: sum(used[part] ** 2 for part in parts(candidate)))
         candidates.remove(best)
         point = dict(zip(space.values, best, strict=True))
         if fits is not None and not fits(point):
             unfit.append(point)
             continue
-        used.update(enumerate(best))
+        used.update(parts(best))
         points.append(point)
     return points + unfit[: wanted - len(points)]
+
+
+def _stretches(plan: SweepPlan, count: int) -> dict[tuple[int, Any], str]:
+    """Which of `count` equal stretches each value of a range lies in, by the parameter's place and the value."""
+    return {
+        (place, value): f"stretch {number * count // len(values)}"
+        for place, (name, values) in enumerate(plan.space.items())
+        if name in plan.ranges
+        for number, value in enumerate(values)
+    }

@@ -13,6 +13,7 @@ from typing import Any
 
 from analysis.serve.local_page import HOST
 from sweeps.run.prepare import Prepared
+from trainables.records.plan import VALUES, SweepPlan
 
 DASHBOARD_UID = "sweep-board"
 END_SECONDS = 30
@@ -66,6 +67,12 @@ class Board:
             return  # the sweep goes on without its board
 
 
+def _values(plan: SweepPlan, name: str) -> str:
+    """The values of a parameter that is searched; of a range its ends."""
+    values = getattr(plan, VALUES[name])
+    return f"{values[0]:g} to {values[-1]:g}" if name in plan.ranges else ", ".join(f"{value:g}" for value in values)
+
+
 def job_options(prepared: Prepared) -> dict[str, Any]:
     """For `ray.init`: the sweep's facts for the Jobs tab; none within `ray job submit`, whose own metadata stand there.
 
@@ -83,8 +90,8 @@ def job_options(prepared: Prepared) -> dict[str, Any]:
         "storage": prepared.storage.uri,
         "trials": plan.trials,
         "sizes": ", ".join(plan.models),
-        "batch sizes": ", ".join(map(str, plan.batch_sizes)),
-        "learning rates": ", ".join(f"{rate:g}" for rate in plan.learning_rates),
+        "batch sizes": _values(plan, "batch_size"),
+        "learning rates": _values(plan, "learning_rate"),
         "data": plan.data,
         "commit": facts.provenance.git_sha,
     }

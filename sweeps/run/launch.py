@@ -11,11 +11,13 @@ from pathlib import Path
 
 from data.command_line import INTERRUPTED, command, refuse
 from data.shown_command import shown_command
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device, find_device
 from sweeps.planning.options import OptionsError, SweepOptions, parse_options
 from sweeps.planning.questions import Question, script_of
 from sweeps.planning.ray_start import RayStartError
 from sweeps.planning.space import starting_points, to_settings, trials_owed
+from sweeps.planning.sweep_file import config_text, with_file
 from sweeps.run.dashboard import Board
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.prepare import Prepared, prepare_new, prepare_resumed
@@ -46,11 +48,14 @@ def main(question: Question, arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(question: Question, arguments: Sequence[str]) -> int:
-    options = parse_options(arguments, question.asks, question.options)
+    options = parse_options(with_file(arguments, question.options), question.asks, question.options)
     if options.wandb_model and choose_mode(options.wandb) == "disabled":
         raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two out.")
     check_columns(question.columns)
     device = find_device(options)
+    if options.print_config:
+        print(config_text(options, make_plan(options, device, question)), end="")
+        return 0
     prepare = prepare_resumed if options.resume else prepare_new
     prepared = prepare(question, options, device)
     for note in prepared.notes:

@@ -14,6 +14,7 @@ from analysis.sweep_table.load import RecordsError, load_sweep
 from sweeps.planning.finite_space import Told
 from sweeps.planning.options import OptionsError
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
+from sweeps.planning.ranges import nearest
 from sweeps.planning.space import space_of
 from sweeps.search.objectives import verdict
 from trainables.records.layout import LAYOUT
@@ -102,7 +103,10 @@ def _obstacle_to_ladder(record: TrialRecord, plan: SweepPlan, data_fingerprint: 
 
 
 def _point(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
-    return {name: getattr(record.settings, name) for name in plan.space}
+    """Where a record lies in the space: in a range at the value next to its own."""
+    point = {name: getattr(record.settings, name) for name in plan.space}
+    beside = {name: nearest(point[name], plan.space[name]) for name in plan.ranges}
+    return point | {name: value for name, value in beside.items() if value is not None}
 
 
 def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> str | None:
@@ -123,7 +127,7 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
             if not record.automatic_micro_batch:
                 return "its micro-batch was given, this sweep's is automatic"
     wanted = dataclasses.asdict(plan.settings(**whole))
-    had = dataclasses.asdict(record.settings)
+    had = dataclasses.asdict(record.settings) | {name: whole[name] for name in plan.ranges}
     other = [name for name in wanted if name not in may_differ and wanted[name] != had[name]]
     if other:
         return f"its {other[0]} is {had[other[0]]!r}, this sweep's {wanted[other[0]]!r}"

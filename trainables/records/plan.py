@@ -34,6 +34,7 @@ class SweepPlan(SharedSettings):
     `starting_points` trials are laid out evenly over the space, before the sampler proposes.
     A ladder has `rung_trials` (of the lowest rung, of each between, of the top) and `rung_parameters`, of each of its
     models; its learning rates and batch sizes are then the ends of ranges. `until` is its top, None for the last model.
+    In other sweeps `ranges` names what was given as one, of which the plan holds the values that it may take.
     """
 
     question: str
@@ -65,6 +66,7 @@ class SweepPlan(SharedSettings):
     rung_trials: tuple[int, ...] = ()
     rung_parameters: tuple[int, ...] = ()
     until: str | None = None
+    ranges: tuple[str, ...] = ()
 
     def settings(
         self,
