@@ -23,8 +23,9 @@ from trainables.memory.cards import UNNAMED_GPU, Card
 from trainables.memory.explaining.explanation import can_fork, quick_imports
 from trainables.memory.explaining.remedies import changes
 from trainables.memory.explaining.steps import Steps, at
-from trainables.memory.tracing.cache import cache_key, load_document, store_document
+from trainables.memory.tracing.cache import KIND, cache_key
 from trainables.memory.tracing.trial_trace import trial_facts, trial_trace
+from trainables.records.disk_cache import load_document, store_document
 from trainables.records.settings import TrialSettings
 
 LENGTHS = SIZES = 24  # points each way
@@ -57,11 +58,11 @@ def what_fits(
     started = time.perf_counter()
     asked = _Asked(settings=at(settings, 1, settings.sequence_length), cards=tuple(cards), gpus=gpus)
     key = cache_key(trial_facts(asked.settings, cards[0]) | {"map of": repr(cards), "gpus": gpus, "levers": by_lever})
-    document = load_document(key)
+    document = load_document(KIND, key)
     if document is None:
         with _processes() as mapped:
             document = _answer(asked, mapped, by_lever=by_lever)
-        store_document(key, json.dumps(document))
+        store_document(KIND, key, json.dumps(document))
     return document | {"seconds": round(time.perf_counter() - started, 3)}
 
 
