@@ -145,7 +145,7 @@ def _write(uri: str, sweep: Sweep, record: TrialRecord, folder: Path) -> None:
     from analysis.model_card import model_card
     from data.quotes import CORPORA
     from data.tokenizer import check_embedding, load_tokenizer
-    from trainables.model.models import NANO_SIZES, find_model, tokenizer_location
+    from trainables.model.models import NANO_BUILT, NANO_SIZES, find_model, tokenizer_location
     from trainables.records.storage import open_storage
     from trainables.training.tuned_model import load_tuned, save_generation, save_tuned
 
@@ -158,7 +158,7 @@ def _write(uri: str, sweep: Sweep, record: TrialRecord, folder: Path) -> None:
     save_tuned(model, source, loaded, folder)
     if record.report.quality is not None:
         save_generation(record.report.quality, loaded, folder)
-    if record.settings.model in NANO_SIZES:
+    if record.settings.model in (*NANO_SIZES, *NANO_BUILT):
         shutil.copy(CORPORA / "LICENSE-WordNet.txt", folder)
     (folder / "README.md").write_text(model_card(sweep, record, source, loaded, folder), encoding="utf-8")
 

@@ -12,7 +12,7 @@ from analysis.sweep_table.load import Sweep
 from analysis.sweep_table.table import COUNTERS, cell_text, rate_text
 from data.tokenizer import LoadedTokenizer
 from trainables.model import smollm2
-from trainables.model.models import GALACTICA_SHAPES, NANO_SIZES, ModelSource
+from trainables.model.models import GALACTICA_SHAPES, NANO_BUILT, NANO_SIZES, ModelSource
 from trainables.records.byte_sizes import memory_text
 from trainables.records.record import MemoryPrediction, QualityReport, Sample, TrialRecord
 from trainables.records.settings import SETTINGS, TrialSettings
@@ -58,7 +58,7 @@ def _front_matter(record: TrialRecord, source: ModelSource) -> str:
     lines = ["library_name: transformers", "pipeline_tag: text-generation"]
     if _is_galactica(source):
         lines.append("license: cc-by-nc-4.0")
-    elif record.settings.model in NANO_SIZES:
+    elif record.settings.model in (*NANO_SIZES, *NANO_BUILT):
         lines.append("license: cc0-1.0")
     elif record.settings.model == smollm2.NAME:
         lines.append("license: apache-2.0")
@@ -215,7 +215,7 @@ def _licence(record: TrialRecord, source: ModelSource) -> str:
     base = f"The licence of the base model, `{_plain(source.name)}`, holds for this one; look it up where it came from."
     if _is_galactica(source):
         base = GALACTICA_LICENCE
-    elif record.settings.model in NANO_SIZES:
+    elif record.settings.model in (*NANO_SIZES, *NANO_BUILT):
         base = NANO_LICENCE
     elif source.origin:
         base = f"Its base weights: {_plain(source.origin)}. Their licence holds for this model too."

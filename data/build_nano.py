@@ -5,7 +5,7 @@
 Needs Debian's package `dict-wn` for the text (see data/build_corpora.py). Each model goes to data/nano/<size>/ as
 fp16 safetensors with its tokenizer, one size after the other, so that a run that was cut off goes on with the sizes
 that are missing; `python data/nano_card.py` then writes data/nano/MODEL_CARD.md from what ships.
-nano-2m and nano-9m do not ship: whoever checks the size ladder on them builds them. Nobody has tuned on 9m.
+nano-9m does not ship: whoever checks the size ladder on it builds it.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ SIZES = {
     "nano-0.3m": NanoSize(width=64, layers=3, heads=4, learning_rate=5e-3),
     "nano-0.6m": NanoSize(width=96, layers=4, heads=4, learning_rate=3.4e-3),
     "nano-1m": NanoSize(width=128, layers=4, heads=4, learning_rate=3e-3),
-    "nano-2m": NanoSize(width=192, layers=4, heads=6, learning_rate=1.9e-3, ships=False),
+    "nano-2m": NanoSize(width=192, layers=4, heads=6, learning_rate=1.9e-3),
     "nano-4m": NanoSize(width=256, layers=4, heads=8, learning_rate=1.5e-3),
     "nano-9m": NanoSize(width=384, layers=5, heads=6, learning_rate=9.5e-4, ships=False),
 }

@@ -39,8 +39,8 @@ an epoch is {epoch} of them. Seconds are those of one run on one core of a share
 - **Text**: {lines} definitions from WordNet 3.0 that speak of nature, medicine, mathematics or technology
   (`data/science_text.py`), none of the held-out ones, no quotations. Rows of 128 tokens `</s>line</s>line</s>`,
   whole documents, padding masked.
-- **Recipe**: fp32, AdamW (0.9, 0.95), weight decay 0.1, clipping at 1.0, 16 rows a step, warm-up over 2.5% of the
-  tokens, cosine to a tenth of the peak learning rate; dropout 0.1; seed {seed}.
+- **Recipe**: fp32, or bf16 autocast where the table says so; AdamW (0.9, 0.95), weight decay 0.1, clipping at 1.0,
+  16 rows a step, warm-up over 2.5% of the tokens, cosine to a tenth of the peak rate; dropout 0.1; seed {seed}.
 - **Limit**: those rows are 128 tokens long, so positions beyond 127 were never trained.
 
 ## What they write
@@ -84,8 +84,8 @@ def write_card(folder: Path) -> None:
     Raises: FileNotFoundError if the package `dict-wn` is not installed.
     """
     heldout = heldout_lines()
-    rows = ["| size | parameters | layers / d / heads | peak rate | tokens | held-out perplexity | seconds |"]
-    rows.append("|---|---|---|---|---|---|---|")
+    columns = ("size", "parameters", "layers / d / heads", "peak rate", "tokens", "arithmetic", "perplexity", "seconds")
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     samples = []
     facts = {}
     for name, size in SIZES.items():
@@ -99,7 +99,7 @@ def write_card(folder: Path) -> None:
         shape = f"{size.layers} / {size.width} / {size.heads}"
         rows.append(
             f"| {name} | {model.num_parameters():,} | {shape} | {facts['learning_rate']:g} | {facts['tokens']:,} "
-            f"| {perplexity:.1f} | {facts['seconds']:,} |"
+            f"| {facts.get('precision', 'fp32')} | {perplexity:.1f} | {facts['seconds']:,} |"
         )
         written = [f"- {line}" for prompt in PROMPTS for line in sample(model, tokenizer, prompt)]
         samples.append("\n".join([f"### {name}", "", *written]))

@@ -196,9 +196,7 @@ def main() -> None:
         ratios.append(spent / (equal or needed))
         said = f"as good after {equal:.0f} s" if equal else f"never as good in {needed:.0f} s, best {best:.4f}"
         print(f"seed {seed}: ladder {spent:.0f} s to {reached:.4f}; direct {said}; ratio {ratios[-1]:.2f}", flush=True)
-    print(
-        f"median ratio over {len(ratios)} seeds: {statistics.median(ratios):.2f} (at most, where never as good)"
-    )
+    print(f"median ratio over {len(ratios)} seeds: {statistics.median(ratios):.2f} (at most, where never as good)")
 
 
 if __name__ == "__main__":

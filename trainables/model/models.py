@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "data" / "nano"
-NANO_SIZES = ("nano-0.3m", "nano-1m", "nano-4m")
-NANO_LADDER = ("nano-0.1m", "nano-0.6m", "nano-2m", "nano-9m")  # further sizes; some are built, not shipped
+NANO_SIZES = ("nano-0.1m", "nano-0.3m", "nano-0.6m", "nano-1m", "nano-2m", "nano-4m")
+NANO_BUILT = ("nano-9m",)  # not shipped: whoever wants them builds them
 
 # Source: Taylor et al. 2022, "Galactica", table 1: layers, width, heads.
 GALACTICA_SHAPES = {
@@ -63,13 +63,11 @@ def find_model(name: str) -> ModelSource:
     Raises: ModelError for a name that is none of these; the message lists the known sizes. UserError for a GGUF file
         that cannot be read, or SmolLM2 where it cannot be fetched.
     """
-    if name in NANO_SIZES:
-        return ModelSource(name=name, location=str(NANO_FOLDER / name), size=None)
-    if name in NANO_LADDER:
-        if not (NANO_FOLDER / name).is_dir():
+    if name in (*NANO_SIZES, *NANO_BUILT):
+        if name in NANO_BUILT and not (NANO_FOLDER / name).is_dir():
             raise ModelError(
                 f"model size {name!r} is not shipped; build it with `python data/build_nano.py --size {name}`, or leave"
-                " it away."
+                " it out."
             )
         return ModelSource(name=name, location=str(NANO_FOLDER / name), size=None)
     if name in GALACTICA_SHAPES:
@@ -92,7 +90,7 @@ def find_model(name: str) -> ModelSource:
 
 def settled_name(name: str) -> str:
     """The name by which a model is found from any folder: a file's or a folder's whole path, any other as it is."""
-    if name in (*NANO_SIZES, *GALACTICA_SHAPES, smollm2.NAME):
+    if name in (*NANO_SIZES, *NANO_BUILT, *GALACTICA_SHAPES, smollm2.NAME):
         return name
     path = os.path.expanduser(name)
     return os.path.abspath(path) if os.path.exists(path) else name
