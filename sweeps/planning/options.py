@@ -161,6 +161,8 @@ class LadderOptions(SweepOptions):
     batch_size_range: Annotated[tuple[int, int] | None, said(f"{BATCH_RANGE} [CPU: 4 32; GPU: 8 64]")] = None
     approve: bool = False
     """Pass each gate that holds; else the ladder stops at it, and --resume goes on."""
+    despite: tuple[Literal["interval", "outcome", "gain"], ...] = ()
+    """Climb although these conditions of a gate do not hold: what a prediction is worth is yours to weigh."""
 
 
 # What a ladder chooses itself, and its gates and numbering would not follow.

@@ -24,6 +24,7 @@ from trainables.records.record import MemoryPrediction, TrialRecord
 from trainables.records.settings import TrialSettings
 
 MEASURE_SECONDS = 600.0  # assumed: two steps of 6.7b on a card, model made anew, take less
+EVIDENCE = ("interval", "outcome", "gain")  # conditions that a person may overrule; memory and cost are none
 CARDS_TOLD = 4  # of those that have room, where the one at hand has none
 
 
@@ -42,18 +43,23 @@ class Gatekeeper:
         prediction = self._prediction(climb, place)
         conditions = self._conditions(climb, place, prediction)
         print(f"Gate before {prediction.size} ({prediction.parameters:,} parameters):", flush=True)
-        for condition in conditions:
-            print(f"  {'holds ' if condition.holds else 'closed'}  {condition.says}", flush=True)
-        told = [(condition.holds, condition.says) for condition in conditions]
-        self._prepared.storage.write_text(LAYOUT.gate(place), json.dumps(told, indent=1))
-        closed = [condition for condition in conditions if not condition.holds]
+        shown = [(condition.holds, self._says(condition)) for condition in conditions]
+        for holds, says in shown:
+            print(f"  {'holds ' if holds else 'closed'}  {says}", flush=True)
+        self._prepared.storage.write_text(LAYOUT.gate(place), json.dumps(shown, indent=1))
+        closed = [one for one in conditions if not one.holds and one.name not in self._options.despite]
         if closed and not self._options.smoke:
-            return f"the gate before {prediction.size} is closed: {closed[0].says}"
+            anyway = f"; --despite {closed[0].name} climbs all the same" if closed[0].name in EVIDENCE else ""
+            return f"the gate before {prediction.size} is closed: {closed[0].says}{anyway}"
         if not (self._options.approve or self._options.smoke):
             return f"the gate before {prediction.size} holds and waits: go on with --approve"
         fingerprint = freeze(self._prepared.storage, place, prediction)
         print(f"  frozen  sha256 {fingerprint[:16]}…", flush=True)
         return None
+
+    def _says(self, condition: Condition) -> str:
+        is_overruled = not condition.holds and condition.name in self._options.despite
+        return f"{condition.says}; overruled by --despite {condition.name}" if is_overruled else condition.says
 
     def _prediction(self, climb: Climb, place: int) -> RungPrediction:
         try:
