@@ -3,7 +3,7 @@
 Question: over rungs of sizes, each at least three times the one below, which learning rate and batch are best, and what
 do held-out loss, quality, spill-over and retention become? Small sizes are swept, the next one is predicted with an
 interval that covers, the prediction is frozen, a few trials check it, and the ladder climbs where it held.
-Command: python sweeps/scale_ladder.py --approve
+Command: python sweeps/scale_ladder.py --approve (--despite gain: from two rungs no gain can be shown)
 Hardware: any; nano models on a CPU, Galactica's sizes on CUDA GPUs (--until 6.7b --max-gpu-hours 8).
 Time and result: docs/results/ladder.md.
 """

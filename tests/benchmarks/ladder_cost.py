@@ -3,7 +3,7 @@
 Question: processor seconds of training and evaluation until a search is as good at the top size as a ladder of the
 sizes below it with three trials there; the direct search is Optuna's TPE at the top alone, in the same ranges.
 Good is held-out quote loss, which is what a ladder fits. No Ray, no samples: start-up is apart. One thread.
-Command: python tests/benchmarks/ladder_cost.py [--seeds 5] [--results ladder_cost.jsonl]
+Command: python tests/benchmarks/ladder_cost.py [--seeds 0 1 2 3 4] [--results ladder_cost.jsonl]
 Every trial is a line of the results file as soon as it ends; a run that was cut off goes on where it was.
 """
 
@@ -176,13 +176,13 @@ def direct(bench: Bench, seed: int) -> Iterator[Trial]:
 def main() -> None:
     """Run what is missing, and print a line a seed and the medians."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--results", type=Path, default=Path("ladder_cost.jsonl"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     bench, ratios, top = Bench(options.results), [], SPACE.models[-1]
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         climbed = ladder(bench, seed)
         spent = sum(trial.core_seconds for trial in climbed)
         reached = min(trial.loss for trial in climbed if trial.model == top and trial.loss is not None)
