@@ -11,7 +11,7 @@ from sweeps.planning.choices import divides
 from sweeps.planning.node_kinds import NodeKind
 from trainables.memory.cards import Card
 from trainables.memory.formula.sharding import ShardedStep
-from trainables.memory.predict import CONTEXT_BYTES, gathered_weights_bytes, predict_by_formula, predict_worker
+from trainables.memory.predict import evaluation_bytes, predict_worker
 from trainables.model.models import ModelShape
 from trainables.records.byte_sizes import memory_text
 from trainables.records.plan import SweepPlan
@@ -32,7 +32,7 @@ class Placement:
 def place(settings: TrialSettings, shape: ModelShape, kinds: Sequence[NodeKind]) -> Placement:
     """The kind for a trial of `settings.workers` GPUs: of those that hold it the cheapest, where none does the largest.
 
-    One node is preferred to several; where nobody told prices, small cards are.
+    One node is preferred to several; where no prices are known, small cards are.
     """
     able = [kind for kind in kinds if kind.gpus * kind.most_nodes >= settings.workers] or list(kinds)
     for kind in sorted(able, key=lambda kind: _cost(kind, settings.workers)):
@@ -48,7 +48,7 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
 
     A last line says where the prices are from.
 
-    At the sweep's smallest micro-batch. A size that one GPU does not hold is told how many would, sharded.
+    At the sweep's smallest micro-batch. For a size that one GPU does not hold, how many would, sharded.
     """
     lines = []
     for model in plan.models:
@@ -71,11 +71,11 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
             continue
         found = fewest_sharded(asked, shapes[model], kinds)
         if found is None:
-            lines.append(head + "no kind of node holds it, not sharded either")
+            lines.append(head + "no kind of node holds it, even sharded")
         else:
             kind, gpus, each = found
             lines.append(head + _line(kind, gpus, each) + f", sharded: --parallel fsdp --gpus-per-trial {gpus}")
-    sources = dict.fromkeys(kind.price_source or "not told" for kind in kinds if kind.price_per_hour is not None)
+    sources = dict.fromkeys(kind.price_source or "not stated" for kind in kinds if kind.price_per_hour is not None)
     return lines + [f"Source of the prices: {'; '.join(sources)}"] * bool(sources)
 
 
@@ -96,8 +96,7 @@ def fewest_sharded(
 
 def _gpus_needed(step: ShardedStep, kind: NodeKind) -> int | None:
     """As many as hold the shards and divide the batch; None where the kind has not as many, or none is known to do."""
-    gathered_bytes = gathered_weights_bytes(step.settings, step.shape) + CONTEXT_BYTES
-    if kind.card.capacity_bytes is None or not kind.card.holds(gathered_bytes):
+    if kind.card.capacity_bytes is None or not kind.card.holds(evaluation_bytes(step.settings, step.shape)):
         return None
     fewest = step.fewest(kind.card)
     counts = range(fewest or 1, kind.gpus * kind.most_nodes + 1) if fewest else ()
@@ -106,7 +105,7 @@ def _gpus_needed(step: ShardedStep, kind: NodeKind) -> int | None:
 
 def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
     price = kind.price_of(gpus)
-    cost = "price not known" if price is None else f"{price:.2f} an hour"
+    cost = "price unknown" if price is None else f"{price:.2f} an hour"
     nodes = math.ceil(gpus / kind.gpus)
     place_text = f"{kind.name} ({kind.instance or kind.card.name})" + (f" x {nodes}" if nodes > 1 else "")
     return f"{place_text}  {gpus} GPU  predicted {memory_text(each_bytes)} on each  {cost}"
@@ -114,12 +113,7 @@ def _line(kind: NodeKind, gpus: int, each_bytes: int) -> str:
 
 def predict_on(settings: TrialSettings, shape: ModelShape, kind: NodeKind) -> MemoryPrediction:
     """Peak memory of one of the trial's workers on a card of this kind; by the formula alone where that is clear."""
-    card = kind.card.capped(settings.memory_cap_bytes)
-    if settings.parallel == "ddp" and card.capacity_bytes is not None:
-        coarse = predict_by_formula(settings, shape, card)
-        if coarse.allocated_bytes > SURE * card.capacity_bytes:
-            return coarse
-    return predict_worker(settings, shape, card)
+    return predict_worker(settings, shape, kind.card.capped(settings.memory_cap_bytes), sure=SURE)
 
 
 def _cost(kind: NodeKind, gpus: int) -> tuple[bool, float, float, int]:
@@ -140,8 +134,9 @@ def place_trial(
     """
     shape, settings = shapes[settings.model], plan.as_laid_out(settings)
     if not (plan.on_cuda and kinds):
-        predict_here = _predict_quickly if plan.has_automatic_micro_batch else predict_worker
-        return Placement(prediction=predict_here(settings, shape, training_card(plan)))
+        is_one_of_many = plan.has_automatic_micro_batch and settings.micro_batch_size > 1
+        sure = HOPELESS if is_one_of_many else None
+        return Placement(prediction=predict_worker(settings, shape, training_card(plan), sure=sure))
     if not plan.has_automatic_micro_batch:
         return place(settings, shape, kinds)
     kind = place(dataclasses.replace(settings, micro_batch_size=1), shape, kinds).kind
@@ -162,12 +157,3 @@ def cpu_of(plan: SweepPlan) -> Card:
 def training_card(plan: SweepPlan) -> Card:
     """What the sweep trains on where no kind of node is chosen."""
     return named_card(plan) if plan.on_cuda else cpu_of(plan)
-
-
-def _predict_quickly(settings: TrialSettings, shape: ModelShape, card: Card) -> MemoryPrediction:
-    """By the formula alone where that leaves no doubt: few sizes of a large batch need a trace."""
-    if settings.parallel == "ddp" and settings.micro_batch_size > 1 and card.capacity_bytes is not None:
-        coarse = predict_by_formula(settings, shape, card)
-        if coarse.allocated_bytes > HOPELESS * card.capacity_bytes:
-            return coarse
-    return predict_worker(settings, shape, card)

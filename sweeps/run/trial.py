@@ -21,9 +21,7 @@ from sweeps.search.memory_guard import Expected
 from sweeps.search.objectives import verdict
 from trainables.memory.cards import Card
 from trainables.memory.correction import corrected
-from trainables.memory.explaining.oom_card import oom_card
-from trainables.memory.explaining.remedies import remedies
-from trainables.memory.formula.sharding import ShardedStep
+from trainables.memory.explaining.oom_card import explain_no_room
 from trainables.memory.predict import predict_worker
 from trainables.model.models import ModelShape, find_model, tokenizer_location
 from trainables.records.documents import report_from_json
@@ -138,13 +136,8 @@ def _explanation(
     """Why a trial had no room, and what would make some; None for a trial that had."""
     if outcome not in (Outcome.OUT_OF_MEMORY, Outcome.PREDICTED_NOT_TO_FIT):
         return None
-    shape = context.shapes[settings.model]
     card = Card(name=prediction.gpu, capacity_bytes=prediction.capacity_bytes, on_cuda=context.facts.plan.on_cuda)
-    moment = report.out_of_memory if report else None
-    gpus = settings.workers if settings.parallel == "fsdp" else 1
-    is_step = prediction.peak_phase != "evaluation"  # gathering a shard's weights whole no change of the step avoids
-    found = remedies(ShardedStep(settings, shape), prediction, card, gpus) if is_step else []
-    return oom_card(prediction, moment, found, report.memory if report else None)
+    return explain_no_room(settings, context.shapes[settings.model], prediction, card, report)
 
 
 def _train(
@@ -155,7 +148,7 @@ def _train(
     attempts: Attempts,
     placement: Placement,
 ) -> tuple[WorkerReport, FailureKind | None]:
-    """Train through Ray Train until the workers have told how it ended, or nothing more is to be hoped for.
+    """Train through Ray Train until the workers have reported how it ended, or there is no hope of that.
 
     The workers' own word counts: where they left a report, it is the trial's. Where they were lost, another attempt
     goes on from the newest checkpoint that is whole.

@@ -18,7 +18,6 @@ from trainables.model.models import ModelError, ModelShape
 from trainables.records.record import MemoryPrediction
 from trainables.records.settings import TrialSettings
 
-CONTEXT_BYTES = ASSUMED.context_bytes  # CUDA context and libraries, where a card has no fit
 RESERVED_ERROR = 0.02  # assumed: wider than the error on nine in ten published peaks, tests/benchmarks/
 
 
@@ -186,22 +185,31 @@ def predict_shard(step: ShardedStep, card: Card, gpus: int) -> MemoryPrediction:
     )
 
 
-def predict_worker(settings: TrialSettings, shape: ModelShape, card: Card) -> MemoryPrediction:
+def predict_worker(
+    settings: TrialSettings, shape: ModelShape, card: Card, *, sure: float | None = None
+) -> MemoryPrediction:
     """Peak memory of each of the trial's workers, on a card of its own.
+
+    Where the formula needs more than `sure` times the card, its answer stands and nothing is traced.
 
     Raises: trainables.model.models.ModelError, as `predict`.
     """
     if settings.parallel == "ddp":
+        if sure is not None and card.capacity_bytes is not None:
+            coarse = predict_by_formula(settings, shape, card)
+            if coarse.allocated_bytes > sure * card.capacity_bytes:
+                return coarse
         return _with_buckets(predict(settings, card, shape), settings, shape, card)
     prediction = predict_shard(ShardedStep(settings, shape), card, settings.workers)
-    gathered_bytes = gathered_weights_bytes(settings, shape)
-    if not prediction.fits or not card.on_cuda or card.holds(gathered_bytes + CONTEXT_BYTES):
+    evaluated_bytes = evaluation_bytes(settings, shape)
+    if not prediction.fits or not card.on_cuda or card.holds(evaluated_bytes):
         return prediction
+    gathered_bytes = _gathered_bytes(settings, shape)
     return dataclasses.replace(
         prediction,
         allocated_bytes=gathered_bytes,
         reserved_bytes=gathered_bytes,
-        device_bytes=gathered_bytes + CONTEXT_BYTES,
+        device_bytes=evaluated_bytes,
         fits=False,
         peak_phase="evaluation",
         components={"weights": gathered_bytes},
@@ -226,6 +234,11 @@ def _with_buckets(alone: MemoryPrediction, settings: TrialSettings, shape: Model
     )
 
 
-def gathered_weights_bytes(settings: TrialSettings, shape: ModelShape) -> int:
-    """What a sharded model takes whole, as one card must hold it to be evaluated; random weights never are."""
+def evaluation_bytes(settings: TrialSettings, shape: ModelShape) -> int:
+    """What one card must hold for a sharded model to be evaluated: its weights whole, beside CUDA's context."""
+    return _gathered_bytes(settings, shape) + ASSUMED.context_bytes
+
+
+def _gathered_bytes(settings: TrialSettings, shape: ModelShape) -> int:
+    """A sharded model's weights, gathered; random weights are never evaluated."""
     return 0 if settings.weights == "random" else shape.parameters * (2 if settings.precision == "bf16" else 4)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainables.memory.explaining.remedies import Remedy
+from trainables.memory.cards import Card
+from trainables.memory.explaining.remedies import Remedy, remedies
+from trainables.memory.formula.sharding import ShardedStep
+from trainables.model.models import ModelShape
 from trainables.records.byte_sizes import memory_text
-from trainables.records.record import MemoryPrediction, MemoryReport, OutOfMemory
+from trainables.records.record import MemoryPrediction, MemoryReport, OutOfMemory, WorkerReport
+from trainables.records.settings import TrialSettings
+
+
+def explain_no_room(
+    settings: TrialSettings, shape: ModelShape, prediction: MemoryPrediction, card: Card, report: WorkerReport | None
+) -> str:
+    """Why a trial had no room on `card`, and what would make some; `report` is None where it was never started."""
+    gpus = settings.workers if settings.parallel == "fsdp" else 1
+    is_step = prediction.peak_phase != "evaluation"  # gathering a shard's weights whole no change of the step avoids
+    found = remedies(ShardedStep(settings, shape), prediction, card, gpus) if is_step else []
+    return oom_card(prediction, report and report.out_of_memory, found, report and report.memory)
 
 
 def oom_card(
     prediction: MemoryPrediction,
     moment: OutOfMemory | None,
-    remedies: Sequence[Remedy],
+    changes: Sequence[Remedy],
     measured: MemoryReport | None = None,
 ) -> str:
     """The explanation of an out-of-memory error, or of a trial that was predicted not to fit (`moment` None).
@@ -38,8 +52,8 @@ def oom_card(
     sentences = [f"{needs}; {parts}."]
     if moment is not None:
         sentences.insert(0, _moment_text(moment))
-    if remedies:
-        sentences.append(_remedy_text(remedies))
+    if changes:
+        sentences.append(_remedy_text(changes))
     return " ".join(sentences)
 
 
@@ -57,9 +71,9 @@ def _moment_text(moment: OutOfMemory) -> str:
     return where + (f" ({', '.join(figures)})." if figures else ".")
 
 
-def _remedy_text(remedies: Sequence[Remedy]) -> str:
+def _remedy_text(changes: Sequence[Remedy]) -> str:
     """The single change that saves most, and the first that fits where that one does not."""
-    fitting = [remedy for remedy in remedies if remedy.fits]
-    chosen = min(fitting or remedies, key=lambda remedy: (remedy.change.count("+"), remedy.reserved_bytes))
+    fitting = [change for change in changes if change.fits]
+    chosen = min(fitting or changes, key=lambda remedy: (remedy.change.count("+"), remedy.reserved_bytes))
     end = "" if chosen.fits else ", which still does not fit"
     return f"{chosen.change[0].upper()}{chosen.change[1:]} would bring it to {memory_text(chosen.reserved_bytes)}{end}."
