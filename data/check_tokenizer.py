@@ -36,7 +36,7 @@ class Options:
     data: str = "shipped"
     """Quotes whose text must survive, as in a sweep."""
     columns: Annotated[str | None, arg(help_behavior_hint="")] = None
-    """Which columns of --data are meant where they have other names: keyword=tag,quote=body."""
+    """Columns of --data that go by other names: keyword=tag,quote=body."""
     json: bool = False
     """Print one JSON object in place of lines."""
 

@@ -1,4 +1,4 @@
-"""Looks a cluster file over before it costs anything: `make check-cluster`, offline; every mistake in one line.
+"""Checks a cluster file before it costs anything: `make check-cluster`, offline; every mistake in one line.
 
     python sweeps/check_cluster.py cluster.yaml --overlay mine.yaml --output build/cluster.yaml
 
@@ -22,12 +22,12 @@ from sweeps.cluster.cluster_rules import mistakes
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which file is looked over, and where it goes."""
+    """Which file is checked, and where the result goes."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """The cluster file."""
     overlay: Annotated[Path | None, arg(help_behavior_hint="")] = None
-    """A YAML file of changes: keys are joined, null takes one away."""
+    """A YAML file of changes: keys are merged, null removes one."""
     output: Annotated[Path | None, arg(help_behavior_hint="")] = None
     """Where to write the checked file."""
 
@@ -35,7 +35,7 @@ class Options:
 @command
 def main(arguments: Sequence[str]) -> int:
     """Returns: 0 for a good file, 2 for one with mistakes."""
-    options = parse(Options, arguments, "Look a cluster file over before it costs anything: every mistake in one line.")
+    options = parse(Options, arguments, "Check a cluster file before it costs anything: every mistake in one line.")
     cluster = read_cluster(options.file, options.overlay)
     found = mistakes(cluster)
     for mistake in found:

@@ -1,4 +1,4 @@
-"""Writes a sweep's Optuna study anew, from its records alone.
+"""Rebuilds a sweep's Optuna study from its records alone.
 
     python sweeps/rebuild_study.py results/<name>
     python sweeps/rebuild_study.py results/<name> --study postgresql://…
@@ -34,7 +34,7 @@ class Options:
 @command
 def main(arguments: Sequence[str]) -> int:
     """Rebuild the study that the command line names. Returns: 0, or 2 for a person's mistake."""
-    given = parse(Options, arguments, "Write a sweep's Optuna study anew, from its records alone.")
+    given = parse(Options, arguments, "Rebuild a sweep's Optuna study from its records alone.")
     storage = open_storage(given.sweep)
     check_reachable(storage)
     try:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
     url = given.study or default_study(storage)
     if url is None:
-        raise OptionsError("a sweep in a bucket has no file for its study; say where with --study URL.")
+        raise OptionsError("a sweep in a bucket has no file for its study; give it a place with --study URL.")
     if given.study:
         check_study(url)
     study = build_study(facts, storage, url)

@@ -115,7 +115,7 @@ class Progress:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the log has told that the sweep began: from then on there are results."""
+        """Whether the log says that the sweep began: from then on there are results."""
         return self._owed is not None
 
     def show(self, text: str) -> None:
@@ -165,21 +165,21 @@ def _check(options: SweepOptions, script: str) -> None:
     if not _outlives(options.storage):
         raise OptionsError(
             f"--storage {options.storage} would be lost with the cluster's head;"
-            " say s3://bucket/prefix or the full path of a folder that its machines share."
+            " give s3://bucket/prefix or the full path of a folder that its machines share."
         )
     for place in options.warm_start:
         if not _outlives(place):
-            raise OptionsError(f"--warm-start {place} is not uploaded; put it where the cluster reads it, s3://… .")
+            raise OptionsError(f"--warm-start {place} is not uploaded; put it where the cluster can read it, s3://… .")
     if options.name and not re.fullmatch(NAME_PATTERN, options.name):
         raise OptionsError(
             f"--name {options.name!r} cannot name a folder; use letters, digits, '.', '_' and '-', at most 100."
         )
     if options.resume and not options.name:
-        raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
+        raise OptionsError("--resume needs --name, the name of the sweep to resume.")
     if options.dry_run:
         raise OptionsError(f"--dry-run needs no cluster: python {script} --dry-run")
     if not (CHECKOUT / ".rayignore").is_file():
-        raise JobClientError(f"{CHECKOUT} is no checkout of this project; submit from one.")
+        raise JobClientError(f"{CHECKOUT} is not a checkout of this project; submit from one.")
 
 
 def _outlives(place: str) -> bool:

@@ -1,1 +1,1 @@
-"""Cluster files looked over offline, and sweeps handed to a cluster as jobs."""
+"""Cluster files checked offline, and sweeps handed to a cluster as jobs."""

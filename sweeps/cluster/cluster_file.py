@@ -26,7 +26,7 @@ def read_cluster(path: Path, overlay: Path | None = None) -> ClusterFile:
 
 
 def laid_over(cluster: Mapping[str, Any], changes: Mapping[str, Any]) -> ClusterFile:
-    """A copy of `cluster` with `changes`: mappings are joined key by key, null takes a key away, the rest replaces."""
+    """A copy of `cluster` with `changes`: mappings merged key by key, null removing a key, all else replacing."""
     changed = copy.deepcopy(dict(cluster))
     for key, value in changes.items():
         if value is None:
@@ -55,7 +55,7 @@ def _read_mapping(path: Path) -> ClusterFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ClusterFileError(f"{place}: {error.problem or error.context}; mend the YAML there.") from None
+        raise ClusterFileError(f"{place}: {error.problem or error.context}; correct the YAML there.") from None
     if not isinstance(content, dict):
         raise ClusterFileError(f"{path} holds no YAML mapping; start from cluster.yaml.")
     return content

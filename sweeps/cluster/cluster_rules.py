@@ -53,7 +53,7 @@ def _structure(cluster: ClusterFile) -> Complaints:
     except ValidationError as error:
         yield _schema_complaint(error)
     except ValueError as error:  # Ray's own words: a head that is no node type, fewer workers at most than at least
-        yield f"{error} Mend the names under available_node_types."
+        yield f"{error} Correct the names under available_node_types."
 
 
 def _as_ray_reads_it(cluster: ClusterFile) -> ClusterFile:
@@ -90,7 +90,7 @@ def _storage(cluster: ClusterFile) -> Complaints:
     if not storage:
         yield "metadata.storage names no place for results; write s3://bucket/prefix, or a folder all machines share."
     elif cluster["provider"]["type"] == "aws" and not re.fullmatch(r"s3://[a-zA-Z0-9.-]+(/.*)?", storage):
-        yield f"metadata.storage is {storage!r}, which is gone with the machines; write s3://bucket/prefix."
+        yield f"metadata.storage is {storage!r}, which is lost with the machines; write s3://bucket/prefix."
     elif not storage.startswith(("s3://", "/")):
         yield f"metadata.storage is {storage!r}; write s3://bucket/prefix, or the full path of a shared folder."
 
@@ -133,7 +133,7 @@ def _image(cluster: ClusterFile) -> Complaints:
     image = cluster.get("docker", {}).get("image", "")
     tag = image.rpartition("/")[2].partition(":")[2]
     if image and "YOUR-" not in image and tag in ("", "latest"):
-        yield f"docker.image is {image!r}, which may be another one tomorrow; write a version behind a colon."
+        yield f"docker.image is {image!r}, which may be a different one tomorrow; write a version after a colon."
     version = re.match(r"\d+\.\d+\.\d+", tag)
     if image.startswith("rayproject/ray:") and version and version[0] != ray.__version__:
         yield f"docker.image has Ray {version[0]} and this machine {ray.__version__}; they must be the same."
@@ -171,13 +171,13 @@ def _instances(cluster: ClusterFile) -> Complaints:
         known = {key: value for key, value in config.items() if key in shape.members}
         report = ParamValidator().validate({"MinCount": 1, "MaxCount": 1, **known}, shape)
         if report.has_errors():
-            yield f"node kind {name}: {report.generate_report().splitlines()[0]}; mend its node_config."
+            yield f"node kind {name}: {report.generate_report().splitlines()[0]}; correct its node_config."
         instance = config.get("InstanceType")
         if instance not in types.enum:
             yield f"node kind {name} has the unknown instance type {instance!r}; {_nearest(str(instance), types.enum)}."
         disks = [disk.get("Ebs", {}).get("VolumeSize", 0) for disk in config.get("BlockDeviceMappings", [])]
         if all(not isinstance(size, int) or size < SMALLEST_DISK_GB for size in disks):
-            yield f"node kind {name} has no disk of {SMALLEST_DISK_GB} GB; give BlockDeviceMappings that VolumeSize."
+            yield f"node kind {name} has no disk of {SMALLEST_DISK_GB} GB; set that VolumeSize in BlockDeviceMappings."
 
 
 @functools.cache
@@ -192,7 +192,7 @@ def _kinds(cluster: ClusterFile) -> Complaints:
 
     cards = [value for value in vars(accelerators).values() if isinstance(value, str) and not value.startswith("_")]
     if cluster["provider"].get("cache_stopped_nodes") is not False:
-        yield "provider.cache_stopped_nodes is on, so stopped machines and their disks stay and cost; write false."
+        yield "provider.cache_stopped_nodes is on, so stopped machines keep their disks, which cost money; write false."
     for name, kind in worker_kinds(cluster).items():
         asked = [key.partition(":")[2] for key in kind["resources"] if key.startswith("accelerator_type:")]
         for card in asked:

@@ -44,7 +44,7 @@ def dashboard_address(asked: str | None) -> str:
     address = asked or os.environ.get("RAY_API_SERVER_ADDRESS") or from_ray or TUNNEL_ADDRESS
     address = address if "://" in address else f"http://{address}"
     if not address.startswith(("http://", "https://")):
-        raise JobClientError(f"{address} is no dashboard's address; write one such as {TUNNEL_ADDRESS}.")
+        raise JobClientError(f"{address} is not the address of a dashboard; write one such as {TUNNEL_ADDRESS}.")
     return address.rstrip("/")
 
 
@@ -73,7 +73,9 @@ def connect(address: str, wait_seconds: float, say: Show) -> JobSubmissionClient
         except (requests.ConnectionError, requests.Timeout, ConnectionError) as error:
             trouble = error
         except (requests.RequestException, RuntimeError, KeyError, ValueError):
-            raise JobClientError(f"{address} answers, and is no Ray dashboard; give its own --address.") from None
+            raise JobClientError(
+                f"{address} answers, but is not a Ray dashboard; give the dashboard's own --address."
+            ) from None
         if time.monotonic() >= until:
             raise JobClientError(
                 f"no cluster answers at {address} ({type(trouble).__name__}, waited {wait_seconds:g} s);"
@@ -103,7 +105,7 @@ def check_is_a_cluster(client: JobSubmissionClient) -> None:
             )
     if version and version != ray.__version__:
         raise JobClientError(
-            f"{address} runs Ray {version}, and this checkout is made for {ray.__version__}; start the cluster from"
+            f"{address} runs Ray {version}; this checkout needs {ray.__version__}; start the cluster from"
             " this project's image, or give the --address of one that was."
         )
 
@@ -138,7 +140,7 @@ def submit(
                 return
             if time.monotonic() >= until or not _may_pass(error):
                 reason = " ".join(str(error).split())[:300]
-                raise JobClientError(f"{client.get_address()} took no job ({reason}).") from None
+                raise JobClientError(f"{client.get_address()} accepted no job ({reason}).") from None
         time.sleep(1)
 
 
@@ -246,7 +248,7 @@ def _is_there(client: JobSubmissionClient, submission_id: str) -> bool:
 def _unknown(client: JobSubmissionClient, submission_id: str, seen: bool) -> Exception:
     address = client.get_address()
     if seen:
-        return LostJobError(f"{address} no longer knows the job; its head is another one")
+        return LostJobError(f"{address} no longer knows the job; its head has been replaced")
     known = ", ".join(job.submission_id for job in client.list_jobs() if job.submission_id) or "none"
     return JobClientError(f"{address} has no job {submission_id!r}; there are: {known}.")
 
@@ -258,7 +260,7 @@ def _token_file() -> Path:
 def _refused(address: str) -> str:
     if os.environ.get("RAY_AUTH_MODE") != "token" or not (_token_file().is_file() or os.environ.get("RAY_AUTH_TOKEN")):
         return (
-            f"{address} wants a token and none was sent; put the cluster's own into {_token_file()}"
+            f"{address} requires a token and none was sent; put the cluster's own into {_token_file()}"
             " and set RAY_AUTH_MODE=token."
         )
     return f"{address} refused the token; put the cluster's own into {_token_file()} (on the head: ray get-auth-token)."

@@ -134,7 +134,7 @@ def _card(gpu: str | None, device: Device) -> Card:
 def usual_micro_batches(
     usual: Space, batch_sizes: Sequence[int], workers: int, objectives: Sequence[str], *, is_bounded: bool
 ) -> tuple[MicroBatch, ...]:
-    """The micro-batches of a sweep whose person does not say: automatic where a card bounds them and no objective asks.
+    """The micro-batches of a sweep that was given none: automatic where a card bounds them and no objective asks.
 
     Else those of `usual` that divide a batch.
     """
@@ -207,7 +207,7 @@ def _check(plan: SweepPlan, question: Question, usual: Space) -> None:
         if len(set(values)) != len(values):
             raise OptionsError(f"{flag} names a value twice: {values}; name each once.")
     if plan.token_budget is None and not plan.epochs:
-        raise OptionsError(f"{question.name} says neither token_budget nor epochs; its space needs one of them.")
+        raise OptionsError(f"{question.name} gives neither token_budget nor epochs; its space needs one of them.")
     unknown = [name for name in plan.levers if name not in SHARED]
     if unknown:
         raise OptionsError(f"{question.name} searches {unknown[0]!r}, which no sweep can; levers: {', '.join(LEVERS)}.")
@@ -223,7 +223,7 @@ def _check(plan: SweepPlan, question: Question, usual: Space) -> None:
         other = SETTINGS[name].only_with
         if other and getattr(plan, name) != DEFAULTS[name] and not getattr(plan, other) and other not in plan.levers:
             flag = f"--{name.replace('_', '-')} {getattr(plan, name)}"
-            raise OptionsError(f"{flag} means nothing without --{other.replace('_', '-')}; give that too.")
+            raise OptionsError(f"{flag} has no effect without --{other.replace('_', '-')}; give that as well.")
         if package := missing_package(name, getattr(plan, name)):
             flag = f"--{name.replace('_', '-')} {getattr(plan, name)}"
             others = " or ".join(str(one) for one in choices_of(name) if not missing_package(name, one))
@@ -303,10 +303,10 @@ def check_automatic(
     """See that the largest micro-batch that fits can be told for every batch. Raises: OptionsError."""
     if len(micro_batch_sizes) > 1:
         sizes = " ".join(map(str, micro_batch_sizes))
-        raise OptionsError(f"--micro-batch-sizes {sizes}; auto stands alone: leave out it or the numbers.")
+        raise OptionsError(f"--micro-batch-sizes {sizes}; auto stands alone; leave out either it or the numbers.")
     if capacity_bytes is None:
         raise OptionsError(
-            "--micro-batch-sizes auto needs to know a card's memory, and this cluster does not tell it; give"
+            "--micro-batch-sizes auto needs to know a card's memory, which this cluster does not report; give"
             " --memory-cap, or numbers."
         )
     uneven = [size for size in batch_sizes if workers > 0 and size % workers]
@@ -317,7 +317,7 @@ def check_automatic(
 
 
 def chosen_objectives(options: SweepOptions, question: Question) -> tuple[str, ...]:
-    """What is strived for; without what is read from samples where weights are random and nothing was asked for.
+    """What the sweep strives for: without what is read from samples where weights are random and nothing was asked for.
 
     Raises: OptionsError.
     """

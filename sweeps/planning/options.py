@@ -26,7 +26,7 @@ Open = Annotated[T | None, arg(help_behavior_hint="")]  # what is chosen where i
 
 
 def said(text: str) -> Any:
-    """The help text of a flag that tells its default itself."""
+    """The help text of a flag, which states its own default."""
     return arg(help=text, help_behavior_hint="")
 
 
@@ -42,7 +42,7 @@ else:
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceOptions:
-    """What a sweep explores. Its question says which of these are its flags, and what they are when nobody says."""
+    """What a sweep explores. Its question says which of these are its flags, and their defaults."""
 
     trials: Annotated[int | None, said("Number of trials.")] = None
     model_sizes: Annotated[
@@ -64,14 +64,14 @@ class SpaceOptions:
     token_budget: Annotated[int | None, said("Tokens that each trial trains on, equal for all.")] = None
     epochs: Annotated[
         tuple[float, ...] | None,
-        said("How often each training document is read, replayed ones too; parts count."),
+        said("How often each training document is read, replayed ones included; fractions are allowed."),
     ] = None
     replay_ratios: Annotated[tuple[float, ...] | None, said("Documents of base text mixed in for each quote.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(SettingFlags, SpaceOptions):
-    """Options of a sweep. Those left out are chosen by the machine: nano models on a CPU, Galactica 125m on a GPU."""
+    """Options of a sweep. Those left out follow from the machine: nano models on a CPU, Galactica 125m on a GPU."""
 
     config: Open[str] = None
     """Take options from this YAML file, or from one that ships: laptop, a10-125m, 8xh100-6.7b. What is typed wins."""
@@ -80,16 +80,16 @@ class SweepOptions(SettingFlags, SpaceOptions):
     learning_rate_range: Annotated[tuple[float, float] | None, said(RATE_RANGE)] = None
     batch_size_range: Annotated[tuple[int, int] | None, said(BATCH_RANGE)] = None
     columns: Open[str] = None
-    """Which columns of --data are meant where they have other names: keyword=tag,quote=body."""
+    """Columns of --data that go by other names: keyword=tag,quote=body."""
     base_text: str = "science"
-    """What a model must not forget: the shipped science, the shipped general text ('general'), or a text file, a
-    document a line."""
+    """What a model must not forget: the shipped science, the shipped general text ('general'), or a text file with
+    one document a line."""
     prompts: Open[str] = None
-    """A file of prompts, a line each: 'seen: love', 'unseen: solitude' or 'off_domain: virus'. [chosen by the data]"""
+    """A file of prompts, one a line: 'seen: love', 'unseen: solitude' or 'off_domain: virus'. [chosen by the data]"""
     seen_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
     """Keywords of the data to sample. [the shipped ones that it has, then its commonest]"""
     unseen_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
-    """Words near the data's keywords, and none of them."""
+    """Words close to the data's keywords, but not among them."""
     off_domain_prompts: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
     """Words that the style should not spill over to."""
     template: Open[str] = None
@@ -112,28 +112,28 @@ class SweepOptions(SettingFlags, SpaceOptions):
     name: Open[str] = None
     """This sweep's name. [the question and the time]"""
     resume: bool = False
-    """Go on with the sweep of that name."""
+    """Resume the sweep of that name."""
     wandb: Open[Literal["online", "offline", "disabled"]] = None
     """Where to mirror trials to Weights & Biases. [online with an API key, else offline]"""
     wandb_model: bool = False
-    """Give Weights & Biases the best trial's model as an artifact, at the end of the sweep."""
+    """Upload the best trial's model to Weights & Biases as an artifact when the sweep ends."""
     max_gpu_hours: Open[float] = None
-    """Begin no trial once the sweep's trials have used as many GPU-hours."""
+    """Start no further trial once the sweep has used this many GPU-hours."""
     max_hours: Open[float] = None
-    """Begin no trial once this run has taken as many hours."""
+    """Start no further trial once this run has taken this many hours."""
     stop_when_flat: Open[int] = None
-    """Begin no trial once as many in a row brought nothing to the Pareto front."""
+    """Start no further trial once this many in a row have added nothing to the Pareto front."""
     price_per_gpu_hour: Open[float] = None
-    """What a GPU costs an hour; each record and the end then tell the cost."""
+    """Price of a GPU-hour; each record and the end of the sweep then state the cost."""
     fail_fast: bool = False
-    """Begin no trial once one has failed by a fault of the program."""
+    """Start no further trial once one has failed through a fault of the program."""
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
-    """What proposes trials: Optuna's TPE, NSGA-II, Gaussian process, or chance."""
-    search_levers: Annotated[bool, arg(help=f"Search {', '.join(LEVERS)} too, but for what is given.")] = False
+    """What proposes trials: Optuna's TPE, NSGA-II, Gaussian process, or random search."""
+    search_levers: Annotated[bool, arg(help=f"Search {', '.join(LEVERS)} too, except those given a value.")] = False
     warm_start: Annotated[tuple[str, ...], arg(help_behavior_hint="")] = ()
     """Earlier sweeps, such as results/<name>, whose trials the sampler begins from."""
     early_stopping: Open[Literal["asha"]] = None
-    """End trials whose loss falls behind that of others of their size at as many tokens."""
+    """End trials whose loss falls behind that of others of their size after the same number of tokens."""
     study: Open[str] = None
     """Optuna storage URL of the study; give it again with --resume. [sqlite, study.db in the sweep's folder]"""
     objectives: Annotated[tuple[str, ...] | None, said(STRIVE)] = None
@@ -152,7 +152,7 @@ class LadderOptions(SweepOptions):
     """Options of a ladder, which sweeps small sizes to predict large ones. Its sizes are rungs, smallest first."""
 
     until: Open[str] = None
-    """The highest rung to run; those above are predicted alone. [CPU: the last; GPU: 6.7b]"""
+    """The highest rung to run; those above are only predicted. [CPU: the last; GPU: 6.7b]"""
     rung_trials: Open[tuple[int, int, int]] = None
     """Trials of the lowest rung, of each further one, and of the top. [12 8 3]"""
     learning_rate_range: Annotated[
@@ -160,7 +160,7 @@ class LadderOptions(SweepOptions):
     ] = None
     batch_size_range: Annotated[tuple[int, int] | None, said(f"{BATCH_RANGE} [CPU: 4 32; GPU: 8 64]")] = None
     approve: bool = False
-    """Pass each gate that holds; else the ladder stops at it, and --resume goes on."""
+    """Pass every gate that holds; without it the ladder stops there, and --resume continues."""
     despite: tuple[Literal["interval", "outcome", "gain"], ...] = ()
     """Climb although these conditions of a gate do not hold: what a prediction is worth is yours to weigh."""
 

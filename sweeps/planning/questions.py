@@ -27,7 +27,7 @@ ASKS_OF_MICRO_BATCH = tuple(name for name, objective in OBJECTIVES.items() if ob
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What a sweep explores when the person does not say.
+    """What a sweep explores by default.
 
     Trials train on `token_budget` tokens each, or, without one, as often as `epochs` says on every document. `levers`
     are other settings that are searched, such as `{"lora_rank": (0, 8)}`; trainables/records/settings.py has them all.
@@ -105,7 +105,7 @@ def find_question(name: str) -> tuple[Question, Path]:
     file = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
     if not file.is_file() or not _declares(file):
         known = ", ".join(known_questions())
-        raise OptionsError(f"{name!r} is no question; name one: {known}, or a file that declares its QUESTION.")
+        raise OptionsError(f"{name!r} is not a question; name one: {known}, or a file that declares its QUESTION.")
     spec = importlib.util.spec_from_file_location(f"{FOLDER.name}.{file.stem}", file)
     assert spec is not None, "a .py file can be loaded"
     assert spec.loader is not None, "a file of a package has a loader"

@@ -41,7 +41,7 @@ def check_answers(address: str) -> None:
         grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
     except grpc.FutureTimeoutError:
         raise RayStartError(
-            f"RAY_ADDRESS={address}: nothing that is a Ray head answers there ({ANSWER_SECONDS:g} s); start the"
+            f"RAY_ADDRESS={address}: no Ray head answers there ({ANSWER_SECONDS:g} s); start the"
             " cluster, or unset RAY_ADDRESS to train on this machine."
         ) from None
     finally:
@@ -66,7 +66,7 @@ def _start_seconds() -> float:
     with contextlib.suppress(ValueError):
         if 0 < (seconds := float(text)) < math.inf:
             return seconds
-    raise RayStartError(f"{START_VARIABLE}={text!r} is no number of seconds; give one above 0, such as 900.")
+    raise RayStartError(f"{START_VARIABLE}={text!r} is not a number of seconds; give one above 0, such as 900.")
 
 
 @contextlib.contextmanager
@@ -153,6 +153,6 @@ def join_ray(**options: Any) -> None:
     check_answers(address)
     if (trouble := _trouble(**options)) is not None:
         raise RayStartError(
-            f"RAY_ADDRESS={address}: no Ray cluster could be joined there ({error_line(trouble).rstrip('.')}); a"
-            " cluster is joined on one of its own nodes, from elsewhere use `ray job submit`."
+            f"RAY_ADDRESS={address}: no Ray cluster could be joined there ({error_line(trouble).rstrip('.')}); join a"
+            " cluster from one of its own nodes; from elsewhere use `ray job submit`."
         )

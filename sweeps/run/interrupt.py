@@ -26,4 +26,7 @@ class Interrupt:
     def _first(self, number: int, frame: FrameType | None) -> None:
         self.is_set = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("Ctrl-C: ending; what runs goes on from its checkpoint with --resume. Again: at once.", file=sys.stderr)
+        print(
+            "Ctrl-C: ending the sweep; --resume continues what runs from its checkpoints. Press again to end at once.",
+            file=sys.stderr,
+        )

@@ -69,10 +69,10 @@ def _main(question: Question, arguments: Sequence[str]) -> int:
     except StorageError as error:
         again = _resume_command(prepared)
         place = prepared.storage.uri
-        refuse(StorageError(f"{error}; records in {place} are whole. When it works, go on with: {again}"))
+        refuse(StorageError(f"{error}; records in {place} are intact. Once it works again, resume with: {again}"))
         return 1
     except RayStartError as error:
-        refuse(RayStartError(f"{error} Then go on with: {_resume_command(prepared)}"))
+        refuse(RayStartError(f"{error} Then resume with: {_resume_command(prepared)}"))
         return 1
 
 
@@ -140,7 +140,7 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
     place = os.path.relpath(prepared.storage.uri) if prepared.storage.is_local else prepared.storage.uri
     if len(records) < owed:
         print(
-            f"{owed - len(records)} of {owed} trials have no record; go on with: {_resume_command(prepared)}",
+            f"{owed - len(records)} of {owed} trials have no record; resume with: {_resume_command(prepared)}",
             file=sys.stderr,
         )
     if records:

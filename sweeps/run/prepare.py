@@ -67,7 +67,7 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     storage = sweep_storage(options.storage, name)
     check_reachable(storage)
     if storage.exists(LAYOUT.facts):
-        raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or take another --name.")
+        raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or choose another --name.")
     quotes = prepare_quotes(plan.data, options.columns or "")
     split = quotes.split
     domain = domain_of(plan, options, quotes)
@@ -112,7 +112,7 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
     Raises: OptionsError, StorageError or ModelError.
     """
     if options.name is None:
-        raise OptionsError("--resume needs --name, the name of the sweep to go on with.")
+        raise OptionsError("--resume needs --name, the name of the sweep to resume.")
     storage = sweep_storage(options.storage, options.name)
     check_reachable(storage)
     try:
@@ -123,11 +123,15 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
     except ValueError as error:
         raise OptionsError(str(error)) from None
     if facts.plan.question != question.name:
-        raise OptionsError(f"sweep {options.name!r} is one of sweeps/{facts.plan.question}.py; resume it with that.")
+        raise OptionsError(
+            f"sweep {options.name!r} belongs to sweeps/{facts.plan.question}.py; resume it with that script."
+        )
     if flag := changed_by(options, facts.plan):
         raise OptionsError(f"{flag} differs from the sweep's own; leave it out, or start a sweep under another --name.")
     if facts.plan.on_cuda and not device.on_cuda:
-        raise OptionsError(f"sweep {options.name!r} ran on GPUs and here are none; resume it where there are.")
+        raise OptionsError(
+            f"sweep {options.name!r} ran on GPUs, and this machine has none; resume it where there are some."
+        )
     if not options.dry_run:
         check_writable(storage)
     plan = facts.plan

@@ -32,7 +32,8 @@ def sole_driver(storage: Storage, name: str) -> Iterator[None]:
             process = re.fullmatch(r"\d+", file.read().strip())
             by = f", by process {process[0]}" if process else ""
             raise OptionsError(
-                f"sweep {name!r} is running already{by}; wait for its end, end it with Ctrl-C, or take another --name."
+                f"sweep {name!r} is already running{by}; wait for its end, end it with Ctrl-C, or choose another"
+                " --name."
             ) from None
         except OSError:
             pass  # a file system without locks, such as some that are mounted over a network

@@ -20,7 +20,7 @@ from trainables.records.storage import open_storage
 from trainables.working.job import TrialJob
 
 LOOK_SECONDS = 0.2  # between looks whether the workers still live
-CLOSE_SECONDS = 10.0  # for workers to go home; what is left then is ended with the driver
+CLOSE_SECONDS = 10.0  # for workers to exit; what is left then is ended with the driver
 TRAIN_SETTINGS = {  # of the trial's driver, which hands them on to its controller
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often the controller looks; 2 s by default
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900",  # 60 s by default: a node from zero takes minutes
@@ -91,10 +91,10 @@ class WorkerGroup:
                 nameplate.show_when_due()
                 if on_look:
                     on_look()
-        return self._fit.exception() or RuntimeError("the workers went home before the trial's end.")
+        return self._fit.exception() or RuntimeError("the workers exited before the trial ended.")
 
     def close(self) -> None:
-        """Send the workers home and forget what Ray Train wrote about them."""
+        """Let the workers exit, and forget what Ray Train wrote about them."""
         import ray
 
         self._mailbox.close.remote()

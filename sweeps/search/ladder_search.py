@@ -93,7 +93,7 @@ class LadderSearch(Searcher):
         return {"number": number, "trial_id": ours, "proposal": proposal, "expected": expected}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: the climb is told by records."""
+        """Nothing: the climb follows from records."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Add the trial's record to the climb; without one nothing more is proposed."""
@@ -122,7 +122,7 @@ class LadderSearch(Searcher):
 
 
 def to_proposal(plan: SweepPlan, model: str, point: Point) -> dict[str, Any]:
-    """What a trial at that point is told: the rate to three digits, the batch such that micro-batches divide it."""
+    """The proposal for a trial at that point: the rate to three digits, the batch such that micro-batches divide it."""
     batch = workable_batch(point.batch_size, plan.workers)
     proposal = {"model": model, "batch_size": batch, "learning_rate": float(f"{point.learning_rate:.3g}")}
     if plan.has_automatic_micro_batch:

@@ -38,7 +38,7 @@ class Limits:
             return f"the last {self.flat_trials} trials brought nothing to the Pareto front (--stop-when-flat)"
         failed = next((record.trial_id for record in records if record.failure is FailureKind.BUG), None)
         if self.fail_fast and failed:
-            return f"trial {failed} failed by a fault of the program (--fail-fast)"
+            return f"trial {failed} failed through a fault of the program (--fail-fast)"
         return None
 
 

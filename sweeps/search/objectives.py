@@ -15,7 +15,7 @@ LEAST_EXCESS = 0.01  # a trial that ran out of memory exceeds the card by as muc
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the sampler is told of a trial: one finite value for each objective, and constraints by name.
+    """What the sampler learns of a trial: one finite value for each objective, and constraints by name.
 
     A constraint above 0 is violated, by so much; one at or below 0 is kept.
     """

@@ -87,14 +87,14 @@ class RecordSearch(OptunaSearch):
         return begun_proposal(storage, our_id) or self._points.proposal(point)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: what a running trial reports is for early stopping; the study is told by records."""
+        """Nothing: what a running trial reports is for early stopping; the study follows from records."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Tune would write the whole study again and again, and it is made from records."""
         Path(checkpoint_path).write_bytes(b"")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study what the trial's record says; a trial without a record is told as failed."""
+        """Tell the study what the trial's record says; a trial without a record counts as failed."""
         if trial_id in self._completed_trials:
             return
         self.storage_error = self.storage_error or (result or {}).get(STORAGE_ERROR)

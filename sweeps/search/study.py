@@ -147,12 +147,12 @@ def _emptied(study_url: str, name: str) -> BaseStorage:
         reason = _innermost(error)
         if file is None or not file.exists() or "locked" in str(reason):
             raise OptionsError(
-                f"the study at {file or study_url.partition('://')[0]} cannot be used ({one_line(reason)}); end what"
-                " else uses it, or give another place with --study URL."
+                f"the study at {file or study_url.partition('://')[0]} cannot be used ({one_line(reason)}); stop"
+                " whatever else uses it, or give another place with --study URL."
             ) from None
     aside = file.with_name(f"{file.name}.unreadable-{secrets.token_hex(3)}")
     file.rename(aside)
-    print(f"{file} could not be read ({one_line(reason)}): it is kept as {aside.name}, and made anew from the records.")
+    print(f"{file} could not be read ({one_line(reason)}): it is kept as {aside.name}, and rebuilt from the records.")
     return _without(study_url, name)
 
 

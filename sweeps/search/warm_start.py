@@ -40,7 +40,9 @@ def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) 
         found = [record for record, obstacle in zip(records, obstacles, strict=True) if obstacle is None]
         if not found:
             reason, count = Counter(filter(None, obstacles)).most_common(1)[0] if records else ("there are none", 0)
-            raise OptionsError(f"--warm-start {uri}: of its {len(records)} trials none is of use: {reason} ({count}).")
+            raise OptionsError(
+                f"--warm-start {uri}: of its {len(records)} trials none can be used: {reason} ({count})."
+            )
         trials += [_told(record, plan) for record in found]
     return trials
 
@@ -73,7 +75,9 @@ def earlier_rungs(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -
         obstacles = [_obstacle_to_ladder(record, plan, data_fingerprint) for record in records]
         if not records or all(obstacles):
             reason, count = Counter(filter(None, obstacles)).most_common(1)[0] if records else ("there are none", 0)
-            raise OptionsError(f"--warm-start {uri}: of its {len(records)} trials none is of use: {reason} ({count}).")
+            raise OptionsError(
+                f"--warm-start {uri}: of its {len(records)} trials none can be used: {reason} ({count})."
+            )
         for record, obstacle in zip(records, obstacles, strict=True):
             if obstacle is None and record.report and record.report.parameters:
                 _, trials = found.setdefault(record.settings.model, (record.report.parameters, []))

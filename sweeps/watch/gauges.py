@@ -45,7 +45,7 @@ class Gauges(Listener):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Tell no more; Ray then forgets the gauges by itself."""
+        """Set no more; Ray then forgets the gauges by itself."""
         self._stop.set()
         self._thread.join()
 

@@ -22,7 +22,7 @@ from trainables.records.sweep_folder import SweepFacts
 
 
 def publish_sweep(storage: Storage, facts: SweepFacts, session: WandbSession, *, with_model: bool = False) -> None:
-    """Write the sweep's run; its report must lie in `storage`. A model that cannot be exported is said on stderr."""
+    """Write the sweep's run; its report must lie in `storage`. Why a model cannot be exported goes to stderr."""
     sweep = load_sweep(storage.uri)
     tags = [facts.question, "report"]
     run = session.open(

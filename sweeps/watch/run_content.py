@@ -12,7 +12,7 @@ from trainables.records.sweep_folder import SweepFacts
 
 
 def config_of(settings: TrialSettings, facts: SweepFacts) -> dict[str, Any]:
-    """All that the trial is told, nested by topic, and where it comes from."""
+    """The trial's whole configuration, nested by topic, and where it comes from."""
     topics: dict[str, dict[str, Any]] = {topic: {} for topic in get_args(Topic)}
     for name, value in asdict(settings).items():
         topics[SETTINGS[name].topic]["name" if name == "model" else name] = value

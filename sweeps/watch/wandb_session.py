@@ -104,7 +104,7 @@ class WandbSession:
 
     def _go_offline(self, reason: str) -> None:
         self.mode = "offline"
-        print(f"wandb: {' '.join(reason.split())}; going on offline.", file=sys.stderr)
+        print(f"wandb: {' '.join(reason.split())}; continuing offline.", file=sys.stderr)
 
 
 def troubles() -> tuple[type[Exception], ...]:

@@ -65,7 +65,7 @@ def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on_and_a_second_one_ends_a
 
     flags = ("--smoke", "--learning-rates", "1e-3", "2e-3", "--trials", "2", "--weights", "random")
     first, *_, last = press_ctrl_c(1, *flags)
-    assert first.startswith("Ctrl-C: ending; ")
+    assert first.startswith("Ctrl-C: ending ")
     assert "sweeps/batch_memory.py --resume --name stopped" in last
     assert len(load_sweep(str(folder)).records) < 2
 

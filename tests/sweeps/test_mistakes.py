@@ -113,7 +113,7 @@ def test_data_that_is_a_folder(complain: Complain, tmp_path: Path) -> None:
         ("--trials many", ("many", "--trials", "--help")),
         ("--token-budget 10", ("--token-budget=10", "at least")),
         ("--model-sizes nano-1m --sequence-length 4096 --token-budget 1000000", ("--sequence-length=4096", "nano-1m")),
-        ("--lora-targets attention", ("--lora-targets attention means nothing without --lora-rank",)),
+        ("--lora-targets attention", ("--lora-targets attention has no effect without --lora-rank",)),
         ("--model-sizes nano-0.3m --lora-rank 4096", ("--lora-rank=4096", "the width", "nano-0.3m", "choose 1 to")),
         ("--lora-rank -1", ("lora_rank=-1", "at least 1, or 0")),
         ("--optimizer lion", ("lion", "adamw", "adamw-8bit", "sgd")),

@@ -198,7 +198,7 @@ def test_a_job_that_has_ended_is_shown_again(head: Head, followed: tuple[str, st
 def test_a_cluster_refuses_in_one_line(head: Head, followed: object, tmp_path: Path) -> None:
     flags = ("batch_memory", "--storage", "s3://bucket/sweeps")
     (job,) = head.ask("/api/jobs/")
-    assert_refused(head.submit(*flags, HOME=str(tmp_path)), "wants a token and none was sent")
+    assert_refused(head.submit(*flags, HOME=str(tmp_path)), "requires a token and none was sent")
     assert_refused(head.submit(*flags, RAY_AUTH_TOKEN="f" * 32), "refused the token")
     assert_refused(head.submit("--follow", "nobody"), f"no job 'nobody'; there are: {job['submission_id']}.")
     assert len(head.ask("/api/jobs/")) == 1
@@ -244,7 +244,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
     ("arguments", "said"),
     [
         ("", "no question is named; name one first: batch_memory, sample_quality, scale_ladder."),
-        ("batch-memory", "'batch-memory' is no question; name one: batch_memory, sample_quality, scale_ladder"),
+        ("batch-memory", "'batch-memory' is not a question; name one: batch_memory, sample_quality, scale_ladder"),
         ("batch_memory", "--storage results would be lost with the cluster's head; say s3://bucket/prefix"),
         ("batch_memory --storage s3://b/c --trials 0", "--trials=0; it must be at least 1."),
         ("batch_memory --storage s3://b/c --trails 3", "Unrecognized options: --trails"),

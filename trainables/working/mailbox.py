@@ -41,7 +41,7 @@ class Mailbox:
             self._changed.notify_all()
 
     async def close(self) -> None:
-        """Send the workers home."""
+        """Let the workers exit."""
         async with self._changed:
             self._is_closed = True
             self._changed.notify_all()

@@ -105,7 +105,7 @@ ON_AWS: dict[str, tuple[Change, str, str]] = {
     "a typo deeper in a node": (
         put(*A10G, "node_config", "BlockDeviceMappings", 0, "Ebs", "VolumeSizes", value=1),
         '"VolumeSizes"',
-        "mend its node_config",
+        "correct its node_config",
     ),
     "a word where a number belongs": (
         put("max_workers", value="eight"),
@@ -126,7 +126,7 @@ ON_AWS: dict[str, tuple[Change, str, str]] = {
     "no bucket": (drop("metadata", "storage"), "metadata.storage names no place", "write s3://bucket/prefix"),
     "a bucket that is a folder": (
         put("metadata", "storage", value="/home/me"),
-        "gone with the machines",
+        "lost with the machines",
         "write s3://",
     ),
     "a token that does not travel": (drop("file_mounts", "~/.ray/auth_token"), "not carry the token", "add "),
@@ -157,7 +157,7 @@ ON_AWS: dict[str, tuple[Change, str, str]] = {
     ),
     "an image without a version": (
         put("docker", "image", value="me/sweeps"),
-        "another one tomorrow",
+        "a different one tomorrow",
         "write a version",
     ),
     "another Ray in the image": (put("docker", "image", value="rayproject/ray:2.9.0"), "Ray 2.9.0", "must be the same"),

@@ -31,7 +31,7 @@ def test_a_second_driver_is_refused_until_the_first_is_gone_even_by_a_kill(tmp_p
     assert first.stdout.readline() == "held\n"
     with pytest.raises(OptionsError) as caught, sole_driver(storage, "mine"):
         pass
-    assert f"'mine' is running already, by process {first.pid}" in str(caught.value)
+    assert f"'mine' is already running, by process {first.pid}" in str(caught.value)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     with sole_driver(storage, "mine"):

@@ -197,7 +197,7 @@ def test_sizes_above_the_top_are_not_run(tmp_path):
         ({"batch_size_range": (0, 8)}, "give the lower end first"),
         ({"rung_trials": (4, 8, 3)}, "the lowest rung needs at least 8, each further one 6"),
         ({"rung_trials": (12, 100, 3)}, "each must be from 1 to 99"),
-        ({"until": "6.7b"}, "--until 6.7b is none of the rungs nano-0.3m, nano-1m, nano-4m"),
+        ({"until": "6.7b"}, "--until 6.7b is not one of the rungs nano-0.3m, nano-1m, nano-4m"),
     ],
 )
 def test_what_a_person_can_get_wrong_is_told_in_one_line(options, words):

@@ -89,7 +89,7 @@ def check_went_offline(folder: Path, ended: subprocess.CompletedProcess[str], re
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("wandb:")]
     assert reason in line
-    assert line.endswith("; going on offline.")
+    assert line.endswith("; continuing offline.")
     assert "Traceback" not in ended.stderr
     for trial_id in (FINISHED, HUB):
         assert stored(folder, trial_id).summary["outcome"] == "finished"

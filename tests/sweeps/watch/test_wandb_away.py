@@ -53,7 +53,7 @@ def test_service_that_goes_away_in_mid_run_costs_one_line_and_no_trial(tmp_path:
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     line = ended.stderr.strip()
     assert "does not answer" in line
-    assert line.endswith("; going on offline.")
+    assert line.endswith("; continuing offline.")
     check_both_are_mirrored_whole(tmp_path)
 
 
