@@ -30,14 +30,14 @@ from trainables.records.storage import open_storage
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What is followed, and who may see it."""
+    """Which sweep the board follows, and who may see it."""
 
     sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
     """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
     every_sweep: bool = False
-    """The place holds sweeps, or will: follow the newest, offer all."""
+    """SWEEP is a place that holds sweeps, or will: follow the newest, offer all."""
     port: int = 0
-    """Port on 127.0.0.1; 0 takes a free one."""
+    """Port on 127.0.0.1; 0 chooses a free one."""
     frame: Annotated[UseAppendAction[tuple[str, ...]], arg(help_behavior_hint="")] = ()
     """Origin of a page that may frame the board; may be given several times."""
     until_stdin_ends: bool = False
@@ -46,7 +46,7 @@ class Options:
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    """The command line. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
     options = parse(Options, arguments, "Look at a sweep while it runs.")
     sweeps = FollowedSweeps(open_storage(options.sweep), every=options.every_sweep)
     try:

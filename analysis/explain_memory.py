@@ -41,7 +41,7 @@ HOST_BYTES = 2**50  # a CPU is not bounded here: its probe counts tensors, and s
 
 @dataclass(frozen=True, kw_only=True)
 class StepOptions:
-    """The training step that is explained, beside its levers, and the card that is to hold it."""
+    """The training step to explain, apart from its levers, and the card that is to hold it."""
 
     model_size: str = "125m"
     """A Galactica or nano size, a hub name or a model folder."""
@@ -52,11 +52,11 @@ class StepOptions:
     sequence_length: int = 2048
     """Tokens of a sequence."""
     stack: Stack = "ours"
-    """Whose training step: ours, or another library's."""
+    """Whose training step: this project's own, or another library's."""
     transformers: str | None = None
     """The library's version in another stack, such as 4.48. [the newest]"""
     lora_targets: str | None = None
-    """Layers with adapters: attention or all-linear; in another stack also names, such as q,k,v,o. [peft's choice]"""
+    """Layers with adapters: attention or all-linear; or, for another stack, names such as q,k,v,o. [peft's choice]"""
     gpus: int = 1
     """Cards to shard over (FSDP, full shard): figures are each card's."""
     gpu: tuple[str, ...] = ("a10",)
@@ -68,7 +68,7 @@ class StepOptions:
     oom: str | None = None
     """PyTorch's out-of-memory message of such a run: which tensor it was."""
     what_fits: bool = False
-    """Tell which micro-batches and lengths fit, up to --sequence-length, in place of one step."""
+    """Show which micro-batches and lengths fit, up to --sequence-length, in place of one step."""
     by_lever: bool = False
     """With --what-fits: the limit with each lever too, such as gradient checkpointing, and with all of them."""
     plot: str | None = None
@@ -77,7 +77,7 @@ class StepOptions:
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """Explain one training step. Returns: the exit code, 2 for a person's mistake, told in one line."""
+    """Explain one training step. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
     options = parse(_kind_of_options(), arguments, (__doc__ or "").splitlines()[0])
     _check(options)
     settings = _settings(options)
@@ -157,45 +157,49 @@ def _kind_of_options() -> type[StepOptions]:
 
 
 def _check(options: StepOptions) -> None:
-    """Raises: UserError for what the settings of a trial would tell by another name, or could not tell."""
+    """Raises: UserError for what the settings of a trial would report under another name, or not at all."""
     for name in ("micro_batch_size", "accumulation", "gpus"):
         if getattr(options, name) < 1:
             raise UserError(f"{name}={getattr(options, name)}; it must be at least 1.")
     if options.stack == "ours" and options.transformers:
-        raise UserError("transformers is told of another stack; give --stack, as hf-trainer.")
+        raise UserError("transformers is the version of another stack; give --stack as well, such as hf-trainer.")
     targets = options.lora_targets
     if options.stack == "ours" and targets not in (None, *choices_of("lora_targets")):
         known = ", ".join(choices_of("lora_targets"))
-        raise UserError(f"lora_targets={targets}: our own step has {known}; names of layers are for another stack.")
+        raise UserError(
+            f"lora_targets={targets}: this project's step has {known}; names of layers are for other stacks."
+        )
     if options.stack != "ours" and options.device == "cpu":
-        raise UserError(f"device=cpu: of stack {options.stack} a GPU's step is told; leave --device away.")
+        raise UserError(f"device=cpu: of stack {options.stack} only a GPU's step is known; leave --device out.")
     if options.oom and (options.stack != "ours" or options.gpus > 1 or options.device == "cpu"):
-        raise UserError("oom: a message is held against our own step on one GPU; leave out --stack, --gpus, --device.")
+        raise UserError(
+            "oom: a message is matched with this project's own step on one GPU; leave out --stack, --gpus, --device."
+        )
     if not options.gpu:
         raise UserError("--gpu was given no card; name one or more, or leave it out.")
     if options.what_fits and (options.stack != "ours" or options.device == "cpu" or options.oom):
-        raise UserError("--what-fits tells of our own step on GPUs; leave out --stack, --device and --oom.")
+        raise UserError("--what-fits is about this project's own step on GPUs; leave out --stack, --device and --oom.")
     if options.by_lever and not options.what_fits:
-        raise UserError("--by-lever draws limits into the map; give --what-fits too.")
+        raise UserError("--by-lever draws limits into the map; give --what-fits as well.")
     plot = options.plot
     if plot is None:
         return
     if options.stack != "ours":
-        raise UserError(f"plot={plot}: our own step is drawn; leave --stack away.")
+        raise UserError(f"plot={plot}: only this project's own step is drawn; leave --stack out.")
     if options.gpus > 1 and not options.what_fits:
-        raise UserError(f"plot={plot}: a traced step is drawn, a shard is a formula; leave --gpus out.")
+        raise UserError(f"plot={plot}: only a traced step is drawn, and a shard is a formula; leave --gpus out.")
     if not plot.endswith(".html"):
         raise UserError(f"plot={plot}: only .html can be written; name it FILE.html.")
     if not os.access(os.path.dirname(plot) or ".", os.W_OK):
-        raise UserError(f"plot={plot}: its folder is not there or cannot be written to; give one that can.")
+        raise UserError(f"plot={plot}: its folder is missing or cannot be written to; give one that can.")
 
 
 def _settings(options: StepOptions) -> TrialSettings:
     levers = {name: getattr(options, name) for name in STEP_LEVERS}
-    if options.stack != "ours" or levers["lora_targets"] is None:  # another stack's are told beside the settings
+    if options.stack != "ours" or levers["lora_targets"] is None:  # another stack's are described beside the settings
         levers["lora_targets"] = DEFAULTS["lora_targets"]
     elif not levers["lora_rank"]:
-        raise UserError(f"lora_targets={options.lora_targets}: there are no adapters; give --lora-rank too.")
+        raise UserError(f"lora_targets={options.lora_targets}: there are no adapters; give --lora-rank as well.")
     try:
         return TrialSettings(
             model=options.model_size,
@@ -222,7 +226,7 @@ def _held_against(text: str, settings: TrialSettings, card: Card) -> dict[str, A
 def _out_of_memory(found: dict[str, Any]) -> list[str]:
     request, size = found["request"], memory_text(found["requested_bytes"])
     if request is None:
-        return ["", f"The message: this step asks nowhere for {size}; the run had other settings."]
+        return ["", f"The message: this step never asks for {size}; the run had other settings."]
     before = "" if found["allocated_bytes"] is None else f" ({memory_text(found['allocated_bytes'])} in the message)"
     return [
         "",

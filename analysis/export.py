@@ -40,7 +40,7 @@ class ExportError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which trial's model is written, and where."""
+    """Which trial's model to write, and where."""
 
     sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
     """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
@@ -52,7 +52,7 @@ class Options:
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    """The command line. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
     options = parse(Options, arguments, "Write a trial's model as a folder.")
     try:
         print(export_trial(options.sweep, options.trial, options.out))
@@ -97,10 +97,13 @@ def choose_trial(sweep: Sweep, trial: str) -> TrialRecord:
         raise ExportError(f"no trial {trial!r} in sweep {sweep.name}; finished ones are: {known}; or {BEST}.")
     if record.outcome is not Outcome.FINISHED:
         ended = record.outcome.value.replace("_", " ")
-        raise ExportError(f"trial {record.trial_id} ended as {ended}, so has no tuned model; finished are: {known}.")
+        raise ExportError(
+            f"trial {record.trial_id} ended as {ended}, so it has no tuned model; finished ones are: {known}."
+        )
     if record.settings.weights == "random":
         raise ExportError(
-            f"trial {record.trial_id} began from random weights, to measure memory and speed; there is no model in it."
+            f"trial {record.trial_id} began from random weights, to measure memory and speed; it has no model to"
+            " export."
         )
     return record
 
@@ -108,7 +111,7 @@ def choose_trial(sweep: Sweep, trial: str) -> TrialRecord:
 def check_target(out: str) -> Path:
     """The folder to write, absolute. Raises: ExportError when something is there already, or it is no folder's path."""
     if "://" in out:
-        raise ExportError(f"--out {out}: a model is written to a folder of this machine; copy it on from there.")
+        raise ExportError(f"--out {out}: a model is written to a folder of this machine; copy it from there.")
     target = Path(out).expanduser().absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ExportError(f"--out {out} is not a folder; give a new one.")

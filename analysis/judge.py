@@ -30,7 +30,7 @@ from trainables.records.storage import open_storage
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which sweep is judged, and how."""
+    """Which sweep to judge, and how."""
 
     sweep: Annotated[Positional[str], arg(metavar="SWEEP")]
     """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
@@ -39,19 +39,19 @@ class Options:
     size: int = DECK_SIZE
     """Pairs in the deck."""
     port: int = 0
-    """Port on 127.0.0.1; 0 takes a free one."""
+    """Port on 127.0.0.1; 0 chooses a free one."""
     agreement: bool = False
-    """Print the agreement so far, and serve nothing."""
+    """Print the agreement so far instead of serving the page."""
     export: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write the judgements for another person, and serve nothing."""
+    """Write the judgements for another person instead of serving the page."""
     taken: Annotated[tuple[str, ...], arg(name="import", metavar="FILE", help_behavior_hint="")] = ()
-    """Take others' exported judgements, and serve nothing."""
+    """Import others' exported judgements instead of serving the page."""
 
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
-    options = parse(Options, arguments, "Judge completions blind, and see how far sample_quality agrees.")
+    """The command line. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
+    options = parse(Options, arguments, "Judge completions blind, and see how far sample_quality agrees with you.")
     judging = prepare(options.sweep, options.pairs, options.size)
     if options.export or options.taken:
         exchange(judging, options.export, options.taken)
@@ -93,15 +93,17 @@ def exchange(judging: Judging, export: str | None, taken: Sequence[str]) -> None
         except (OSError, UnicodeDecodeError) as error:
             raise RecordsError(f"{name}: cannot be read ({one_line(error)}); give what --export wrote.") from None
         count = judging.store.take(text, name, [record.trial_id for record in judging.sweep.records])
-        print(f"{count} judgements taken from {name}.")
+        print(f"{count} judgements read from {name}.")
     if export is not None:
         if not judging.store.latest:
-            raise RecordsError("nothing is judged yet, so there is nothing to export; leave --export out, and judge.")
+            raise RecordsError(
+                "nothing is judged yet, so there is nothing to export; leave --export out and judge first."
+            )
         try:
             Path(export).write_text(judging.store.export(), encoding="utf-8")
         except OSError as error:
             raise RecordsError(f"{export}: cannot be written ({one_line(error)}); give another --export.") from None
-        print(f"{len(judging.store.latest)} judgements written to {export}; another person takes them with --import.")
+        print(f"{len(judging.store.latest)} judgements written to {export}; another person reads them with --import.")
 
 
 async def _serve(judging: Judging, port: int) -> None:

@@ -1,4 +1,4 @@
-"""The model card of an exported trial: what it is, how to use it, what it was made of, and whose licence holds."""
+"""The model card of an exported trial: what it is, how to use it, what it was made of, and under which licence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from trainables.records.settings import SETTINGS, TrialSettings
 PROMPTS_OF_A_KIND = 3
 NANO_LICENCE = (
     "The base weights and tokenizer are CC0 1.0, for what is the project's own in them. They were learned from WordNet"
-    " 3.0, Copyright 2006 by Princeton University, all rights reserved; `LICENSE-WordNet.txt` must go along."
+    " 3.0, Copyright 2006 by Princeton University, all rights reserved; `LICENSE-WordNet.txt` must accompany them."
 )
 GALACTICA_LICENCE = (
     "Galactica's weights are under CC BY-NC 4.0 (https://creativecommons.org/licenses/by-nc/4.0/): name Meta AI's"
-    " Galactica as its source, say that it was changed, and make no commercial use of it. That holds for this model."
+    " Galactica as its source, say that it was changed, and make no commercial use of it. The same holds for this"
+    " model."
 )
 
 
@@ -212,7 +213,7 @@ def _adapters(settings: TrialSettings) -> str:
 
 
 def _licence(record: TrialRecord, source: ModelSource) -> str:
-    base = f"The licence of the base model, `{_plain(source.name)}`, holds for this one; look it up where it came from."
+    base = f"The licence of the base model, `{_plain(source.name)}`, holds for this one; look it up at its source."
     if _is_galactica(source):
         base = GALACTICA_LICENCE
     elif record.settings.model in (*NANO_SIZES, *NANO_BUILT):
@@ -221,7 +222,7 @@ def _licence(record: TrialRecord, source: ModelSource) -> str:
         base = f"Its base weights: {_plain(source.origin)}. Their licence holds for this model too."
     if record.settings.data == "shipped":
         return f"{base} The quotations are public domain."
-    return f"{base} What it was tuned on is yours to answer for."
+    return f"{base} You are responsible for what it was tuned on."
 
 
 def _is_galactica(source: ModelSource) -> bool:

@@ -69,7 +69,7 @@ def render(sweep: Sweep) -> str:
     on_card = figure_block("card", anatomy(sweep.records, on_card=True), "The same for the card named: predicted.", "")
     sections = [
         section("answer", "Answer", "", joined(answer(sweep), front_table(sweep))),
-        *([section("ladder", "Ladder", "The ladder", told)] if (told := ladder(sweep)) else []),
+        *([section("ladder", "Ladder", "The ladder", ladder_html)] if (ladder_html := ladder(sweep)) else []),
         section("trials", "Trials", "Trials", trials_table(sweep)),
         drawn(STYLE, style_tables(sweep)),
         *(drawn(shown, on_card if shown.identity == "anatomy" else None) for shown in FIGURES),
@@ -101,19 +101,19 @@ def write_comparison(first: str, second: str, out: str | None = None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of what a report is written, and where."""
+    """What to report on, and where to write it."""
 
     sweep: Annotated[Positional[str | None], arg(metavar="SWEEP", help_behavior_hint="")] = None
     """The sweep's folder or URI: results/<name> or s3://bucket/prefix/<name>."""
     compare: Annotated[tuple[str, str] | None, arg(metavar="A B", help_behavior_hint="")] = None
-    """Two sweeps in one page instead."""
+    """Compare two sweeps on one page instead."""
     out: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Where to write it. [report.html in the sweep]"""
 
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    """The command line. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
     options = parse(Options, arguments, "Write a sweep's report as one HTML file.")
     if (options.sweep is None) == (options.compare is None):
         raise UserError("give one sweep, or --compare and two; --help says more.")

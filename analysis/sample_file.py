@@ -54,9 +54,9 @@ def read_samples(path: str, train_keywords: Collection[str], base_headwords: Col
         )
         number_of[keyword] += 1
     if not samples:
-        raise SamplesError(f"{path}: there is no sample in it; write lines such as {EXAMPLE}")
+        raise SamplesError(f"{path}: it holds no sample; write lines such as {EXAMPLE}")
     if len(samples) == 1:
-        raise SamplesError(f"{path}: one sample says nothing of how a model's samples differ; give 2 or more.")
+        raise SamplesError(f"{path}: one sample cannot show how a model's samples differ; give 2 or more.")
     if all(sample.kind == "off_domain" for sample in samples):
         raise SamplesError(f"{path}: every prompt is off-domain; give samples where the style is wanted, such as hope:")
     return samples
@@ -71,7 +71,7 @@ def _document(line: str, where: str) -> dict[str, Any]:
         raise SamplesError(f"{where}: not a JSON object; write {EXAMPLE}")
     for name in ("prompt", "text"):
         if name not in document:
-            raise SamplesError(f"{where}: has no '{name}'; write {EXAMPLE}")
+            raise SamplesError(f"{where}: has no {name!r}; write {EXAMPLE}")
         if not isinstance(document[name], str):
             raise SamplesError(f"{where}: '{name}' is {type(document[name]).__name__}, not text; write {EXAMPLE}")
     if document.get("kind", KINDS[0]) not in KINDS:

@@ -17,30 +17,30 @@ from tyro.conf import Positional, arg
 
 from data.command_line import command, parse
 
-TOLD_FROM = 10_000  # samples from which progress is told
+TOLD_FROM = 10_000  # samples from which progress is reported
 PROGRESS_STEPS = 20
 SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which samples are scored, and against what."""
+    """Which samples to score, and against what."""
 
     file: Annotated[Positional[str], arg(metavar="FILE.jsonl")]
     """Samples, one a line: {"prompt": "hope:", "text": "…"}."""
     train: str = "shipped"
-    """Quotes that were trained on: a file, or the name of a data set."""
+    """The training quotes: a file, or the name of a data set."""
     reference: Annotated[str | None, arg(help_behavior_hint="")] = None
-    """Human quotes that were not. [the lines of --train that sweeps hold out]"""
+    """Human quotes that were not trained on. [the lines of --train that sweeps hold out]"""
     columns: Annotated[str | None, arg(help_behavior_hint="")] = None
-    """Which columns of --train and --reference are meant where they have other names: keyword=tag,quote=body."""
+    """Columns of --train and --reference that go by other names: keyword=tag,quote=body."""
     json: bool = False
     """Print one JSON object."""
 
 
 @command
 def main(arguments: Sequence[str]) -> int:
-    """The command line. Returns: the exit code, 2 for a person's mistake, told in one line on stderr."""
+    """The command line. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
     options = parse(Options, arguments, "Score samples of any model as a sweep scores its own.")
     result = score(options.file, options.train, options.reference, options.columns or "")
     print(json.dumps(result, indent=1) if options.json else _page(result))
@@ -89,7 +89,7 @@ def score(file: str, train: str, reference: str | None, columns: str = "") -> di
 
 
 class _Progress:
-    """Tells on stderr how many samples are scored, about twenty times in all."""
+    """Reports on stderr how many samples are scored, about twenty times in all."""
 
     def __init__(self, total: int) -> None:
         self._total, self._next = total, 0

@@ -1,4 +1,4 @@
-"""How far `sample_quality` says what a person says who does not know whose text is whose."""
+"""How far `sample_quality` agrees with a person who does not know whose text is whose."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def agreement(judgements: Iterable[Judgement], records: Iterable[TrialRecord]) -
         counts[group][0] += agreed
         counts[group][1] += 1
     shares = {name: Share(count=count, of=of) for name, (count, of) in counts.items()}
-    pairs = [pair for said in choices.values() for pair in itertools.combinations(said, 2)]
+    pairs = [pair for of_pair in choices.values() for pair in itertools.combinations(of_pair, 2)]
     return Agreement(
         judged=judged,
         ties=ties,

@@ -137,7 +137,7 @@ class JudgementStore:
     def take(self, text: str, source: str, trial_ids: Collection[str]) -> int:
         """Store what another person's `export` gave; a second time changes nothing. Returns: how many judgements.
 
-        Raises: RecordsError, naming the line of `told`, where it is none, or speaks of no trial of `trial_ids`.
+        Raises: RecordsError, naming the line, where it is none, or speaks of no trial of `trial_ids`.
         """
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
         taken = []
@@ -145,9 +145,11 @@ class JudgementStore:
             try:
                 item = _from_json(json.loads(line))
             except (ValueError, TypeError, KeyError):
-                raise RecordsError(f"{source}:{number}: no judgement; give what --export wrote.") from None
+                raise RecordsError(f"{source}:{number}: not a judgement; give what --export wrote.") from None
             if not {item.left.trial_id, item.right.trial_id} <= set(trial_ids):
-                raise RecordsError(f"{source}:{number}: judges a trial that this sweep has not; it is another sweep's.")
+                raise RecordsError(
+                    f"{source}:{number}: judges a trial that this sweep does not have; it belongs to another sweep."
+                )
             taken.append(dataclasses.replace(item, judge=item.judge or digest))
         if not taken:
             raise RecordsError(f"{source}: no judgement in it; give what --export wrote.")
@@ -194,7 +196,7 @@ def _read(storage: Storage) -> tuple[list[Judgement], list[str]]:
             try:
                 found.append(_from_json(json.loads(line)))
             except (ValueError, TypeError, KeyError):
-                unreadable.append(f"{LAYOUT.judgements}/{name}:{number}: no judgement of this program; left out.")
+                unreadable.append(f"{LAYOUT.judgements}/{name}:{number}: not a judgement of this program; left out.")
     return found, unreadable
 
 

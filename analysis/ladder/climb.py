@@ -1,4 +1,4 @@
-"""A ladder as its records tell it: rungs, outcomes, and what is predicted of a size above them."""
+"""A ladder as its records show it: rungs, outcomes, and what is predicted for a size above them."""
 
 import math
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ class Climb:
         )
 
     def predict(self, place: int) -> RungPrediction:
-        """What is said of that size from those under it that ran."""
+        """What is predicted of that size from those under it that ran."""
         name, parameters = self.sizes[place]
         octaves = math.log2(parameters)
         rate, batch = forecast_optimum(self.landscape(place), octaves)
@@ -193,9 +193,9 @@ def _mean(weighed: Sequence[tuple[float, float]]) -> Estimate:
 
 
 def _forecast_shares(outcomes: Sequence[RungOutcome], octaves: float) -> dict:
-    told = {}
+    forecasts = {}
     for name in SHARES:
         points = [(math.log2(out.parameters), out.shares[name].value) for out in outcomes if name in out.shares]
         if points and outcomes[-1].shares:
-            told[name] = forecast_share(points, octaves, outcomes[-1].shares[name].deviation)
-    return told
+            forecasts[name] = forecast_share(points, octaves, outcomes[-1].shares[name].deviation)
+    return forecasts

@@ -1,7 +1,7 @@
 """Predictions that are written down before a rung runs, and never changed.
 
-Each lies in the sweep's folder with a hash of itself; a prediction that was touched afterwards is refused, so hit and
-miss in the report are those of what was said beforehand.
+Each lies in the sweep's folder with a hash of itself; a prediction that was changed afterwards is refused, so hits and
+misses in the report are those of the original prediction.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from trainables.records.storage import Storage
 
 @dataclass(frozen=True, kw_only=True)
 class RungPrediction:
-    """What was said of a size before it ran.
+    """What was predicted of a size before it ran.
 
     `below` are the sizes that it was made from and `trials` the numbers of their trials; `shares` are quality, its
     parts, spill-over and retention by name.
@@ -53,8 +53,8 @@ def frozen(storage: Storage, rung: int) -> tuple[RungPrediction, str]:
         document, told = {}, ""
     if told != fingerprint(document):
         raise UserError(
-            f"{storage.uri}/{path} is not as it was written before its rung ran: its hash differs; a prediction that"
-            " was changed afterwards predicts nothing. Put the file back, or start a new ladder under another --name."
+            f"{storage.uri}/{path} is not as it was written before its rung ran: its hash differs; a prediction"
+            " changed afterwards predicts nothing. Put the file back, or start a new ladder under another --name."
         )
     return _read(document), told
 

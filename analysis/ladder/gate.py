@@ -60,15 +60,15 @@ class Price:
 def is_narrow(prediction: RungPrediction, landscape: Landscape, octaves: float) -> Condition:
     """The learning rate's interval is at most two octaves wide; from one rung it may be wider, as no slope is known."""
     rate = prediction.learning_rate
-    said = f"best learning rate {rate.value:.2e}, {rate.low:.2e} to {rate.high:.2e}: {rate.octaves:.1f} octaves"
+    found = f"best learning rate {rate.value:.2e}, {rate.low:.2e} to {rate.high:.2e}: {rate.octaves:.1f} octaves"
     if rate.octaves <= WIDEST_OCTAVES:
-        return Condition(name="interval", holds=True, says=said)
+        return Condition(name="interval", holds=True, says=found)
     if len(landscape.rungs) < 2:
-        return Condition(name="interval", holds=True, says=f"{said}; from one rung, so trials spread over it")
+        return Condition(name="interval", holds=True, says=f"{found}; from one rung, so trials spread over it")
     return Condition(
         name="interval",
         holds=False,
-        says=f"{said}, more than {WIDEST_OCTAVES:g}; {_what_narrows(landscape, octaves)}",
+        says=f"{found}, more than {WIDEST_OCTAVES:g}; {_what_narrows(landscape, octaves)}",
     )
 
 
@@ -84,11 +84,11 @@ def _what_narrows(landscape: Landscape, octaves: float) -> str:
     return f"more trials add the most: {max(more, 4)} more on {landscape.rungs[worst].name} (--rung-trials)"
 
 
-def held(rung: str, told: RungPrediction | None, rate: float, loss: float) -> Condition:
+def held(rung: str, prediction: RungPrediction | None, rate: float, loss: float) -> Condition:
     """The last rung's outcome fell inside its own interval; so it is where nothing was predicted of it."""
-    if told is None:
+    if prediction is None:
         return Condition(name="outcome", holds=True, says=f"{rung} is the lowest rung: nothing was predicted of it")
-    outcomes = (("best learning rate", told.learning_rate, rate), ("held-out loss", told.loss, loss))
+    outcomes = (("best learning rate", prediction.learning_rate, rate), ("held-out loss", prediction.loss, loss))
     missed = [_missed(name, forecast, value) for name, forecast, value in outcomes if not forecast.holds(value)]
     if missed:
         says = f"{rung} did not come out as predicted: {'; '.join(missed)}"
@@ -98,16 +98,16 @@ def held(rung: str, told: RungPrediction | None, rate: float, loss: float) -> Co
     )
 
 
-def _missed(name: str, told: Forecast, value: float) -> str:
-    digits = ".3f" if told.value > 0.1 else ".2e"
-    return f"{name} {value:{digits}} where {told.low:{digits}} to {told.high:{digits}} was said"
+def _missed(name: str, forecast: Forecast, value: float) -> str:
+    digits = ".3f" if forecast.value > 0.1 else ".2e"
+    return f"{name} {value:{digits}} where {forecast.low:{digits}} to {forecast.high:{digits}} was predicted"
 
 
 def fits(size: str, needed: str, card: str, others: Sequence[str], *, holds: bool) -> Condition:
     """Memory fits the card; where it does not, which cards it fits. `needed` is the prediction in words."""
     if holds:
         return Condition(name="memory", holds=True, says=f"{size} needs {needed}, as predicted: fits {card}")
-    instead = f"it fits {', '.join(others)}" if others else "it fits no single card that is known; see --parallel fsdp"
+    instead = f"it fits {', '.join(others)}" if others else "it fits no known card alone; see --parallel fsdp"
     return Condition(
         name="memory", holds=False, says=f"{size} needs {needed}, as predicted, more than {card} has; {instead}"
     )
@@ -127,11 +127,11 @@ def gains(prediction: RungPrediction, last_loss: float) -> Condition:
     """The expected gain exceeds the half-width of its interval; two rungs at least are needed to expect one."""
     loss = prediction.loss
     gain, half = last_loss - loss.value, (loss.high - loss.low) / 2
-    said = f"held-out loss {loss.value:.3f}, {loss.low:.3f} to {loss.high:.3f} ({loss.form})"
-    said += f", {abs(gain):.3f} {'better' if gain >= 0 else 'worse'} than {prediction.below[-1]}"
+    found = f"held-out loss {loss.value:.3f}, {loss.low:.3f} to {loss.high:.3f} ({loss.form})"
+    found += f", {abs(gain):.3f} {'better' if gain >= 0 else 'worse'} than {prediction.below[-1]}"
     if len(prediction.below) < 2:
-        return Condition(name="gain", holds=True, says=f"{said}: one rung shows no trend yet")
+        return Condition(name="gain", holds=True, says=f"{found}: one rung shows no trend yet")
     if gain > half:
-        return Condition(name="gain", holds=True, says=said)
-    says = f"{said}, no more than half of its interval ({half:.3f}): it is not shown to be better"
+        return Condition(name="gain", holds=True, says=found)
+    says = f"{found}, no more than half of its interval ({half:.3f}): it is not shown to be better"
     return Condition(name="gain", holds=False, says=f"{says}; another rung below it adds the most")

@@ -36,7 +36,7 @@ Points = Sequence[tuple[float, float]]  # log2 of parameters and a value, lowest
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a size is predicted to show: value and 90% interval in natural units, and the form that said so."""
+    """What a size is predicted to show: value and 90% interval in natural units, and the form behind them."""
 
     value: float
     low: float

@@ -107,7 +107,7 @@ def _cells(answer: CardAnswer) -> list[str]:
 
 
 def _never_run(records: Sequence[TrialRecord]) -> Markup:
-    """Says that what had no room here may have it elsewhere: such trials have no quality, so are no answer above."""
+    """Says that what had no room here may have it elsewhere: unfit trials have no quality, so no answer above."""
     unfit = [record for record in records if record.outcome is Outcome.PREDICTED_NOT_TO_FIT and needed_bytes(record)]
     if not unfit:
         return Markup("")

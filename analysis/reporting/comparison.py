@@ -1,4 +1,4 @@
-"""Two sweeps held against one another: which settings differ, what each reached, and trials that both ran."""
+"""Two sweeps compared: which settings differ, what each reached, and trials that both ran."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Figure = Callable[[Sweep], float | None]
 
 
 def settings_table(first: Sweep, second: Sweep) -> Markup:
-    """What the two sweeps were told otherwise, and where they ran otherwise."""
+    """In which options the two sweeps differ, and where they ran differently."""
     one, other = _facts(first), _facts(second)
     differing = [name for name in {**one, **other} if one.get(name, MISSING) != other.get(name, MISSING)]
     if not differing:
-        return part("paragraph", "Both were told the same, on the same code, data and versions.")
+        return part("paragraph", "Both have the same options, code, data and versions.")
     rows = [[name, one.get(name, MISSING), other.get(name, MISSING)] for name in differing]
     caption = f"What differs; {len({**one, **other}) - len(differing)} further settings and facts are the same."
     return plain_table(["Setting", first.name, second.name], rows, caption, "settings", (first.name, second.name))
@@ -46,7 +46,7 @@ def results_table(first: Sweep, second: Sweep) -> Markup:
 
 
 def warnings(first: Sweep, second: Sweep) -> Markup:
-    """What makes a comparison of the two unfair, a sentence each; empty where nothing does."""
+    """What makes a comparison of the two unfair, one sentence each; empty where nothing does."""
     notes = []
     if first.facts.question != second.facts.question:
         notes.append("They answer different questions.")
@@ -170,7 +170,7 @@ ALIGNED = ("pareto", "style", "curves")  # figures with one pair of linear axes
 
 
 def render_comparison(first: Sweep, second: Sweep) -> str:
-    """The page. Raises: RecordsError where one of the two has no trial, so that there is nothing to hold against."""
+    """The page. Raises: RecordsError where one of the two has no trial, so that there is nothing to compare."""
     for sweep in (first, second):
         if not sweep.records:
             raise RecordsError(f"sweep {sweep.name} has no recorded trial yet, so there is nothing to compare.")

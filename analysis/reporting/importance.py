@@ -121,10 +121,10 @@ def permutation_losses(forest: RandomForestRegressor, inputs: np.ndarray, height
             draw.shuffle(order)
             shuffled[:, column] = shuffled[order, column]
             columns.append(shuffled.copy())
-    asked = np.concatenate([inputs, *columns]).astype(np.float32)  # as sklearn's trees take them
-    total = np.zeros(len(asked))
+    inputs_of_all = np.concatenate([inputs, *columns]).astype(np.float32)  # as sklearn's trees take them
+    total = np.zeros(len(inputs_of_all))
     for tree in forest.estimators_:
-        total += tree.tree_.predict(asked)[:, 0]
-    told = (total / len(forest.estimators_)).reshape(-1, len(inputs))
-    explained = 1 - ((told - heights) ** 2).sum(axis=1) / ((heights - heights.mean()) ** 2).sum()
+        total += tree.tree_.predict(inputs_of_all)[:, 0]
+    predicted = (total / len(forest.estimators_)).reshape(-1, len(inputs))
+    explained = 1 - ((predicted - heights) ** 2).sum(axis=1) / ((heights - heights.mean()) ** 2).sum()
     return explained[0] - explained[1:].reshape(inputs.shape[1], SHUFFLES).mean(axis=1)

@@ -19,25 +19,25 @@ MEANING = (
 )
 
 RUNGS = "Rungs that ran: best points by the fit of all trials, never a best trial's own values"
-PREDICTIONS = "Predictions against outcomes; misses are kept"
+PREDICTIONS = "Predictions against outcomes, misses included"
 
 
 def ladder(sweep: Sweep) -> Markup:
     """The section as HTML; "" for a sweep that is no ladder."""
     if sweep.ladder is None or not sweep.facts.plan.rung_parameters:
         return Markup("")
-    told = ladder_tables(sweep.facts.plan, sweep.records, sweep.ladder)
-    if told is None:
+    tables = ladder_tables(sweep.facts.plan, sweep.records, sweep.ladder)
+    if tables is None:
         return part("paragraph", NO_RUNG, "muted")
     words = ("Predicted of it", "Form", "Verdict", "Frozen, SHA-256")
     return joined(
-        figure_block("ladder", _figure(told.outcomes, told.predictions), MEANING, ""),
-        plain_table(list(RUNG_HEADS), [list(row) for row in told.rung_rows], RUNGS, "rungs"),
+        figure_block("ladder", _figure(tables.outcomes, tables.predictions), MEANING, ""),
+        plain_table(list(RUNG_HEADS), [list(row) for row in tables.rung_rows], RUNGS, "rungs"),
         plain_table(
-            list(PREDICTION_HEADS), [list(row) for row in told.prediction_rows], PREDICTIONS, "predictions", words
+            list(PREDICTION_HEADS), [list(row) for row in tables.prediction_rows], PREDICTIONS, "predictions", words
         ),
-        *(part("paragraph", line, "") for line in told.broken),
-        *map(_gate, told.gates),
+        *(part("paragraph", line, "") for line in tables.broken),
+        *map(_gate, tables.gates),
     )
 
 
@@ -50,7 +50,7 @@ def _gate(gate: Gate) -> Markup:
     return joined(heading, Markup("<ul>{}</ul>").format(joined(*lines)))
 
 
-def _figure(outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -> go.Figure:
+def _figure(outcomes: dict[int, RungOutcome], predictions: dict[int, RungPrediction]) -> go.Figure:
     figure = make_subplots(rows=1, cols=2, subplot_titles=["Best learning rate", "Held-out quote loss"])
     sizes = [out.parameters for out in outcomes.values()]
     for column, values in (
@@ -61,12 +61,12 @@ def _figure(outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -
         trace = go.Scatter(x=sizes, y=values, mode="markers", marker=style.marker(0), text=names, name="fitted")
         figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
     for column, forecasts in (
-        (1, [told.learning_rate for told in said.values()]),
-        (2, [told.loss for told in said.values()]),
+        (1, [prediction.learning_rate for prediction in predictions.values()]),
+        (2, [prediction.loss for prediction in predictions.values()]),
     ):
         figure.add_trace(
             go.Scatter(
-                x=[told.parameters for told in said.values()],
+                x=[prediction.parameters for prediction in predictions.values()],
                 y=[forecast.value for forecast in forecasts],
                 error_y={
                     "type": "data",
@@ -75,7 +75,7 @@ def _figure(outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -
                 },
                 mode="markers",
                 marker=style.open_marker(1),
-                text=[style.label(told.size) for told in said.values()],
+                text=[style.label(prediction.size) for prediction in predictions.values()],
                 name="predicted, 90% interval",
                 showlegend=column == 1,
             ),
@@ -84,4 +84,4 @@ def _figure(outcomes: dict[int, RungOutcome], said: dict[int, RungPrediction]) -
         )
     figure.update_xaxes(type="log", title_text="Parameters")
     figure.update_yaxes(type="log", col=1)
-    return style.finish(figure, "What small sizes say of large ones", "Filled: fitted. Open: predicted.", 420)
+    return style.finish(figure, "What small sizes say about large ones", "Filled: fitted. Open: predicted.", 420)

@@ -20,7 +20,7 @@ Draw = Callable[[Sweep], go.Figure | None]
 
 
 def _of_records(draw: Callable[[Sequence[TrialRecord]], go.Figure | None]) -> Draw:
-    """A figure in which no trial is told to be better than another."""
+    """A figure in which no trial is marked as better than another."""
     return lambda sweep: draw(sweep.records)
 
 

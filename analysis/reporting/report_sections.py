@@ -69,7 +69,7 @@ def front_table(sweep: Sweep) -> Markup:
     order = f"{'least' if least.direction == 'minimize' else 'most'} {least.heading} first"
     headings = listed([objective.heading for objective in aims.objectives])
     kept = f" Each keeps to {aims.budget_phrase}." if aims.budgets else ""
-    caption = f"The front of {headings}, {order}: none other has {aims.better_phrase}.{kept}"
+    caption = f"The front of {headings}, {order}: no other trial has {aims.better_phrase}.{kept}"
     has_dose = any(row.epochs is not None for row in rows)
     return table(rows, [*(DOSE_COLUMNS if has_dose else FRONT_COLUMNS), *aims.names], caption, identity="front")
 

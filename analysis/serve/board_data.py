@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import Any
 
-from analysis.ladder.told import LadderFiles, load_ladder
+from analysis.ladder.ladder_files import LadderFiles, load_ladder
 from analysis.serve.board_rows import board_row, detail, ladder_json, objective_words, running_row
 from analysis.serve.local_page import visible
 from analysis.sweep_table.front import Contender, Standing, contender_of, decide
@@ -28,7 +28,7 @@ AT_ONCE = 64  # records read before the page may ask again
 
 @dataclass(frozen=True, kw_only=True)
 class _Ladder:
-    """What was last told of a ladder: from how many records and which files, and when these were looked at."""
+    """What a ladder's page last showed: from how many records and which files, and when these were looked at."""
 
     count: int
     files: LadderFiles | None
@@ -117,15 +117,15 @@ class FollowedSweep:
             return None
         count, now = len(self._rungs), time.monotonic()
         with self._ladder_lock:  # several pages ask, and the fits take a while
-            told = self._ladder
-            if told is None or told.count != count or now - told.looked_at > LADDER_SECONDS:
+            known = self._ladder
+            if known is None or known.count != count or now - known.looked_at > LADDER_SECONDS:
                 files = load_ladder(self.storage, self.facts.plan)
-                if told is None or (told.count, told.files) != (count, files):
+                if known is None or (known.count, known.files) != (count, files):
                     records = sorted(dict(self._rungs).values(), key=lambda record: record.number)
                     tables = ladder_tables(self.facts.plan, records, files) if files else None
-                    told = _Ladder(count=count, files=files, looked_at=now, page=tables and ladder_json(tables))
-                self._ladder = told = replace(told, looked_at=now)
-            return told.page
+                    known = _Ladder(count=count, files=files, looked_at=now, page=tables and ladder_json(tables))
+                self._ladder = known = replace(known, looked_at=now)
+            return known.page
 
     def detail(self, trial_id: str) -> dict[str, Any] | None:
         """The whole of a trial that is listed and has ended, read again since only its row is kept; else None."""

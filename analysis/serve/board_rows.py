@@ -143,13 +143,21 @@ def ladder_json(tables: LadderTables) -> dict[str, Any]:
         "rates": {
             "fitted": [[out.parameters, out.learning_rate] for out in outcomes],
             "predicted": [
-                [said.parameters, said.learning_rate.value, said.learning_rate.low, said.learning_rate.high]
-                for said in predictions
+                [
+                    prediction.parameters,
+                    prediction.learning_rate.value,
+                    prediction.learning_rate.low,
+                    prediction.learning_rate.high,
+                ]
+                for prediction in predictions
             ],
         },
         "losses": {
             "fitted": [[out.parameters, out.loss] for out in outcomes],
-            "predicted": [[said.parameters, said.loss.value, said.loss.low, said.loss.high] for said in predictions],
+            "predicted": [
+                [prediction.parameters, prediction.loss.value, prediction.loss.low, prediction.loss.high]
+                for prediction in predictions
+            ],
         },
     }
 

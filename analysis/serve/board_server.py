@@ -19,7 +19,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none';"
     " form-action 'self'; frame-ancestors {frames}"
 )
-OPEN = ("/api/health", "/api/v1/query", "/login", "/page/board.css")  # they tell nothing of the sweep
+OPEN = ("/api/health", "/api/v1/query", "/login", "/page/board.css")  # they say nothing of the sweep
 KINDS = {"css": "text/css", "js": "text/javascript", "html": "text/html"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -87,7 +87,7 @@ def make_app(sweeps: FollowedSweeps, token: str, frames: list[str]) -> web.Appli
             if is_open or is_allowed(request, token):
                 response = await handler(request)
             elif request.path.startswith("/api/"):
-                response = web.Response(status=401, text="Ray's token is wanted, as a bearer's header or a cookie.")
+                response = web.Response(status=401, text="Ray's token is required, as a bearer's header or a cookie.")
             else:
                 response = _file("login.html", status=401)
         except web.HTTPException as refusal:

@@ -100,7 +100,7 @@ def make_app(judging: Judging, token: str) -> web.Application:
     async def judge(request: web.Request) -> web.Response:
         document = await _document(request)
         if document.get("choice") not in get_args(Choice) or document.get("pair") not in judging.deck:
-            raise web.HTTPBadRequest(text=f"pair and one of {', '.join(get_args(Choice))} are wanted.")
+            raise web.HTTPBadRequest(text=f"pair and one of {', '.join(get_args(Choice))} are required.")
         await asyncio.to_thread(judging.judge, document["pair"], document["choice"])
         return web.json_response(judging.view())
 
@@ -151,11 +151,11 @@ def _check(request: web.Request, token: str) -> None:
 
 async def _document(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":  # a foreign page cannot send this without asking first
-        raise web.HTTPUnsupportedMediaType(text="application/json is wanted.")
+        raise web.HTTPUnsupportedMediaType(text="application/json is required.")
     try:
         document = await request.json()
     except ValueError:
         document = None
     if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
-        raise web.HTTPBadRequest(text="a JSON object of strings is wanted.")
+        raise web.HTTPBadRequest(text="a JSON object of strings is required.")
     return document

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.ladder.climb import Climb, RungOutcome
 from analysis.ladder.frozen import RungPrediction
-from analysis.ladder.told import LadderFiles
+from analysis.ladder.ladder_files import LadderFiles
 from analysis.ladder.transfer import Forecast
 from analysis.sweep_table.table import MISSING, cell_text, rate_text
 from trainables.records.plan import SweepPlan
@@ -59,16 +59,16 @@ def ladder_tables(plan: SweepPlan, records: Sequence[TrialRecord], files: Ladder
         rung_rows=tuple(_rung_row(climb, place, out) for place, out in outcomes.items()),
         prediction_rows=tuple(_prediction_rows(files, outcomes, predictions)),
         gates=tuple(Gate(size=climb.sizes[place][0], lines=lines) for place, lines in sorted(files.gates.items())),
-        broken=tuple(told.sha256 for told in files.predictions.values() if told.prediction is None),
+        broken=tuple(kept.sha256 for kept in files.predictions.values() if kept.prediction is None),
     )
 
 
 def _predictions(climb: Climb, files: LadderFiles, outcomes: dict[int, RungOutcome]) -> dict[int, RungPrediction]:
-    said = {place: told.prediction for place, told in files.predictions.items() if told.prediction}
+    predictions = {place: kept.prediction for place, kept in files.predictions.items() if kept.prediction}
     for place in range(max(outcomes) + 1, len(climb.sizes)):
-        if place not in said and climb.below(place):
-            said[place] = climb.predict(place)
-    return dict(sorted(said.items()))
+        if place not in predictions and climb.below(place):
+            predictions[place] = climb.predict(place)
+    return dict(sorted(predictions.items()))
 
 
 def _rung_row(climb: Climb, place: int, out: RungOutcome) -> tuple[str, ...]:
@@ -85,20 +85,20 @@ def _rung_row(climb: Climb, place: int, out: RungOutcome) -> tuple[str, ...]:
 
 
 def _prediction_rows(files: LadderFiles, outcomes: dict[int, RungOutcome], predictions: dict[int, RungPrediction]):
-    for place, said in predictions.items():
+    for place, prediction in predictions.items():
         out, frozen = outcomes.get(place), files.predictions.get(place)
-        asked: list[tuple[str, Forecast, float | None, str]] = [
-            ("best learning rate", said.learning_rate, out and out.learning_rate, ".2e"),
-            ("best batch", said.batch_size, out and out.batch_size, ".0f"),
-            ("quote loss", said.loss, out and out.loss, ".3f"),
+        quantities: list[tuple[str, Forecast, float | None, str]] = [
+            ("best learning rate", prediction.learning_rate, out and out.learning_rate, ".2e"),
+            ("best batch", prediction.batch_size, out and out.batch_size, ".0f"),
+            ("quote loss", prediction.loss, out and out.loss, ".3f"),
         ]
         for name, title in SHARES.items():
-            if name in said.shares:
+            if name in prediction.shares:
                 value = out.shares[name].value if out and name in out.shares else None
-                asked.append((title.lower(), said.shares[name], value, ".3f"))
-        for name, forecast, value, digits in asked:
+                quantities.append((title.lower(), prediction.shares[name], value, ".3f"))
+        for name, forecast, value, digits in quantities:
             cells = _forecast_cells(forecast, value, digits, frozen is not None)
-            yield (said.size, name, *cells, frozen.sha256[:16] if frozen else MISSING)
+            yield (prediction.size, name, *cells, frozen.sha256[:16] if frozen else MISSING)
 
 
 def _forecast_cells(forecast: Forecast, value: float | None, digits: str, is_frozen: bool) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import overload
 
-from analysis.ladder.told import LadderFiles, load_ladder
+from analysis.ladder.ladder_files import LadderFiles, load_ladder
 from analysis.sweep_table.front import Standing, standing_of
 from data.errors import UserError, one_line
 from trainables.records.documents import from_json, samples_from_json
@@ -91,7 +91,7 @@ def read_facts(storage: Storage) -> SweepFacts:
     except (FileNotFoundError, NotADirectoryError):
         raise RecordsError(_no_sweep(storage)) from None
     except ValueError as error:
-        raise RecordsError(f"{storage.uri}: {LAYOUT.facts} is none of this program's ({one_line(error)}).") from None
+        raise RecordsError(f"{storage.uri}: {LAYOUT.facts} is not of this program ({one_line(error)}).") from None
 
 
 def _read_records(storage: Storage) -> list[TrialRecord | str]:

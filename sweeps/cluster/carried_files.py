@@ -22,7 +22,7 @@ def with_carried_files(flags: Sequence[str], checkout: Path) -> list[str]:
     that leads out of the checkout stays: it may be one of a folder that the cluster's machines share.
     Raises: OptionsError for a file that would not go along.
     """
-    told: list[str] = []
+    carried: list[str] = []
     flag = ""
     for word in flags:
         if word.startswith("--"):
@@ -31,8 +31,8 @@ def with_carried_files(flags: Sequence[str], checkout: Path) -> list[str]:
                 word = f"{flag}={_carried(_plain(flag), value, checkout)}"
         elif _plain(flag) in FILE_FLAGS:
             word = _carried(_plain(flag), word, checkout)
-        told.append(word)
-    return told
+        carried.append(word)
+    return carried
 
 
 def _plain(flag: str) -> str:

@@ -62,7 +62,7 @@ def connect(address: str, wait_seconds: float, say: Show) -> JobSubmissionClient
 
     for handler in logging.getLogger("ray").handlers:
         handler.setLevel(logging.ERROR)  # else each package and connection is told of
-    until, said = time.monotonic() + wait_seconds, False
+    until, is_announced = time.monotonic() + wait_seconds, False
     while True:
         try:
             client = _client_class()(address)
@@ -81,9 +81,9 @@ def connect(address: str, wait_seconds: float, say: Show) -> JobSubmissionClient
                 f"no cluster answers at {address} ({type(trouble).__name__}, waited {wait_seconds:g} s);"
                 " open the tunnel with: ray dashboard build/cluster.yaml, or name another --address."
             )
-        if not said:
+        if not is_announced:
             say(f"Waiting for {address}, at most {wait_seconds:g} s.")
-            said = True
+            is_announced = True
         time.sleep(min(1.0, max(0.0, until - time.monotonic())))
 
 

@@ -122,12 +122,12 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
 
 def _card(gpu: str | None, device: Device) -> Card:
     """The card that memory is predicted for: the GPU that is there, under the name asked for; without one an A10."""
-    asked = asked_card(gpu)
+    requested = asked_card(gpu)
     if not device.on_cuda:
-        return asked or find_card(USUAL_CARD)
-    if asked is None and device.gpu_name:
+        return requested or find_card(USUAL_CARD)
+    if requested is None and device.gpu_name:
         return card_of_driver(device.gpu_name, device.gpu_bytes)
-    name = asked.name if asked else "the cluster's GPU" if device.kinds else "this GPU"
+    name = requested.name if requested else "the cluster's GPU" if device.kinds else "this GPU"
     return Card(name=name, capacity_bytes=device.gpu_bytes)
 
 
@@ -321,19 +321,19 @@ def chosen_objectives(options: SweepOptions, question: Question) -> tuple[str, .
 
     Raises: OptionsError.
     """
-    asked = options.objectives
-    if asked is None:
-        asked = tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
-        if not asked and options.weights == "random":
+    requested = options.objectives
+    if requested is None:
+        requested = tuple(n for n in question.objectives if options.weights == "pretrained" or n not in FROM_SAMPLES)
+        if not requested and options.weights == "random":
             raise OptionsError(f"--weights random has no style to measure, and {question.name} asks for nothing else.")
-    unknown = [name for name in asked if name not in OBJECTIVES]
-    if unknown or not asked or len(set(asked)) < len(asked):
-        raise OptionsError(f"--objectives={' '.join(asked)}; name each once, of {', '.join(OBJECTIVES)}.")
-    if options.weights == "random" and set(asked) & set(FROM_SAMPLES):
+    unknown = [name for name in requested if name not in OBJECTIVES]
+    if unknown or not requested or len(set(requested)) < len(requested):
+        raise OptionsError(f"--objectives={' '.join(requested)}; name each once, of {', '.join(OBJECTIVES)}.")
+    if options.weights == "random" and set(requested) & set(FROM_SAMPLES):
         raise OptionsError(
             f"--weights random has no samples to score; leave {', '.join(FROM_SAMPLES)} out of --objectives."
         )
-    return asked
+    return requested
 
 
 def checked_share(flag: str, share: float | None) -> float | None:

@@ -14,7 +14,7 @@ Key = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ScoredPoint:
     """A point and what is known of it: a value for each objective, constraints by name (above 0: violated)."""
 
     point: Point

@@ -74,9 +74,9 @@ def read_cluster_file(path: str) -> tuple[NodeKind, ...]:
     for name, entry in found.items():
         most = 1 if name == head else min(int(entry.get("max_workers", most_workers)), most_workers)
         instance = (entry.get("node_config") or {}).get("InstanceType")
-        made = _kind(name, entry.get("resources") or {}, most)
+        kind = _kind(name, entry.get("resources") or {}, most)
         priced = {"price_per_hour": prices.get(name), "price_source": metadata.get("price_source")}
-        kinds.append(dataclasses.replace(made, instance=instance, **priced))
+        kinds.append(dataclasses.replace(kind, instance=instance, **priced))
     return tuple(kind for kind in kinds if kind.most_nodes)
 
 

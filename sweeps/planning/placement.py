@@ -52,7 +52,7 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
     """
     lines = []
     for model in plan.models:
-        asked = plan.as_laid_out(
+        settings = plan.as_laid_out(
             plan.settings(
                 model=model,
                 batch_size=max(plan.batch_sizes),
@@ -62,14 +62,14 @@ def describe_placements(plan: SweepPlan, shapes: Mapping[str, ModelShape], kinds
                 replay_ratio=min(plan.replay_ratios, default=0.0),
             )
         )
-        head = f"  {model:>10s}  micro-batch {asked.micro_batch_size}  "
-        placed = place(asked, shapes[model], kinds)
+        head = f"  {model:>10s}  micro-batch {settings.micro_batch_size}  "
+        placed = place(settings, shapes[model], kinds)
         if placed.kind is not None and placed.prediction.fits:
             each = placed.prediction.device_bytes
-            shards = ", sharded" if asked.parallel == "fsdp" else ""
-            lines.append(head + _line(placed.kind, asked.workers, each) + shards)
+            shards = ", sharded" if settings.parallel == "fsdp" else ""
+            lines.append(head + _line(placed.kind, settings.workers, each) + shards)
             continue
-        found = fewest_sharded(asked, shapes[model], kinds)
+        found = fewest_sharded(settings, shapes[model], kinds)
         if found is None:
             lines.append(head + "no kind of node holds it, even sharded")
         else:

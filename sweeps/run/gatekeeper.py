@@ -71,15 +71,15 @@ class Gatekeeper:
         last, landscape = climb.outcome(place - 1), climb.landscape(place)
         assert last is not None, "the rung below has a trial that finished"
         try:
-            told = frozen(self._prepared.storage, place - 1)[0]
+            previous = frozen(self._prepared.storage, place - 1)[0]
         except FileNotFoundError:
-            told = None
+            previous = None
         proposal = self._proposal(climb, place, prediction)
         settings = to_settings(climb.plan, proposal)
         price, used = self._price(climb, place, settings), sum(map(_device_seconds, climb.records)) / SECONDS_PER_HOUR
         return [
             is_narrow(prediction, landscape, climb.rung(place).octaves),
-            held(last.size, told, last.learning_rate, last.loss),
+            held(last.size, previous, last.learning_rate, last.loss),
             self._memory(settings.model, self._fitting.placement(proposal).prediction),
             is_affordable(price, used, self._options.max_gpu_hours),
             gains(prediction, last.loss),

@@ -198,7 +198,7 @@ def _print_dry_run(prepared: Prepared, device: Device) -> None:
 
 def _print_ladder(prepared: Prepared) -> None:
     from analysis.ladder.climb import Climb
-    from analysis.ladder.told import load_rungs
+    from analysis.ladder.ladder_files import load_rungs
     from sweeps.search.ladder_search import to_proposal
 
     climb = Climb(plan=prepared.facts.plan, records=(), earlier=load_rungs(prepared.storage))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.ladder.climb import Climb
-from analysis.ladder.told import load_rungs
+from analysis.ladder.ladder_files import load_rungs
 from sweeps.planning.device import Device
 from sweeps.planning.options import LadderOptions, SweepOptions
 from sweeps.planning.ray_start import join_ray, local_ray

@@ -82,15 +82,15 @@ class LadderSearch(Searcher):
         return Searcher.FINISHED
 
     def _begin(self, trial_id: str, number: int, point: Point, model: str) -> dict[str, Any]:
-        ours, storage = self.facts.trial_id(number), open_storage(self.storage_uri)
-        proposal = load_proposal(storage, ours)
+        own_id, storage = self.facts.trial_id(number), open_storage(self.storage_uri)
+        proposal = load_proposal(storage, own_id)
         if proposal is None:
             proposal = to_proposal(self.facts.plan, model, point)
             proposal = self._points.proposal(proposal) if self._points else proposal
-            store_proposal(storage, ours, proposal)
+            store_proposal(storage, own_id, proposal)
         self._running[trial_id] = number
         expected = self._points.expected(proposal) if self._points else Expected()
-        return {"number": number, "trial_id": ours, "proposal": proposal, "expected": expected}
+        return {"number": number, "trial_id": own_id, "proposal": proposal, "expected": expected}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the climb follows from records."""

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.sweep_table.front import nondominated
-from sweeps.planning.finite_space import FiniteSpace, Key, Point, Told
+from sweeps.planning.finite_space import FiniteSpace, Key, Point, ScoredPoint
 
 Kind = Literal["tpe", "nsga2", "gp", "random"]
 REDRAWS = {"tpe": 4, "nsga2": 8, "gp": 0, "random": 8}  # of a point that is taken; a Gaussian process would repeat it
@@ -46,7 +46,7 @@ class DistinctSampler(BaseSampler):
         startup_trials: int,
         kind: Kind = "tpe",
         fits: Callable[[Point], bool] = anything_fits,
-        earlier: Sequence[Told] = (),
+        earlier: Sequence[ScoredPoint] = (),
     ) -> None:
         self._space, self._redraws, self._fits, self._earlier = space, REDRAWS[kind], fits, tuple(earlier)
         self._random = random.Random(seed)
@@ -99,7 +99,7 @@ class DistinctSampler(BaseSampler):
     def _begin(self, study: Study) -> InnerStudy:
         """Take over what the study holds when it is first met, and what other sweeps found."""
         inner = self._inner = InnerStudy(self._sampler, self._places, study.directions, self._remembered)
-        ended = [(told.point, told.values, told.constraints) for told in self._earlier]
+        ended = [(trial.point, trial.values, trial.constraints) for trial in self._earlier]
         for trial in study.get_trials(deepcopy=False):
             is_waiting = trial.state is TrialState.WAITING
             key = self._space.key(trial.system_attrs.get("fixed_params", {}) if is_waiting else trial.params)

@@ -11,7 +11,7 @@ from typing import Any
 from analysis.ladder.climb import ladder_trial
 from analysis.ladder.rungs import LadderTrial, Rung
 from analysis.sweep_table.load import RecordsError, load_sweep
-from sweeps.planning.finite_space import Told
+from sweeps.planning.finite_space import ScoredPoint
 from sweeps.planning.options import OptionsError
 from sweeps.planning.questions import ASKS_OF_MICRO_BATCH
 from sweeps.planning.ranges import nearest
@@ -25,12 +25,12 @@ from trainables.records.storage import Storage
 MAY_DIFFER = {"seed", "memory_cap_bytes"}  # what moves figures by chance, or only says what fits
 
 
-def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -> list[Told]:
+def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -> list[ScoredPoint]:
     """The trials of other sweeps that are points of this one's space, with everything that is not searched the same.
 
     Raises: OptionsError where a place holds no sweep, or none of its trials is of use.
     """
-    trials: list[Told] = []
+    trials: list[ScoredPoint] = []
     for uri in uris:
         try:
             records = load_sweep(uri).records
@@ -43,22 +43,24 @@ def earlier_trials(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) 
             raise OptionsError(
                 f"--warm-start {uri}: of its {len(records)} trials none can be used: {reason} ({count})."
             )
-        trials += [_told(record, plan) for record in found]
+        trials += [_scored(record, plan) for record in found]
     return trials
 
 
-def store_earlier(storage: Storage, trials: Sequence[Told]) -> None:
+def store_earlier(storage: Storage, trials: Sequence[ScoredPoint]) -> None:
     """Keep what was found with the sweep: a resumed one begins from the same."""
     storage.write_text(LAYOUT.warm_start, json.dumps([dataclasses.asdict(one) for one in trials]))
 
 
-def load_earlier(storage: Storage) -> list[Told]:
+def load_earlier(storage: Storage) -> list[ScoredPoint]:
     """What `store_earlier` kept; nothing where it kept nothing."""
     try:
         found = json.loads(storage.read_text(LAYOUT.warm_start))
     except FileNotFoundError:
         return []
-    return [Told(point=one["point"], values=tuple(one["values"]), constraints=one["constraints"]) for one in found]
+    return [
+        ScoredPoint(point=one["point"], values=tuple(one["values"]), constraints=one["constraints"]) for one in found
+    ]
 
 
 def earlier_rungs(uris: Sequence[str], plan: SweepPlan, data_fingerprint: str) -> list[Rung]:
@@ -97,13 +99,13 @@ def _obstacle_to_ladder(record: TrialRecord, plan: SweepPlan, data_fingerprint: 
         return "it ended without a held-out loss"
     if record.provenance.data_fingerprint != data_fingerprint:
         return "it was trained on other data"
-    theirs = dataclasses.asdict(record.settings)
-    ours = dataclasses.asdict(
+    earlier = dataclasses.asdict(record.settings)
+    planned = dataclasses.asdict(
         plan.settings(model=plan.models[0], batch_size=plan.workers, micro_batch_size=1, learning_rate=1.0)
     )
     free = MAY_DIFFER | {"model", "batch_size", "micro_batch_size", "learning_rate", "workers", "epochs"}
-    other = [name for name in ours if name not in free and ours[name] != theirs[name]]
-    return f"its {other[0]} is {theirs[other[0]]!r}, this ladder's {ours[other[0]]!r}" if other else None
+    other = [name for name in planned if name not in free and planned[name] != earlier[name]]
+    return f"its {other[0]} is {earlier[other[0]]!r}, this ladder's {planned[other[0]]!r}" if other else None
 
 
 def _point(record: TrialRecord, plan: SweepPlan) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
     had = dataclasses.asdict(record.settings) | {name: whole[name] for name in plan.ranges}
     other = [name for name in wanted if name not in may_differ and wanted[name] != had[name]]
     if other:
-        return f"its {other[0]} is {had[other[0]]!r}, this sweep's {wanted[other[0]]!r}"
+        return f"its {other[0]} is {earlier[other[0]]!r}, this sweep's {planned[other[0]]!r}"
     if record.provenance.data_fingerprint != data_fingerprint:
         return "it was trained on other data"
     memory = record.report.memory if record.report else None
@@ -143,6 +145,6 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
     return None
 
 
-def _told(record: TrialRecord, plan: SweepPlan) -> Told:
+def _scored(record: TrialRecord, plan: SweepPlan) -> ScoredPoint:
     found = verdict(record, plan)
-    return Told(point=_point(record, plan), values=found.values, constraints=found.constraints)
+    return ScoredPoint(point=_point(record, plan), values=found.values, constraints=found.constraints)

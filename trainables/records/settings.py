@@ -237,8 +237,10 @@ class TrialSettings(SharedSettings, Task):
 
 def _declared() -> dict[str, Setting]:
     hints = typing.get_type_hints(TrialSettings, include_extras=True)
-    said = {name: getattr(hints[name], "__metadata__", ()) for name in DEFAULTS}
-    return {name: next((one for one in about if isinstance(one, Setting)), Setting()) for name, about in said.items()}
+    declared = {name: getattr(hints[name], "__metadata__", ()) for name in DEFAULTS}
+    return {
+        name: next((one for one in about if isinstance(one, Setting)), Setting()) for name, about in declared.items()
+    }
 
 
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(TrialSettings)}

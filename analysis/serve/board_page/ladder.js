@@ -6,7 +6,7 @@ export function showLadder(at, told) {
   at("ladder").hidden = false; // before anything is drawn: a canvas that is hidden has no width
   ladderPlot(at("ladder-rates"), told.rates, { yLabel: "Best learning rate", yText: rate });
   ladderPlot(at("ladder-losses"), told.losses, { yLabel: "Quote loss, nats per token", yText: (value) => value.toFixed(2) });
-  const parts = [table("Rungs that ran, by the fit of all their trials", told.rungs), table("Predictions against outcomes; misses are kept", told.predictions)];
+  const parts = [table("Rungs that ran, by the fit of all their trials", told.rungs), table("Predictions against outcomes, misses included", told.predictions)];
   for (const line of told.broken) parts.push(element("p", line, "note"));
   for (const gate of told.gates) {
     const list = element("ul");

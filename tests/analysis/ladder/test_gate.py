@@ -51,7 +51,7 @@ def test_too_wide_an_interval_near_by_asks_for_more_trials():
 def test_an_outcome_outside_its_interval_is_named_with_what_was_said():
     missed = held("middle", prediction(), rate=1e-3, loss=2.7)
     assert not missed.holds
-    assert "held-out loss 2.700 where 2.400 to 2.600 was said" in missed.says
+    assert "held-out loss 2.700 where 2.400 to 2.600 was predicted" in missed.says
     assert held("middle", prediction(), rate=1e-3, loss=2.5).holds
     assert held("lowest", None, rate=1e-3, loss=2.5).holds
 

@@ -192,7 +192,7 @@ def test_trials_of_the_same_settings_are_paired() -> None:
     one, other = sweep_of(grid(), name="a"), sweep_of([make_record(9, rate=5e-4), grid()[3]], name="b")
     page = Page(shared_trials(one, other))
     assert [row[0] for row in page.tables[0][1:]] == ["3 / 3"]
-    assert "told the same" in settings_table(sweep_of([]), sweep_of([]))
+    assert "the same options" in settings_table(sweep_of([]), sweep_of([]))
 
 
 @pytest.mark.parametrize("kind", ["same", "empty", "missing", "both kinds", "neither"])

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from sweeps.planning.finite_space import FiniteSpace, Told
+from sweeps.planning.finite_space import FiniteSpace, ScoredPoint
 from sweeps.search.sampler import REMEMBERED, DistinctSampler, Kind
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
@@ -116,7 +116,7 @@ def test_after_its_start_it_prefers_what_did_well() -> None:
 def test_what_earlier_sweeps_found_spares_the_start() -> None:
     """Every point with batch 4 is known: rate 1e-3 is good. The first proposals have it far oftener than by chance."""
     earlier = [
-        Told(point=point, values=(8.0 if point["rate"] == 1e-3 else 4.0, 4.0), constraints={"small": -0.9})
+        ScoredPoint(point=point, values=(8.0 if point["rate"] == 1e-3 else 4.0, 4.0), constraints={"small": -0.9})
         for point in (SPACE_OF_FOUR.point(key) for key in SPACE_OF_FOUR.walk(random.Random(0)))
     ]
     good = 0

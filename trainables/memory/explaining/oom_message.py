@@ -66,8 +66,8 @@ def held_against(message: OomMessage, trace: MemoryTrace) -> dict[str, Any]:
     figures = {name: getattr(message, name) for name in OomMessage.__dataclass_fields__}
     if not candidates:
         return figures | {"request": None}
-    told = message.allocated_bytes
-    before, block = min(candidates, key=lambda pair: 0 if told is None else abs(pair[0] - told))
+    stated = message.allocated_bytes
+    before, block = min(candidates, key=lambda pair: 0 if stated is None else abs(pair[0] - stated))
     return figures | {
         "request": {
             "phase": block.phase,

@@ -99,17 +99,17 @@ def _run(settings: TrialSettings, gpus: int, stack: str, transformers: str | Non
     )
 
 
-def _version(told: str | None) -> tuple[int, ...]:
+def _version(text: str | None) -> tuple[int, ...]:
     try:
-        return version_of(told)
+        return version_of(text)
     except ValueError:
-        raise UserError(f"transformers={told!r} is no version; write one such as 4.48 or 4.45.2.") from None
+        raise UserError(f"transformers={text!r} is not a version; write one such as 4.48 or 4.45.2.") from None
 
 
 def _adapters(settings: TrialSettings, config: Any, targets: str | None, *, is_litgpt: bool) -> Adapters | None:
     if not settings.lora_rank:
         if targets is not None:
-            raise UserError(f"lora_targets={targets}: there are no adapters; give --lora-rank too.")
+            raise UserError(f"lora_targets={targets}: there are no adapters; give --lora-rank as well.")
         return None
     if is_litgpt:
         names: tuple[str, ...] = tuple((targets or "q,v").split(","))

@@ -80,7 +80,7 @@ def litgpt_sharding(cards: int) -> Sharding:
     return Sharding(kind="fsdp1", cards=cards, precision="bf16", originals=True, is_synced_late=True)
 
 
-def adapter_names(told: str) -> tuple[str, ...]:
+def adapter_names(text: str) -> tuple[str, ...]:
     """The linear layers that short names such as "q,v" mean; names of four letters and more are taken as they are."""
     short = {name.removesuffix("_proj"): name for name in GATED_NAMES}
-    return tuple(short.get(name, name) for name in told.split(","))
+    return tuple(short.get(name, name) for name in text.split(","))

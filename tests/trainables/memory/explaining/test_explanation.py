@@ -105,7 +105,7 @@ def test_text_names_the_verdict_and_the_moment(capsys: pytest.CaptureFixture[str
         (("--sequence-length", "4096"), "longer than the 512 positions of nano-1m"),
         (("--micro-batch-size", "0"), "error: micro_batch_size=0; it must be at least 1."),
         (("--accumulation", "-1"), "accumulation=-1; it must be at least 1."),
-        (("--plot", "/nowhere/step.html"), "its folder is not there"),
+        (("--plot", "/nowhere/step.html"), "its folder is missing"),
         (("--lora-rank", "500"), "lora_rank=500 is above the width 128"),
         (("--model-size", "9t"), "unknown model size '9t'"),
         (("--gpus", "0"), "gpus=0; it must be at least 1."),

@@ -1,4 +1,4 @@
-"""What a ladder has told of itself in its folder: predictions as they were frozen, gates as they were last asked."""
+"""What lies in a ladder's folder beside its records: predictions as they were frozen, gates as last evaluated."""
 
 import json
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class LadderFiles:
 
 
 def load_ladder(storage: Storage, plan: SweepPlan) -> LadderFiles | None:
-    """What lies in a ladder's folder; None for a sweep that is none. Raises: OSError."""
+    """What lies in a ladder's folder; None for another kind of sweep. Raises: OSError."""
     if not plan.rung_trials:
         return None
     predictions: dict[int, Frozen] = {}
@@ -46,13 +46,13 @@ def load_ladder(storage: Storage, plan: SweepPlan) -> LadderFiles | None:
         except UserError as error:
             predictions[place] = Frozen(prediction=None, sha256=str(error))
         if storage.exists(LAYOUT.gate(place)):
-            told = json.loads(storage.read_text(LAYOUT.gate(place)))
-            gates[place] = tuple((bool(holds), str(says)) for holds, says in told)
+            lines = json.loads(storage.read_text(LAYOUT.gate(place)))
+            gates[place] = tuple((bool(holds), str(says)) for holds, says in lines)
     return LadderFiles(predictions=predictions, gates=gates, earlier=load_rungs(storage))
 
 
 def load_rungs(storage: Storage) -> tuple[Rung, ...]:
-    """The rungs of other sweeps that a ladder was told to begin from; none where it was told of none."""
+    """The rungs of other sweeps that a ladder begins from; none where it was given none."""
     try:
         found = json.loads(storage.read_text(LAYOUT.warm_start))
     except FileNotFoundError:
