@@ -54,7 +54,7 @@ class LineShingles:
     def near_duplicates(self, progress: Callable[[int], None] | None = None) -> list[bool]:
         """For each line whether it is close to one before it that is not so itself.
 
-        `progress` is told how many are done. What comes later never changes what is said of an earlier line.
+        `progress` hears how many are done. What comes later never changes what is said of an earlier line.
         """
         triples, starts = self._hashed(SHINGLE_WORDS)
         runs, run_starts = self._hashed(RUN_WORDS)

@@ -1,4 +1,4 @@
-"""Cards: what a step's memory is held against, found by name or by size."""
+"""Cards: what a step's memory is compared with, found by name or by size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ LARGE_WORKSPACE_FROM = 9  # the major compute capability
 class Card:
     """A GPU, or without CUDA a CPU whose live tensors may take `capacity_bytes` (None: no bound).
 
-    `name` is one that `find_card` gives, or says in words which GPU it is; None for a CPU, and a GPU nobody named.
+    `name` is one that `find_card` gives, or says in words which GPU it is; None for a CPU, and for a GPU without a
+    name.
     `fit` stands in for the constants that were fitted to a card of this name.
     """
 
@@ -112,7 +113,7 @@ KNOWN_CARDS = {
     "rtx5080": KnownCard(16_303, 16, 12),
     "rtx5090": KnownCard(32_607, 32, 12),
 }
-# The cards that answers list when a person named none: those that clouds let, and one of a desk.
+# The cards that answers list when none was named: those that clouds rent out, and one desktop card.
 LISTED_CARDS = ("t4", "a10", "l4", "l40s", "rtx4090", "a100-40", "a100-80", "h100", "h200")
 
 # Words of a full name that do not tell one card from another.

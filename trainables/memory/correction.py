@@ -1,4 +1,4 @@
-"""What the trials of a sweep that were measured say of the predictions to come. Standard library only.
+"""What a sweep's measured trials say about the predictions to come. Standard library only.
 
 A residual is the ratio of measured to predicted bytes: what the allocator reserved on CUDA, live tensors on a CPU. One
 imagined trial that was predicted exactly counts among them, so that a single odd trial does not rule.
@@ -20,7 +20,7 @@ MEASURED_WHOLE = (Outcome.FINISHED, Outcome.STOPPED_EARLY, Outcome.DIVERGED)
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """`ratio` brings a prediction to what `count` trials had measured; the next is within `error` of it, relatively.
+    """`ratio` scales a prediction to what `count` trials measured; the next is within `error` of it, relatively.
 
     `worst` is by which factor predictions fell short at worst, 1 until one did: what would not fit by that is refused.
     """
@@ -32,7 +32,7 @@ class Correction:
 
 
 def correction_of(records: Iterable[TrialRecord], worst: float = 1.0) -> Correction:
-    """The correction that trials make which have ended. Without any: a ratio of 1 and the prediction's own error.
+    """The correction that follows from ended trials. Without any: a ratio of 1 and the prediction's own error.
 
     `worst` is that of trials before them.
     """

@@ -121,7 +121,7 @@ def _check(file: Path) -> str:
 
 def _reader(file: Path) -> GGUFReader:
     if not _begins_like_gguf(file):
-        raise GgufError(f"{file}: is no GGUF file, as it does not begin with {MAGIC.decode()}; fetch it again.")
+        raise GgufError(f"{file} is not a GGUF file, as it does not begin with {MAGIC.decode()}; fetch it again.")
     from gguf import GGUFReader
 
     try:

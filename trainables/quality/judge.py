@@ -115,7 +115,7 @@ class QualityJudge:
     def score(
         self, texts: Sequence[str], ended: Sequence[bool], progress: Callable[[int], None] | None = None
     ) -> LineScores:
-        """The scores of `texts`, some thousands at a time; `progress` is told how many are done."""
+        """The scores of `texts`, some thousands at a time; `progress` hears how many are done."""
         parts = []
         for chunk in _chunks(texts):
             parts.append(self._score_chunk(texts[chunk], ended[chunk]))

@@ -145,7 +145,7 @@ def _pick(sorted_BK: Tensor, tokens_BK: Tensor, chances_B: Tensor, top_p: float)
 
 
 def cache_bytes(config: PreTrainedConfig, tokens: int, dtype: torch.dtype) -> int:
-    """Bytes of the keys and values of a row of `tokens` tokens: by the key heads and their width, where these are told.
+    """Bytes of the keys and values of a row of `tokens` tokens: by key heads and their width, where known.
 
     Sliding windows are not deducted.
     """

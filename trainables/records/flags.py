@@ -1,4 +1,4 @@
-"""The flags that declared settings give to programs: a field for tyro each, with the help text said in settings.py."""
+"""The flags that declared settings give to programs: a field for tyro each, with its help text from settings.py."""
 
 from __future__ import annotations
 

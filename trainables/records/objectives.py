@@ -1,5 +1,5 @@
 """What a sweep strives for. An objective is declared here, once: sampler, terminal, report, board, export and wandb
-read everything that they say or show of it from its declaration.
+read everything they say or show about it from its declaration.
 
 To add one, add it to `OBJECTIVES`.
 """
@@ -23,8 +23,8 @@ Kind = Literal["text", "integer", "number", "count", "decimal", "rate", "bytes",
 class Objective:
     """A figure of a trial that a sweep may strive for.
 
-    `measured` reads it from the worker's report; None where it was not measured. `worst` is what the sampler is told
-    of a trial that did not reach one. Figures of different `counter`s are never compared. `heading` stands above the
+    `measured` reads it from the worker's report; None where it was not measured. `worst` is what the sampler learns of
+    a trial that did not reach one. Figures of different `counter`s are never compared. `heading` stands above the
     terminal's column, `title` and `meaning` above those of report and board; `kind` is the number's format, unit
     included; `phrase` is it in a sentence, and `better` what another trial would have more of.
     """
@@ -52,7 +52,7 @@ class Objective:
 class Budget:
     """A bound on what tuning may cost the model; a trial whose quality was not measured keeps it.
 
-    `option` is the field of `SweepPlan` that holds the limit, `constraint` the name under which the sampler is told,
+    `option` is the field of `SweepPlan` that holds the limit, `constraint` its name for the sampler,
     `excess` by how much a trial breaks the limit (0 or less where it keeps it), `phrase` the bound in a sentence.
     """
 

@@ -67,7 +67,9 @@ def address_of(place: str) -> str:
         )
     bucket, *names = [name for name in rest.split("/") if name] or [""]
     if "@" in bucket:
-        raise StorageError("credentials do not belong in a storage address; set AWS_ACCESS_KEY_ID and its kin instead.")
+        raise StorageError(
+            "credentials do not belong in a storage address; set AWS_ACCESS_KEY_ID and related variables instead."
+        )
     if not bucket:
         raise StorageError(f"storage {place!r} names no bucket; write {found['scheme'].lower()}://bucket/prefix.")
     escaped = [quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", name), safe="%!$&'()*+,;=:@~") for name in names]

@@ -1,4 +1,4 @@
-"""The dataclasses that cross floors: what a trial was told, what was predicted, what came out.
+"""The dataclasses that cross floors: a trial's settings, what was predicted, what came out.
 
 One `TrialRecord` is one JSON document, the only source of truth about a trial; `trainables/records/documents.py` writes
 and reads it. Standard library only.

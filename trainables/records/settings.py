@@ -220,9 +220,9 @@ class TrialSettings(SharedSettings, Task):
         if not 0 < self.top_p <= 1:
             raise SettingsError(f"top_p={self.top_p}; it must be above 0 and at most 1.")
         if self.parallel == "fsdp" and self.workers == 1:
-            raise SettingsError("parallel='fsdp' shards over several workers, and workers=1; take two or more, or ddp.")
+            raise SettingsError("parallel='fsdp' shards over several workers, and workers=1; use two or more, or ddp.")
         if self.parallel == "fsdp" and self.optimizer == "adamw-8bit":
-            raise SettingsError("optimizer='adamw-8bit' cannot be sharded; take adamw or sgd, or parallel='ddp'.")
+            raise SettingsError("optimizer='adamw-8bit' cannot be sharded; use adamw or sgd, or parallel='ddp'.")
         if self.batch_size % (self.micro_batch_size * self.workers):
             raise SettingsError(
                 f"batch_size={self.batch_size} is not divisible by micro_batch_size={self.micro_batch_size}"
@@ -259,7 +259,7 @@ def choices_of(name: str) -> tuple[Any, ...]:
 
 
 def default_of(name: str, *, on_cuda: bool) -> Any:
-    """The value of a setting that nobody gave."""
+    """The value of a setting that was not given."""
     on_device = SETTINGS[name].default_on_cuda if on_cuda else None
     return DEFAULTS[name] if on_device is None else on_device
 

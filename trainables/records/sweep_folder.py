@@ -154,6 +154,6 @@ def load_history(storage: Storage) -> History:
             place = child_address(storage.uri, LAYOUT.trial(trial_id).folder)
             raise HistoryError(
                 f"{place} cannot be read ({one_line(error).rstrip('.')});"
-                " use the version that wrote it, or move that folder out of trials to have the trial run anew."
+                " use the version that wrote it, or move that folder out of trials to have the trial run again."
             ) from None
     return history

@@ -47,7 +47,7 @@ class TrialData:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedQuotes:
-    """A person's quotes without duplicates, split; `notes` says, a line each, what of their file was taken for what.
+    """A person's quotes without duplicates, split; `notes` says, a line each, how their file was read.
 
     `digests` has `digest_of` the text of each quote, those to train on first.
     """

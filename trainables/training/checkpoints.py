@@ -1,4 +1,4 @@
-"""Everything a trial needs to go on bit for bit, in safetensors and JSON: no pickle is written or read.
+"""Everything a trial needs to continue bit for bit, in safetensors and JSON: no pickle is written or read.
 
 A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `progress.json`, and for
 each worker `random-<rank>.safetensors`.
@@ -111,7 +111,7 @@ def _optimizer_state(
 ) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
     """States as tensors and as plain numbers, of which bitsandbytes keeps one. A tensor that is shared is copied.
 
-    Shards are gathered by all workers, and told where `is_kept` is true.
+    Shards are gathered by all workers, and returned where `is_kept` is true.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states = enumerate(optimizer.state.get(parameter, {}) for parameter in parameters)

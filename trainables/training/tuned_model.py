@@ -20,7 +20,7 @@ from trainables.training.checkpoint_store import CheckpointStore
 
 
 class TunedModelError(UserError):
-    """A trial whose tuned model cannot be had; the message is one line for a person."""
+    """A trial whose tuned model is not available; the message is one line for a person."""
 
 
 def load_tuned(storage: Storage, trial_id: str, settings: TrialSettings, steps: int) -> PreTrainedModel:
@@ -66,7 +66,7 @@ def save_tuned(model: PreTrainedModel, source: ModelSource, loaded: LoadedTokeni
 def save_generation(quality: QualityReport, loaded: LoadedTokenizer, folder: Path) -> None:
     """Write what lets transformers' `generate` draw as the trial's samples were drawn, but for the chances themselves.
 
-    `top_k` is told as 0, since transformers would else keep to the 50 likeliest tokens.
+    `top_k` is set to 0, since transformers would otherwise keep to the 50 likeliest tokens.
     """
     chosen = {} if quality.greedy else {"temperature": quality.temperature, "top_p": quality.top_p, "top_k": 0}
     settings = GenerationConfig(

@@ -1,4 +1,4 @@
-"""What a worker is told, and where a running trial leaves its files. Light to import."""
+"""What a worker is given to do: one trial. Light to import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainables.records.settings import TrialSettings
 class TrialJob:
     """One trial for a worker: the settings, where the sweep stores, the trial's name there, and its CPU threads.
 
-    `stops_early` says that it may be told to end before its budget is spent.
+    `stops_early` says that it may be asked to end before its budget is spent.
     """
 
     settings: TrialSettings

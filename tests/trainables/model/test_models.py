@@ -89,7 +89,7 @@ def test_a_hub_model_without_a_network_says_what_to_do(name: str, location: str)
         with pytest.raises(ModelError) as caught:
             attempt(name)
         message = one_line(caught.value)
-        assert message.startswith(f"model {name!r} ({location}) cannot be had from the hub: ")
+        assert message.startswith(f"model {name!r} ({location}) cannot be fetched from the hub: ")
         assert f"run `hf download {location}` where there is one and give the folder" in message
         assert "nano-0.3m" in message
         assert "--weights random" in message
@@ -151,7 +151,7 @@ def test_attention_that_an_architecture_lacks_is_told_with_the_flag_that_helps(
     GPTJForCausalLM(GPTJConfig(**GPTJ)).save_pretrained(tmp_path)
     with pytest.raises(ModelError) as caught:
         load_model(find_model(str(tmp_path)), weights=weights, dtype=torch.float32, attention="sdpa", seed=0)
-    assert one_line(caught.value) == f"model {str(tmp_path)!r} knows no sdpa attention; give --attention eager."
+    assert one_line(caught.value) == f"model {str(tmp_path)!r} has no sdpa attention; give --attention eager."
 
 
 @pytest.mark.parametrize("loss", ["hf", "fused"])

@@ -1,6 +1,6 @@
-"""Everything `explain_memory` tells of one training step, as a plain document that is cached whole.
+"""Everything `explain_memory` says about one training step, as a plain document that is cached whole.
 
-Reading a cached one takes a tenth of a second with Python's start; so what only making one needs is imported late.
+Reading a cached one takes a tenth of a second with Python's start; so what is needed only to make one is imported late.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def can_fork() -> bool:
 def quick_imports() -> Iterator[None]:
     """Import thousands of modules without what takes most of a second and serves nothing here.
 
-    All modules stay, so that looking for garbage among them is in vain, then and at the end; and transformers loads
+    All modules stay, so that looking for garbage among them is pointless, then and at the end; and transformers loads
     scipy for the losses of vision models.
     """
     was_on = gc.isenabled()

@@ -1,4 +1,4 @@
-"""In a few lines, why a run went out of memory: what it needed, of what, and what would bring it down."""
+"""In a few lines, why a run ran out of memory: what it needed, for what, and what would bring it down."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def explain_no_room(
 ) -> str:
     """Why a trial had no room on `card`, and what would make some; `report` is None where it was never started."""
     gpus = settings.workers if settings.parallel == "fsdp" else 1
-    is_step = prediction.peak_phase != "evaluation"  # gathering a shard's weights whole no change of the step avoids
+    is_step = prediction.peak_phase != "evaluation"  # no change of the step avoids gathering a shard's weights whole
     found = remedies(ShardedStep(settings, shape), prediction, card, gpus) if is_step else []
     return oom_card(prediction, report and report.out_of_memory, found, report and report.memory)
 

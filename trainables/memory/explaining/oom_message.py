@@ -1,4 +1,4 @@
-"""An out-of-memory message of PyTorch read, and held against a traced step: which tensor it was that had no room."""
+"""PyTorch's out-of-memory message, matched with a traced step: which tensor had no room."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATTERNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class OomMessage:
-    """The figures of a message in bytes, as exact as it writes them; None for what it does not tell."""
+    """The figures of a message in bytes, as exact as it writes them; None for what it leaves out."""
 
     requested_bytes: int
     total_bytes: int | None
@@ -38,7 +38,7 @@ def read_message(text: str) -> OomMessage:
     found = {name: _first(patterns, text) for name, patterns in PATTERNS.items()}
     requested = found["requested_bytes"]
     if requested is None:
-        raise UserError("oom: no 'Tried to allocate ...' in it; give PyTorch's whole message in quotes.")
+        raise UserError("oom: it has no 'Tried to allocate ...'; give PyTorch's whole message in quotes.")
     allocated, unallocated = found["allocated_bytes"], found["unallocated_bytes"]
     reserved = found["reserved_bytes"]
     if reserved is None and allocated is not None and unallocated is not None:

@@ -17,7 +17,7 @@ SUGGESTED_RANK = 8  # assumed: a common choice for low-rank adapters
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """One change and the memory with it, in bytes. The formula's difference is taken off what the trace said."""
+    """One change and the memory with it, in bytes. The formula's difference is subtracted from the trace's figure."""
 
     change: str
     allocated_bytes: int

@@ -1,4 +1,4 @@
-"""What is told of a training step of another stack: components, peak, fits or not; the same names as for our own."""
+"""The explanation of another stack's step: components, peak, whether it fits; named as for this project's own."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def explain_stack(
     """The document of one step of `stack` ("hf-trainer", "trl" or "litgpt") with the settings, on each of `gpus` cards.
 
     `transformers` is the version of that library, None for the newest; `targets` names the linear layers that have
-    adapters, None for peft's choice. Sizes are in bytes; nothing is said of remedies.
-    Raises: UserError for what the stack has not; ModelError where the model cannot be had.
+    adapters, None for peft's choice. Sizes are in bytes; there are no remedies. Raises: UserError for what the stack
+    does not have; ModelError where the model cannot be had.
     """
     started = time.perf_counter()
     run = _run(settings, gpus, stack, transformers, targets)
@@ -65,7 +65,7 @@ def _run(settings: TrialSettings, gpus: int, stack: str, transformers: str | Non
     config: Any = load_config(find_model(settings.model), settings.weights)
     version = _version(transformers)
     if settings.precision == "fp16-amp":
-        raise UserError(f"precision=fp16-amp is not told of stack {stack}; take fp32, bf16 or bf16-amp.")
+        raise UserError(f"precision=fp16-amp is not known for stack {stack}; choose fp32, bf16 or bf16-amp.")
     is_litgpt = stack == "litgpt"
     if is_litgpt and config.model_type not in LITGPT_MODELS:
         raise UserError(f"litgpt has no {config.model_type} model here; known: {', '.join(LITGPT_MODELS)}.")
@@ -119,7 +119,9 @@ def _adapters(settings: TrialSettings, config: Any, targets: str | None, *, is_l
         from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as CHOICES
 
         if config.model_type not in CHOICES:
-            raise UserError(f"peft chooses no layers of a {config.model_type}; give --lora-targets, such as q,k,v,o.")
+            raise UserError(
+                f"peft has no default layers for a {config.model_type}; give --lora-targets, such as q,k,v,o."
+            )
         names = tuple(CHOICES[config.model_type])
     is_fp32 = not is_litgpt
     return Adapters(rank=settings.lora_rank, targets=names, dropout=0.05, is_fp32=is_fp32)

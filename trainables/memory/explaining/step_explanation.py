@@ -1,4 +1,4 @@
-"""What is told of one training step: prediction, largest micro-batch, remedies, sharding, cards that hold it."""
+"""The explanation of one training step: prediction, largest micro-batch, remedies, sharding, cards that hold it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
     config = load_config(find_model(settings.model), settings.weights)
     check_step(settings, config)
     shape = model_shape(config)
-    assert card.capacity_bytes is not None, "what fits is told of a bound"
+    assert card.capacity_bytes is not None, "whether it fits depends on a bound"
     step = ShardedStep(settings, shape)
 
     @functools.cache

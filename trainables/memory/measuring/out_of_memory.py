@@ -1,4 +1,4 @@
-"""What an out-of-memory error says of its moment."""
+"""What an out-of-memory error says about its moment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import traceback
 
 from trainables.records.record import OutOfMemory
 
-# Source: c10/cuda/CUDACachingAllocator.cpp, torch 2.13: sizes are told in bytes, KiB, MiB or GiB with two decimals.
+# Source: c10/cuda/CUDACachingAllocator.cpp, torch 2.13: sizes are given in bytes, KiB, MiB or GiB with two decimals.
 SIZE = r"([\d.]+) (bytes|KiB|MiB|GiB)"
 REQUESTED = re.compile(rf"Tried to allocate {SIZE}")
 ALLOCATED = re.compile(rf"Of the allocated memory {SIZE} is allocated by PyTorch")

@@ -134,7 +134,7 @@ def _apply(change: Change, blocks: dict[int, Block], phase: str) -> int:
 
 PHASE = "phase:"
 HISTORY_ENTRIES = 1_000_000  # assumed: far more than a step of the largest model makes
-# Wrappers that only ask for memory: what is told is the operation that called them.
+# Wrappers that only ask for memory: what counts is the operation that called them.
 PLAIN = ("aten::empty", "aten::empty_strided", "aten::empty_like", "aten::zeros", "aten::resize_")
 
 

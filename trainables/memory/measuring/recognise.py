@@ -109,7 +109,7 @@ class Recogniser:
         return any(len(shape) > sides and shape[-2:] == (length, length) for shape in block.shapes)
 
     def _is_cast(self, block: Block, weights: set[int], left: Counter[int]) -> bool:
-        """By what was copied; CUDA's history does not tell, and there it is the size, as often as there are weights."""
+        """By what was copied; CUDA's history does not say, and there it is the size, as often as there are weights."""
         if self.block_bytes == 1:
             return block.operation == "_to_copy" and block.source in weights
         left[block.size_bytes] -= 1

@@ -1,1 +1,1 @@
-"""Training steps of other stacks, traced as our own is: what differs is written down with the source that says so."""
+"""Training steps of other stacks, traced as this project's own is; each difference names its source."""

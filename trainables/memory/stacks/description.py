@@ -1,4 +1,4 @@
-"""What another stack's training step does otherwise than ours, as far as memory can tell, and where that is written.
+"""Where another stack's training step differs from this project's, as far as memory shows, and by which source.
 
 A `StackRun` is one training run of somebody: model, batch, and each difference by name. Nothing here is fitted: each
 value of a field stands for lines of a library, named where the value is carried out.

@@ -1,4 +1,4 @@
-"""litgpt's own model, as far as memory can tell: one matrix for query, key and value, adapters padded with zeros.
+"""litgpt's own model, as far as memory shows: one matrix for query, key and value, adapters padded with zeros.
 
 Built from transformers' config of the same architecture. Source: lit_gpt/model.py, rmsnorm.py and lora.py of
 Lightning-AI/litgpt, December 2023 (9a2065e5); `Config` of lit_gpt/config.py for which architecture takes which parts.

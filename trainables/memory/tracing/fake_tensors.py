@@ -1,4 +1,4 @@
-"""Where torch and transformers treat fake tensors otherwise than real ones, and must not while a step is traced."""
+"""Where torch and transformers treat fake tensors differently from real ones, and must not while a step is traced."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _make_optimizer(model: torch.nn.Module, settings: TrialSettings) -> torch.op
 class EightBitStates(torch.optim.Optimizer):
     """The states that bitsandbytes' AdamW8bit keeps, so that they can be traced where it is not installed."""
 
-    # Without it the gradient scaler would ask a tensor that has no value whether to step, and be told not to.
+    # Without it the gradient scaler would ask a tensor that has no value whether to step, and get the answer no.
     _step_supports_amp_scaling = True
 
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -80,7 +80,7 @@ def _run(settings: TrialSettings, card: Card) -> MemoryTrace:
 
 
 def trial_facts(settings: TrialSettings, card: Card) -> dict[str, Any]:
-    """What a trace hangs on beside the programs, as plain JSON. Raises: ModelError for an unknown model."""
+    """What a trace depends on beside the programs, as plain JSON. Raises: ModelError for an unknown model."""
     source = find_model(settings.model)
     config = Path(source.location) / "config.json"
     return {
