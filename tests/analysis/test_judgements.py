@@ -233,8 +233,8 @@ def test_what_is_no_export_of_this_sweep_is_refused_by_its_line(tmp_path: Path) 
     store.add(make_deck(trials, "a", pairs="trials", size=1)[0], "tie")
     for text, told in (
         ("", "it.jsonl: no judgement in it"),
-        (store.export() + "nonsense\n", "it.jsonl:2: no judgement"),
-        ('{"choice": "left"}\n', "it.jsonl:1: no judgement"),
+        (store.export() + "nonsense\n", "it.jsonl:2: not a judgement"),
+        ('{"choice": "left"}\n', "it.jsonl:1: not a judgement"),
     ):
         with pytest.raises(RecordsError, match=told):
             store.take(text, "it.jsonl", ids)

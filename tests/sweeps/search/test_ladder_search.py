@@ -192,7 +192,7 @@ def test_sizes_above_the_top_are_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"stop_when_flat": 5}, "--stop-when-flat is nothing a ladder can be told"),
+        ({"stop_when_flat": 5}, "--stop-when-flat cannot be set for a ladder"),
         ({"learning_rate_range": (1e-2, 1e-3)}, "give the lower end first"),
         ({"batch_size_range": (0, 8)}, "give the lower end first"),
         ({"rung_trials": (4, 8, 3)}, "the lowest rung needs at least 8, each further one 6"),

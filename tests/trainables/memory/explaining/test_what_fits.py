@@ -171,9 +171,9 @@ def test_several_cards_are_answered_at_once(capsys: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--what-fits", "--stack", "trl"], "--what-fits tells of our own step on GPUs"),
-        (["--what-fits", "--device", "cpu"], "--what-fits tells of our own step on GPUs"),
-        (["--by-lever"], "give --what-fits too"),
+        (["--what-fits", "--stack", "trl"], "--what-fits is about this project's own step on GPUs"),
+        (["--what-fits", "--device", "cpu"], "--what-fits is about this project's own step on GPUs"),
+        (["--by-lever"], "give --what-fits as well"),
         (["--what-fits", "--sequence-length", "4096"], "longer than the 512 positions of nano-0.3m"),
         (["--gpu"], "--gpu"),
     ],
