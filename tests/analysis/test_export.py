@@ -154,7 +154,7 @@ def test_text_of_a_model_stays_text_in_the_card(tmp_path: Path) -> None:
     ("trial", "told"),
     [
         ("9", "no trial '9' in sweep made-up; finished ones are: 0000-c0ffee, 0001-c0ffee, 0002-c0ffee"),
-        ("0003-c0ffee", "ended as out of memory, so has no tuned model; finished are: 0000-c0ffee"),
+        ("0003-c0ffee", "ended as out of memory, so it has no tuned model; finished ones are: 0000-c0ffee"),
         ("4", "no checkpoint of its last step, 12 (there is none)"),
         ("5", "began from random weights"),
     ],

@@ -238,5 +238,5 @@ def test_what_is_no_export_of_this_sweep_is_refused_by_its_line(tmp_path: Path) 
     ):
         with pytest.raises(RecordsError, match=told):
             store.take(text, "it.jsonl", ids)
-    with pytest.raises(RecordsError, match=r"it\.jsonl:1: judges a trial that this sweep has not"):
+    with pytest.raises(RecordsError, match=r"it\.jsonl:1: judges a trial that this sweep does not have"):
         store.take(store.export(), "it.jsonl", ids[:1])

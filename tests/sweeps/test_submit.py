@@ -245,7 +245,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
     [
         ("", "no question is named; name one first: batch_memory, sample_quality, scale_ladder."),
         ("batch-memory", "'batch-memory' is not a question; name one: batch_memory, sample_quality, scale_ladder"),
-        ("batch_memory", "--storage results would be lost with the cluster's head; say s3://bucket/prefix"),
+        ("batch_memory", "--storage results would be lost with the cluster's head; give s3://bucket/prefix"),
         ("batch_memory --storage s3://b/c --trials 0", "--trials=0; it must be at least 1."),
         ("batch_memory --storage s3://b/c --trails 3", "Unrecognized options: --trails"),
         ("batch_memory --storage s3://b/c --resume", "--resume needs --name"),
@@ -255,7 +255,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
         ("batch_memory --storage s3://b/c --warm-start results/a", "--warm-start results/a is not uploaded"),
         ("batch_memory --storage s3://b/c --wait soon", "--wait: 'soon' cannot be read as FLOAT; --help"),
         ("batch_memory --storage s3://b/c --wait -1", "--wait=-1.0; it must be 0 or more seconds."),
-        ("batch_memory --storage s3://b/c --address ray://head:10001", "ray://head:10001 is no dashboard's address"),
+        ("batch_memory --storage s3://b/c --address ray://head:10001", "ray://head:10001 is not the address of a dashboard"),
         ("--follow a-job batch_memory", "--follow submits nothing, so 'batch_memory' has no meaning"),
     ],
 )

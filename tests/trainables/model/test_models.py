@@ -248,7 +248,7 @@ def test_weights_of_another_shape_are_not_made_up(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError) as caught:
         load(tmp_path)
-    assert "model.decoder.layers.1.fc1.weight, are missing or of another shape" in one_line(caught.value)
+    assert "model.decoder.layers.1.fc1.weight, are missing or differ in shape" in one_line(caught.value)
 
 
 def cut_short(folder: Path) -> None:
