@@ -132,9 +132,9 @@ def _obstacle(record: TrialRecord, plan: SweepPlan, data_fingerprint: str) -> st
             may_differ = may_differ - {"memory_cap_bytes"}
             if not record.automatic_micro_batch:
                 return "its micro-batch was given, this sweep's is automatic"
-    wanted = dataclasses.asdict(plan.settings(**whole))
-    had = dataclasses.asdict(record.settings) | {name: whole[name] for name in plan.ranges}
-    other = [name for name in wanted if name not in may_differ and wanted[name] != had[name]]
+    planned = dataclasses.asdict(plan.settings(**whole))
+    earlier = dataclasses.asdict(record.settings) | {name: whole[name] for name in plan.ranges}
+    other = [name for name in planned if name not in may_differ and planned[name] != earlier[name]]
     if other:
         return f"its {other[0]} is {earlier[other[0]]!r}, this sweep's {planned[other[0]]!r}"
     if record.provenance.data_fingerprint != data_fingerprint:
