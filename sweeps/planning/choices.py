@@ -348,7 +348,8 @@ def _as_planned(name: str, value: Any, stored: SweepPlan) -> Any:
     if name == "memory_cap":
         return _cap_bytes(value)
     if name in LISTS and not stored.rung_trials:
+        low, high = value
         if name == "learning_rate_range":
-            return rates_within(*value)
-        return divided(batches_within(*value, stored.workers), stored.workers, stored.micro_batch_sizes)
+            return rates_within(low, high)
+        return divided(batches_within(low, high, stored.workers), stored.workers, stored.micro_batch_sizes)
     return tuple(map(settled_name, value)) if name == "model_sizes" else value
