@@ -63,9 +63,15 @@ def _main(question: Question, arguments: Sequence[str]) -> int:
     if options.dry_run:
         _print_dry_run(prepared, device)
         return 0
+    with sole_driver(prepared.storage, prepared.facts.name):
+        prepared.lay_out()
+        return _run_or_say(question, prepared, options, device)
+
+
+def _run_or_say(question: Question, prepared: Prepared, options: SweepOptions, device: Device) -> int:
+    """Run the sweep, or say why it cannot go on and with what it can once that is mended."""
     try:
-        with sole_driver(prepared.storage, prepared.facts.name):
-            return _run(question, prepared, options, device)
+        return _run(question, prepared, options, device)
     except StorageError as error:
         again = _resume_command(prepared)
         place = prepared.storage.uri

@@ -43,7 +43,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A sweep that is ready to run.
+    """A sweep that is ready to run once `lay_out` has written what it needs, which its sole driver has it do.
 
     `provenance` is that of the trials to come: where a sweep goes on, its own is that of the first.
     `notes` says what a person should know of data, tokenizers and versions, one line each.
@@ -53,11 +53,12 @@ class Prepared:
     provenance: Provenance
     storage: Storage
     shapes: dict[str, ModelShape]
+    lay_out: Callable[[], None]
     notes: tuple[str, ...] = ()
 
 
 def prepare_new(question: Question, options: SweepOptions, device: Device) -> Prepared:
-    """Check everything a person can get wrong, then lay the sweep's folder out.
+    """Check everything a person can get wrong.
 
     Raises: OptionsError, StorageError, DataError, TokenizerError or ModelError, before anything is written.
     """
@@ -66,8 +67,7 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     name = options.name or f"{question.name}-{created_at:%Y%m%d-%H%M%S}"
     storage = sweep_storage(options.storage, name)
     check_reachable(storage)
-    if storage.exists(LAYOUT.facts):
-        raise OptionsError(f"sweep {name!r} is already in {options.storage}; add --resume, or choose another --name.")
+    check_free(storage, name, options.storage)
     quotes = prepare_quotes(plan.data, options.columns or "")
     split = quotes.split
     domain = domain_of(plan, options, quotes)
@@ -98,12 +98,29 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     )
     if not options.dry_run:
         check_writable(storage)
+
+    def lay_out() -> None:
+        check_free(storage, name, options.storage)  # again, as another may have begun in the meantime
         if plan.rung_trials:
             store_rungs(storage, rungs)
         else:
             store_earlier(storage, earlier)
         _lay_out(storage, facts, data)
-    return Prepared(facts=facts, provenance=provenance, storage=storage, shapes=shapes, notes=(*quotes.notes, *notes))
+
+    return Prepared(
+        facts=facts,
+        provenance=provenance,
+        storage=storage,
+        shapes=shapes,
+        lay_out=lay_out,
+        notes=(*quotes.notes, *notes),
+    )
+
+
+def check_free(storage: Storage, name: str, place: str) -> None:
+    """See that no sweep is there. Raises: OptionsError."""
+    if storage.exists(LAYOUT.facts):
+        raise OptionsError(f"sweep {name!r} is already in {place}; add --resume, or choose another --name.")
 
 
 def prepare_resumed(question: Question, options: SweepOptions, device: Device) -> Prepared:
@@ -139,14 +156,17 @@ def prepare_resumed(question: Question, options: SweepOptions, device: Device) -
         plan = dataclasses.replace(plan, trials=options.trials)
     if plan.rung_trials and (until := getattr(options, "until", None)):
         plan = checked_ladder(dataclasses.replace(plan, until=until))
-    if plan != facts.plan:
-        facts = dataclasses.replace(facts, plan=plan)
-        if not options.dry_run:
-            store_facts(storage, facts)
-    shapes, _ = check_models(facts.plan)
+    is_changed = plan != facts.plan
+    facts = dataclasses.replace(facts, plan=plan)
+    shapes, _ = check_models(plan)
     provenance = _provenance(facts.provenance.data_fingerprint, device)
     return Prepared(
-        facts=facts, provenance=provenance, storage=storage, shapes=shapes, notes=_other_versions(facts, provenance)
+        facts=facts,
+        provenance=provenance,
+        storage=storage,
+        shapes=shapes,
+        lay_out=lambda: store_facts(storage, facts) if is_changed else None,
+        notes=_other_versions(facts, provenance),
     )
 
 

@@ -156,7 +156,7 @@ def read(name: str, content: bytes) -> LoadedQuotes | str:
             return str(error).replace(f"{folder}{os.sep}", "")
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(files())
 def test_every_form_of_a_file_gives_its_rows(file: File) -> None:
     found = read(file.name, b"".join(file.pieces))

@@ -59,6 +59,7 @@ def run_in(place: str, trained: tuple[Path, TrialRecord]) -> None:
     """Lay a sweep out as its command does, and put the trained trial in for its first."""
     options = parse_options([*FLAGS, "--storage", place, "--trials", "1", *SMALL], "", BATCH_MEMORY.options)
     prepared = prepare_new(BATCH_MEMORY, options, Device(gpus=0, gpu_bytes=None, cpus=2))
+    prepared.lay_out()
     storage, plan, (checkpoints, record) = prepared.storage, prepared.facts.plan, trained
     trial_id = prepared.facts.trial_id(0)
     store_proposal(storage, trial_id, {setting: getattr(record.settings, setting) for setting in plan.space})

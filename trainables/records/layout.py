@@ -75,6 +75,8 @@ class SweepLayout:
     domain: str = "data/domain.json"
     warm_start: str = "warm_start.json"  # what other sweeps' records gave, for a sweep that begins from it
     study: str = "study.db"
+    driver_lock: str = "driver.lock"  # held by the process that drives the sweep, in a folder of a machine
+    driver: str = "driver.txt"  # who drives the sweep, written again and again, in a bucket
     trials: str = "trials"
     worker_groups: str = "workers"
     judgements: str = "judgements"
