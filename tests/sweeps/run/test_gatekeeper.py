@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.ladder.climb import Climb
+from analysis.ladder.frozen import RungPrediction
 from analysis.ladder.gate import Condition
 from sweeps.planning.options import LadderOptions
 from sweeps.run.gatekeeper import Gatekeeper
@@ -24,7 +25,7 @@ class FixedGate(Gatekeeper):
 
     closed: tuple[str, ...] = ()
 
-    def _conditions(self, *_: Any) -> list[Condition]:
+    def _conditions(self, climb: Climb, place: int, prediction: RungPrediction) -> list[Condition]:
         names = ("interval", "outcome", "memory", "cost", "gain")
         return [Condition(name=name, holds=name not in self.closed, says=f"{name} found") for name in names]
 
