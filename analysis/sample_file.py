@@ -50,6 +50,7 @@ def read_samples(path: str, train_keywords: Collection[str], base_headwords: Col
                 kind=document.get("kind", default),
                 ended=document.get("ended", True),
                 batch=number_of[keyword] % BATCHES,
+                keyword=keyword,
             )
         )
         number_of[keyword] += 1

@@ -1,7 +1,10 @@
 """Score samples of any model: python analysis/score_samples.py FILE.jsonl [--train DATA] [--reference DATA] [--json]
+    [--language-model smollm2-135m]
 
 FILE holds one sample a line: {"prompt": "hope:", "text": "Hope is …"}. They are measured as a sweep measures its own
 (trainables/quality/README.md), but for retention, which needs the model itself and is left out of the product.
+With a language model, a frozen one reads them as well (measure 4): how likely they are, whether they are of one piece,
+and whether they say what their keyword asks for.
 """
 
 from __future__ import annotations
@@ -11,11 +14,15 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from data.command_line import command, parse
+
+if TYPE_CHECKING:
+    from data.quote_rows import Quote  # only named: the program's help comes without them
+    from trainables.quality.score import ReferenceScores, ScoredText
 
 TOLD_FROM = 10_000  # samples from which progress is reported
 PROGRESS_STEPS = 20
@@ -34,6 +41,8 @@ class Options:
     """Human quotes that were not trained on. [the lines of --train that sweeps hold out]"""
     columns: Annotated[str | None, arg(help_behavior_hint="")] = None
     """Columns of --train and --reference that go by other names: keyword=tag,quote=body."""
+    language_model: Annotated[str | None, arg(help_behavior_hint="")] = None
+    """A frozen causal language model that reads the samples too: smollm2-135m, or any name that a sweep takes."""
     json: bool = False
     """Print one JSON object."""
 
@@ -42,19 +51,22 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """The command line. Returns: the exit code, 2 for a person's mistake, with one line on stderr."""
     options = parse(Options, arguments, "Score samples of any model as a sweep scores its own.")
-    result = score(options.file, options.train, options.reference, options.columns or "")
+    result = score(options.file, options.train, options.reference, options.columns or "", options.language_model)
     print(json.dumps(result, indent=1) if options.json else _page(result))
     return 0
 
 
-def score(file: str, train: str, reference: str | None, columns: str = "") -> dict[str, Any]:
-    """The parts and the whole for the samples in `file`. Raises: UserError for a mistake in any of the three."""
+def score(
+    file: str, train: str, reference: str | None, columns: str = "", language_model: str | None = None
+) -> dict[str, Any]:
+    """The parts and the whole for the samples in `file`. Raises: UserError for a mistake in any of them."""
     from analysis.sample_file import read_samples
     from data.domain import without_head
     from data.quotes import load_science, read_quotes
     from data.splits import is_validation, remove_duplicates, split_quotes
     from trainables.quality.judge import fitted_judge
     from trainables.quality.score import Parts, TextScores, sample_quality
+    from trainables.quality.sense import measure_4_version
 
     files = [read_quotes(name, columns) for name in (train, reference) if name is not None]
     quotes = remove_duplicates(files[0].quotes)
@@ -67,25 +79,46 @@ def score(file: str, train: str, reference: str | None, columns: str = "") -> di
     headwords = {line.partition(": ")[0] for line in base_lines}
     samples = read_samples(file, {quote.keyword for quote in trained}, headwords)
     judge = fitted_judge([q.text for q in trained], [q.text for q in held_out], without_head(base_lines))
-    scores = TextScores(samples, judge, _Progress(len(samples)) if len(samples) >= TOLD_FROM else None)
+    readings = None if language_model is None else _read_by(language_model, held_out, samples)
+    progress = _Progress(len(samples)) if len(samples) >= TOLD_FROM else None
+    scores = TextScores(samples, judge, progress, readings)
 
     def quality(parts: Parts) -> float:
         return sample_quality(parts, parts.style_off_domain or 0.0, 1.0)
 
     parts = scores.parts()
+    of_parts = dataclasses.asdict(parts)
+    of_reference = of_parts.pop("reference") or {}
     not_measured = ["retention"] + [kind for kind in ("spill_over",) if parts.style_off_domain is None]
     return {
-        "version": judge.version,
+        "version": judge.version if language_model is None else measure_4_version(judge.version, language_model),
+        "language_model": language_model,
         "samples": len(samples),
         "sample_quality": quality(parts),
         "standard_error": scores.standard_error(quality),
-        **dataclasses.asdict(parts),
+        **of_parts,
+        **of_reference,
         "spill_over": parts.style_off_domain,
         "not_measured": not_measured,
         "read_as": [note for read in files for note in read.notes],
         "best": [sample.text for sample in scores.ranked(3)],
         "worst": [sample.text for sample in scores.ranked(-3)],
     }
+
+
+def _read_by(name: str, held_out: Sequence[Quote], samples: Sequence[ScoredText]) -> ReferenceScores:
+    """What the language model of this name says of the wanted samples, and of the held-out quotes."""
+    from trainables.quality.reference import load_reference
+    from trainables.quality.score import ReferenceScores
+    from trainables.quality.sense import fit_reference
+
+    model = load_reference(name)
+    thresholds = fit_reference(model, [(quote.keyword, quote.text) for quote in held_out])
+    wanted = [place for place, sample in enumerate(samples) if sample.kind != "off_domain"]
+    keywords = {quote.keyword for quote in held_out}
+    read = model.scores([(samples[place].keyword, samples[place].text) for place in wanted], keywords)
+    of_place = dict(zip(wanted, read, strict=True))
+    return ReferenceScores(scores=[of_place.get(place) for place in range(len(samples))], thresholds=thresholds)
 
 
 class _Progress:

@@ -49,6 +49,23 @@ def test_json_has_the_whole_the_parts_the_error_and_the_version(
         assert 0 <= result[part] <= 1
 
 
+def test_a_language_model_multiplies_what_stands_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (NANO_SAMPLES / "tuned-with-replay-0.jsonl").read_text().splitlines()[1::8]
+    path = written(tmp_path, *rows)
+    assert score_samples.main([path, "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert score_samples.main([path, "--json", "--language-model", "nano-0.1m"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert alone["language_model"] is None
+    assert read["language_model"] == "nano-0.1m"
+    assert read["version"] == alone["version"].replace("quality-3", "quality-4") + "-nano-0.1m"
+    factor = read["likely"] * read["one_piece"] * (1 + read["sense"]) / 2
+    assert read["sample_quality"] == pytest.approx(alone["sample_quality"] * factor)
+    assert {name: read[name] for name in alone if name in ("adherence", "word_order", "fluency", "novelty")} == {
+        name: alone[name] for name in ("adherence", "word_order", "fluency", "novelty")
+    }
+
+
 def test_columns_of_other_names_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("hope", f"Hope number {n} walks the long road to hill {n * n}, and waits there.") for n in range(300)]
     table = tmp_path / "mine.tsv"
@@ -112,8 +129,8 @@ def test_prompt_and_separators_are_no_part_of_the_text(tmp_path: Path) -> None:
         {"prompt": "hope:", "text": " A lamp.", "ended": False},
     ]
     samples = sample_file.read_samples(written(tmp_path, *map(json.dumps, rows)), {"hope"}, set())
-    assert samples[0] == ScoredText(text="A lamp.", kind="seen", ended=True, batch=0)
-    assert samples[1] == ScoredText(text="A lamp.", kind="seen", ended=False, batch=1)
+    assert samples[0] == ScoredText(text="A lamp.", kind="seen", ended=True, batch=0, keyword="hope")
+    assert samples[1] == ScoredText(text="A lamp.", kind="seen", ended=False, batch=1, keyword="hope")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from trainables.quality.diversity import MOST_LINES, diversity
 from trainables.quality.judge import LineScores, QualityJudge
 from trainables.quality.words import words_of
 
+if TYPE_CHECKING:
+    from trainables.quality.reference import ReferenceScore  # only named: it brings torch and transformers along
+    from trainables.quality.sense import ReferenceParts, ReferenceThresholds
+
 ALLOWED_COPIES = 0.1  # assumed: of 128 human lines, 2 to 8 of 100 look like copies by chance
 BATCHES = 10  # disjoint batches that the standard error is taken from
 Mask = NDArray[numpy.bool_]
@@ -20,17 +25,24 @@ Mask = NDArray[numpy.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredText:
-    """A text with what its prompt tests; `batch` spreads the texts of a prompt evenly over `BATCHES` batches."""
+    """A text with what its prompt tests; `batch` spreads the texts of a prompt evenly over `BATCHES` batches.
+
+    `keyword` is asked for where a reference language model scores.
+    """
 
     text: str
     kind: str
     ended: bool = True
     batch: int = 0
+    keyword: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Everything in [0, 1], 1 what held-out human lines reach; None where there was no text to measure it on."""
+    """Everything in [0, 1], 1 what held-out human lines reach; None where there was no text to measure it on.
+
+    `reference` is None where no reference language model scored.
+    """
 
     style_seen: float | None
     style_unseen: float | None
@@ -43,6 +55,15 @@ class Parts:
     diversity: float
     copied_share: float
     novelty: float
+    reference: ReferenceParts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceScores:
+    """What a reference language model said of each text, None for the off-domain ones, and what that is worth."""
+
+    scores: Sequence[ReferenceScore | None]
+    thresholds: ReferenceThresholds
 
 
 def sample_quality(parts: Parts, spill_over: float, retention: float) -> float:
@@ -51,6 +72,8 @@ def sample_quality(parts: Parts, spill_over: float, retention: float) -> float:
     A product, because a mean lets one good part buy off a ruined one.
     """
     wanted = parts.adherence * parts.fluency * parts.diversity * parts.novelty
+    if parts.reference is not None:
+        wanted *= parts.reference.factor
     return wanted * (1 - spill_over / 2) * math.sqrt(retention)
 
 
@@ -58,10 +81,15 @@ class TextScores:
     """Texts scored once, and any parts of them made into `Parts`."""
 
     def __init__(
-        self, texts: Sequence[ScoredText], judge: QualityJudge, progress: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[ScoredText],
+        judge: QualityJudge,
+        progress: Callable[[int], None] | None = None,
+        reference: ReferenceScores | None = None,
     ) -> None:
         self._judge = judge
         self._texts = texts
+        self._reference = reference
         self._lines: LineScores = judge.score([t.text for t in texts], [t.ended for t in texts], progress)
         self._kinds = numpy.array([t.kind for t in texts], dtype="U10")
         self._batches = numpy.array([t.batch % BATCHES for t in texts], dtype=numpy.int64)
@@ -94,6 +122,7 @@ class TextScores:
             diversity=self._diversity(wanted),
             copied_share=copied,
             novelty=_kept(covered, human.human_covered) * _veto(copied, human.human_copied) * self._freshness(wanted),
+            reference=self._of_reference(wanted),
         )
 
     def standard_error(self, quality: Callable[[Parts], float]) -> float | None:
@@ -115,6 +144,12 @@ class TextScores:
         order = places[numpy.argsort(-single[places], kind="stable")]
         chosen = order[:count] if count > 0 else order[count:][::-1]
         return [self._texts[place] for place in chosen]
+
+    def _of_reference(self, wanted: Mask) -> ReferenceParts | None:
+        if self._reference is None:
+            return None
+        scores = self._reference.scores
+        return self._reference.thresholds.parts([scores[place] for place in wanted.nonzero()[0].tolist()])
 
     def _freshness(self, wanted: Mask) -> float:
         """1 where at least half as many words as in human lines stand in no known span, 0 where all do; the worst."""

@@ -17,11 +17,23 @@ from data.prompts import PROMPTS
 from data.quotes import load_quotes, load_science
 from data.splits import is_validation, remove_duplicates, split_quotes
 from trainables.quality.judge import QualityJudge, fit_judge
-from trainables.quality.score import BATCHES, Parts, ScoredText, TextScores, retention, sample_quality, spill_over
+from trainables.quality.reference import ReferenceScore
+from trainables.quality.score import (
+    BATCHES,
+    Parts,
+    ReferenceScores,
+    ScoredText,
+    TextScores,
+    retention,
+    sample_quality,
+    spill_over,
+)
+from trainables.quality.sense import ReferenceThresholds, thresholds_of
 
 pytestmark = pytest.mark.slow
 
-NANO_SAMPLES = Path(__file__).resolve().parents[2] / "support" / "nano_samples"
+SUPPORT = Path(__file__).resolve().parents[2] / "support"
+NANO_SAMPLES = SUPPORT / "nano_samples"
 SEEDS = (0, 1, 2)
 TUNED = "tuned-with-replay"
 WANTED = [prompt.kind for prompt in PROMPTS if prompt.kind != "off_domain"]
@@ -60,10 +72,14 @@ def judge_and_control(seed: int, *, swapped: bool = False) -> tuple[QualityJudge
 
 
 def quality_of(
-    judge: QualityJudge, texts: list[ScoredText], base_style: float = 0.0, kept: float = 1.0
+    judge: QualityJudge,
+    texts: list[ScoredText],
+    base_style: float = 0.0,
+    kept: float = 1.0,
+    reference: ReferenceScores | None = None,
 ) -> tuple[float, Parts, Callable[[], float | None]]:
     """The quality, its parts, and a call for its standard error, which takes ten times as long."""
-    scores = TextScores(texts, judge)
+    scores = TextScores(texts, judge, reference=reference)
 
     def quality(parts: Parts) -> float:
         return sample_quality(parts, spill_over(parts.style_off_domain or 0.0, base_style), kept)
@@ -187,6 +203,64 @@ def nano_quality(name: str, seed: int) -> tuple[float, Parts, Callable[[], float
     before, after = untuned["science_perplexity"], nano(name, seed)[0]["science_perplexity"]
     kept = retention(before, after, math.log(before), math.log(after))
     return quality_of(judge, nano(name, seed)[1], base_style or 0.0, kept)
+
+
+@functools.cache
+def read_by_smollm2(name: str) -> tuple[list[str], list[ReferenceScore | None]]:
+    """Texts and what SmolLM2-135M says of them, as tests/support/build_reference_scores.py wrote it."""
+    rows = map(json.loads, (SUPPORT / "reference_scores.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = [(row["text"], row["score"]) for row in rows if row["set"] == name]
+    scores = [
+        values and ReferenceScore(nats_per_token=values[0], seam_gain=values[1], keyword_wins=values[2])
+        for _, values in rows
+    ]
+    return [text for text, _ in rows], scores
+
+
+def places_of(lines: list[str]) -> list[int]:
+    """Where human lines stand in what SmolLM2 read; their spoiled forms stand there in the other sets."""
+    place = {text: number for number, text in enumerate(read_by_smollm2("human")[0])}
+    return [place[line] for line in lines]
+
+
+@functools.cache
+def reference_thresholds(seed: int, *, swapped: bool = False) -> ReferenceThresholds:
+    """From the half of the held-out lines that the n-gram judge's thresholds come from."""
+    places = places_of(judge_and_control(seed, swapped=not swapped)[1])
+    human, seams = ([read_by_smollm2(name)[1][place] for place in places] for name in ("human", "spliced"))
+    return thresholds_of(human, seams)
+
+
+@functools.cache
+def measure_4(name: str, seed: int) -> tuple[float, float]:
+    """Whole quality of human lines or of a spoiled form of them, and the reference's factor: means of both ways."""
+    found = []
+    for swapped in (False, True):
+        judge, human, science = judge_and_control(seed, swapped=swapped)
+        texts, scores = read_by_smollm2(name)
+        places = places_of(human)
+        read = [scores[place] for place in places] + [None] * 64
+        reference = ReferenceScores(scores=read, thresholds=reference_thresholds(seed, swapped=swapped))
+        samples = as_samples([texts[place] for place in places], science[:64])
+        quality, parts, _ = quality_of(judge, samples, reference=reference)
+        assert parts.reference is not None
+        found.append((quality, parts.reference.factor))
+    quality, factor = (sum(values) / len(found) for values in zip(*found, strict=True))
+    return quality, factor
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_with_a_language_model_human_lines_score_nine_tenths_and_spliced_halves_three_at_most(seed: int) -> None:
+    assert measure_4("human", seed)[0] >= 0.9
+    assert measure_4("spliced", seed)[0] <= 0.3
+    assert measure_4("shuffled", seed)[0] <= 0.1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_with_a_language_model_lines_under_other_keywords_score_seven_tenths_of_the_right_ones_at_most(
+    seed: int,
+) -> None:
+    assert measure_4("other keywords", seed)[0] <= 0.7 * measure_4("human", seed)[0]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
