@@ -102,5 +102,5 @@ def _last_sign(storage: Storage) -> str:
 def _is_running(name: str, driver: str) -> OptionsError:
     by = f", by {driver}" if driver else ""
     return OptionsError(
-        f"sweep {name!r} is running already{by}; wait for its end, end it with Ctrl-C, or choose another --name."
+        f"sweep {name!r} is already running{by}; wait for its end, end it with Ctrl-C, or choose another --name."
     )

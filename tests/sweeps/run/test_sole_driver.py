@@ -63,7 +63,7 @@ def test_going_on_with_a_running_sweep_is_one_line_and_changes_nothing(
     flags = ["--storage", str(tmp_path), "--name", "mine", "--wandb", "disabled"]
     with sole_driver(open_storage(place), "mine"):
         assert main(BATCH_MEMORY, [*flags, "--resume", "--trials", "9"]) == 2
-        assert f"'mine' is running already, by process {os.getpid()}" in capfd.readouterr().err
+        assert f"'mine' is already running, by process {os.getpid()}" in capfd.readouterr().err
         assert main(BATCH_MEMORY, flags) == 2
         assert "'mine' is already in" in capfd.readouterr().err
     assert (tmp_path / "mine" / "sweep.json").read_bytes() == before
@@ -81,7 +81,7 @@ def test_a_sweep_in_a_bucket_is_driven_once_and_is_free_after_its_end_and_after_
         with sole_driver(storage, "mine"):
             with pytest.raises(OptionsError) as caught, sole_driver(storage, "mine"):
                 pass
-            assert f"'mine' is running already, by process {os.getpid()} on " in str(caught.value)
+            assert f"'mine' is already running, by process {os.getpid()} on " in str(caught.value)
         assert storage.read_text("driver.txt") == ""
         capsys.readouterr()
         with sole_driver(storage, "mine"):
