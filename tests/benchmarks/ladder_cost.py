@@ -129,7 +129,7 @@ def train(model: str, rate: float, batch: int, seed: int) -> float | None:
             loop.step()
     except DivergedError:
         return None
-    return HeldOut(data, loaded, settings).losses(net)[0]
+    return HeldOut(data, loaded, settings).losses(net)[0].nats_per_token
 
 
 @cache

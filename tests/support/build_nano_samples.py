@@ -65,7 +65,7 @@ def build(recipe: Recipe, seed: int) -> None:
     def perplexity(held_out: list[str]) -> float:
         documents = encode_documents(loaded, held_out[:200])
         padded = make_rows(documents, layout="padded", sequence_length=ROW_TOKENS, pad_id=loaded.pad_id, seed=0)
-        return math.exp(mean_loss(model, padded, batch_size=ROWS_PER_STEP, precision="fp32"))
+        return math.exp(mean_loss(model, padded, batch_size=ROWS_PER_STEP, precision="fp32").nats_per_token)
 
     facts = dataclasses.asdict(recipe) | {
         "quote_perplexity": perplexity([quote.line for quote in split.validation]),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -54,13 +55,13 @@ class HeldOut:
         of_rows = [settings.sequence_length, settings.micro_batch_size]
         return [rows, openings, kinds, of_model, of_rows, dataclasses.asdict(self.sampling), self._loaded.identity]
 
-    def losses(self, model: PreTrainedModel) -> tuple[float, float]:
-        """Held-out quote loss in nats per token, and perplexity of held-out base text per token."""
-        quote_loss, science_loss = (
+    def losses(self, model: PreTrainedModel) -> tuple[MeanLoss, float]:
+        """Held-out quote loss, and perplexity of held-out base text per token."""
+        quotes, science = (
             mean_loss(model, rows, batch_size=self._settings.micro_batch_size, precision=self._settings.precision)
             for rows in (self._quotes, self._science)
         )
-        return quote_loss, math.exp(science_loss)
+        return quotes, math.exp(science.nats_per_token)
 
     def off_domain_loss(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> float:
         """The model's loss on the base model's completions of off-domain prompts, in nats per token; 0 without any."""
@@ -72,8 +73,9 @@ class HeldOut:
         ]
         if not lines:
             return 0.0
-        settings = self._settings
-        return mean_loss(model, self._rows(lines), batch_size=settings.micro_batch_size, precision=settings.precision)
+        rows, settings = self._rows(lines), self._settings
+        loss = mean_loss(model, rows, batch_size=settings.micro_batch_size, precision=settings.precision)
+        return loss.nats_per_token
 
     def completions(self, model: PreTrainedModel) -> tuple[tuple[Completion, ...], ...]:
         """Completions of every prompt, in the order of the prompts."""
@@ -115,29 +117,41 @@ class HeldOut:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeanLoss:
+    """Loss over all tokens of some lines, in nats per token, and its standard error over lines like these.
+
+    The error is that of a ratio of sums over lines (Cochran, Sampling Techniques, 1977, 6.4); 0 for a single line.
+    """
+
+    nats_per_token: float
+    standard_error: float
+
+
 @torch.no_grad()
-def mean_loss(model: torch.nn.Module, rows: Rows, *, batch_size: int, precision: str) -> float:
-    """Mean next-token loss over all unmasked tokens of `rows`, in nats, without dropout.
+def mean_loss(model: torch.nn.Module, rows: Rows, *, batch_size: int, precision: str) -> MeanLoss:
+    """Mean next-token loss over all unmasked tokens of `rows`, a line each, without dropout.
 
     The model's training mode is put back afterwards, and no random number is drawn.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    total_loss, total_tokens = 0.0, 0
-    for indices in _chunks(len(rows.lengths), batch_size):
+    losses: list[float] = []  # of each row, summed over its tokens
+    counts: list[int] = []
+    for indices in torch.arange(len(rows.lengths)).split(batch_size):
         batch = collate(rows, indices)
         with autocast(precision, device):
             logits_BTV = model(input_ids=batch.input_ids_BT.to(device), use_cache=False).logits
         targets_BT = batch.labels_BT[:, 1:].to(device)
-        losses = functional.cross_entropy(
-            logits_BTV[:, :-1].float().flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="sum"
-        )
-        total_loss += float(losses)
-        total_tokens += int((targets_BT != -100).sum())
+        losses_BT = functional.cross_entropy(
+            logits_BTV[:, :-1].float().flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="none"
+        ).view_as(targets_BT)
+        losses += losses_BT.sum(dim=1).tolist()
+        counts += (targets_BT != -100).sum(dim=1).tolist()
     model.train(was_training)
-    return total_loss / total_tokens
-
-
-def _chunks(count: int, size: int) -> Iterator[torch.Tensor]:
-    yield from torch.arange(count).split(size)
+    tokens = sum(counts)
+    mean = math.fsum(losses) / tokens
+    squares = math.fsum((loss - mean * count) ** 2 for loss, count in zip(losses, counts, strict=True))
+    error = math.sqrt(squares * len(losses) / max(1, len(losses) - 1)) / tokens
+    return MeanLoss(nats_per_token=mean, standard_error=error)

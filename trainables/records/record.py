@@ -180,7 +180,8 @@ class Evaluation:
     """Held-out losses in nats per token and science perplexity, before and after tuning.
 
     `off_domain_loss` is measured on the base model's own completions of off-domain prompts; what it rises by estimates
-    the Kullback-Leibler divergence of the tuned model from the base model there.
+    the Kullback-Leibler divergence of the tuned model from the base model there. `quote_loss_error` is the standard
+    error of `quote_loss` over lines like those held out; None in older records.
     """
 
     quote_loss_before: float
@@ -189,6 +190,7 @@ class Evaluation:
     science_perplexity: float
     off_domain_loss_before: float
     off_domain_loss: float
+    quote_loss_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

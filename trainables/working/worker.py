@@ -132,7 +132,8 @@ class Worker:
             off_domain_loss = held_out.off_domain_loss(model, baseline.completions)
         evaluation = Evaluation(
             quote_loss_before=baseline.quote_loss,
-            quote_loss=quote_loss,
+            quote_loss=quote_loss.nats_per_token,
+            quote_loss_error=quote_loss.standard_error,
             science_perplexity_before=baseline.science_perplexity,
             science_perplexity=science_perplexity,
             off_domain_loss_before=baseline.off_domain_loss,
@@ -190,7 +191,7 @@ class Worker:
             quote_loss, science_perplexity = held_out.losses(model)
             completions = held_out.completions(model)
             return Baseline(
-                quote_loss=quote_loss,
+                quote_loss=quote_loss.nats_per_token,
                 science_perplexity=science_perplexity,
                 off_domain_loss=held_out.off_domain_loss(model, completions),
                 completions=completions,

@@ -1,4 +1,6 @@
 import math
+import random
+import statistics
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from data.documents import encode_documents
 from data.tokenizer import LoadedTokenizer, load_tokenizer
 from tests.support.small_tokenizers import write_galactica_style
 from trainables.model.models import NANO_FOLDER, NANO_SIZES, find_model, galactica_config, load_model
-from trainables.quality.held_out import mean_loss
+from trainables.quality.held_out import MeanLoss, mean_loss
 from trainables.quality.sampling import Completion, SamplingSettings, _draw, cache_bytes, sample_completions
 
 VOCABULARY = 52
@@ -218,23 +220,44 @@ def held_out_rows(loaded: LoadedTokenizer) -> Rows:
 
 def test_held_out_loss_is_the_mean_over_tokens_of_minus_log_p(loaded: LoadedTokenizer) -> None:
     rows, model = held_out_rows(loaded), tiny_galactica().eval()
-    losses = []
+    lines: list[list[float]] = []
     for row, length in zip(rows.input_ids.tolist(), rows.lengths.tolist(), strict=True):
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([row[:length]])).logits[0].double()
+        lines.append([])
         for place in range(length - 1):
             scores = logits[place].tolist()
-            losses.append(math.log(sum(math.exp(score) for score in scores)) - scores[row[place + 1]])
-    assert len(losses) == sum(rows.lengths.tolist()) - 5
-    expected = sum(losses) / len(losses)
+            lines[-1].append(math.log(sum(math.exp(score) for score in scores)) - scores[row[place + 1]])
+    tokens = sum(map(len, lines))
+    assert tokens == sum(rows.lengths.tolist()) - 5
+    expected = sum(map(sum, lines)) / tokens
+    # Each line's loss off what its tokens would have at the mean: 5 of them, 4 degrees of freedom.
+    spread = sum((sum(line) - len(line) * expected) ** 2 for line in lines) / 4
     for batch_size in (1, 2, 5, 100):
         found = mean_loss(model, rows, batch_size=batch_size, precision="fp32")
-        assert found == pytest.approx(expected, rel=1e-5)
+        assert found.nats_per_token == pytest.approx(expected, rel=1e-5)
+        assert found.standard_error == pytest.approx(math.sqrt(5 * spread) / tokens, rel=1e-3)
+
+
+def test_the_error_of_a_held_out_loss_is_what_drawing_other_lines_does(loaded: LoadedTokenizer) -> None:
+    model = tiny_galactica(init_std=0.5).eval()
+    chance = random.Random(0)
+    lines = ["".join(chance.choices("abcdefgh ", k=chance.randint(8, 40))) for _ in range(400)]
+
+    def measured(drawn: list[str]) -> MeanLoss:
+        documents = encode_documents(loaded, drawn)
+        rows = make_rows(documents, layout="padded", sequence_length=64, pad_id=loaded.pad_id, seed=0)
+        return mean_loss(model, rows, batch_size=100, precision="fp32")
+
+    parts = [measured(lines[start : start + 20]) for start in range(0, 400, 20)]
+    spread = statistics.stdev(part.nats_per_token for part in parts)  # of twenty means: right within a third or so
+    assert statistics.mean(part.standard_error for part in parts) == pytest.approx(spread, rel=0.35)
 
 
 def test_a_model_that_knows_nothing_has_the_loss_of_a_fair_guess(loaded: LoadedTokenizer) -> None:
     found = mean_loss(chain(loaded), held_out_rows(loaded), batch_size=2, precision="fp32")
-    assert found == pytest.approx(3.9512437)  # ln 52
+    assert found.nats_per_token == pytest.approx(3.9512437)  # ln 52
+    assert found.standard_error == pytest.approx(0, abs=1e-5)  # every line is as bad
 
 
 def test_held_out_loss_draws_no_random_number_and_has_no_dropout(loaded: LoadedTokenizer) -> None:
@@ -251,8 +274,8 @@ def test_held_out_loss_draws_no_random_number_and_has_no_dropout(loaded: LoadedT
 
 def test_held_out_loss_in_bf16_is_near_that_in_fp32(loaded: LoadedTokenizer) -> None:
     rows, model = held_out_rows(loaded), tiny_galactica(init_std=0.1)
-    full = mean_loss(model, rows, batch_size=2, precision="fp32")
-    mixed = mean_loss(model, rows, batch_size=2, precision="bf16-amp")
+    full = mean_loss(model, rows, batch_size=2, precision="fp32").nats_per_token
+    mixed = mean_loss(model, rows, batch_size=2, precision="bf16-amp").nats_per_token
     assert mixed != full
     assert mixed == pytest.approx(full, rel=0.02)
 
