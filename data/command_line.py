@@ -10,6 +10,7 @@ import functools
 import io
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -72,10 +73,14 @@ def _reader_has_gone() -> bool:
     """Whether stdout leads nowhere any more, as in `program | head`; what is left to print then goes nowhere."""
     try:
         sys.stdout.flush()
+        watch = select.poll()  # what could not be written may be dropped already: then the pipe itself is asked
+        watch.register(sys.stdout.fileno(), select.POLLOUT)
+        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0)):
+            return False
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        pass
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def refuse(error: Exception) -> int:

@@ -46,7 +46,9 @@ def test_the_wheel_holds_each_file_of_every_package(wheel: Path) -> None:
     } <= owed
     assert owed - names == set()
     weights = {name for name in names if name.endswith((".safetensors", ".bin", ".pt"))}
-    assert weights == {f"data/nano/nano-{size}/model.safetensors" for size in ("0.1m", "0.3m", "0.6m", "1m", "4m")}
+    assert weights == {
+        f"data/nano/nano-{size}/model.safetensors" for size in ("0.1m", "0.3m", "0.6m", "1m", "2m", "4m")
+    }
 
 
 def test_an_installed_wheel_runs_its_programs_from_another_folder(wheel: Path, tmp_path: Path) -> None:

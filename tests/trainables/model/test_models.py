@@ -70,7 +70,7 @@ def test_an_unknown_size_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError) as caught:
         find_model(name)
     message = one_line(caught.value)
-    assert message.startswith(f"unknown model size {name!r}; known: nano-0.3m, nano-1m, nano-4m, smollm2-135m, 125m,")
+    assert message.startswith(f"unknown model size {name!r}; known: {', '.join(NANO_SIZES)}, smollm2-135m, 125m,")
     assert "6.7b, 30b, 120b, a hub name such as owner/model, a model folder or a GGUF file." in message
 
 
