@@ -147,6 +147,10 @@ class SweepOptions(SettingFlags, SpaceOptions):
     """Two tiny trials, to see that everything works; under a minute."""
 
 
+Evidence = Literal["interval", "outcome", "gain"]
+"""Conditions of a ladder's gate that a person may overrule; memory and cost are none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LadderOptions(SweepOptions):
     """Options of a ladder, which sweeps small sizes to predict large ones. Its sizes are rungs, smallest first."""
@@ -161,7 +165,7 @@ class LadderOptions(SweepOptions):
     batch_size_range: Annotated[tuple[int, int] | None, said(f"{BATCH_RANGE} [CPU: 4 32; GPU: 8 64]")] = None
     approve: bool = False
     """Pass every gate that holds; without it the ladder stops there, and --resume continues."""
-    despite: tuple[Literal["interval", "outcome", "gain"], ...] = ()
+    despite: tuple[Evidence, ...] = ()
     """Climb although these conditions of a gate do not hold: what a prediction is worth is yours to weigh."""
 
 

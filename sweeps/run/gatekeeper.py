@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from typing import Any
+from typing import Any, get_args
 
 from analysis.ladder.climb import Climb
 from analysis.ladder.frozen import RungPrediction, freeze, frozen
@@ -12,7 +12,7 @@ from analysis.ladder.gate import SECONDS_PER_HOUR, Condition, Price, fits, gains
 from analysis.ladder.placement import Point
 from analysis.ladder.rungs import check_finished
 from sweeps.planning.device import Device
-from sweeps.planning.options import LadderOptions
+from sweeps.planning.options import Evidence, LadderOptions
 from sweeps.planning.space import to_settings
 from sweeps.run.prepare import Prepared
 from sweeps.search.ladder_search import to_proposal
@@ -24,7 +24,6 @@ from trainables.records.record import MemoryPrediction, TrialRecord
 from trainables.records.settings import TrialSettings
 
 MEASURE_SECONDS = 600.0  # assumed: two steps of 6.7b on a card, model made anew, take less
-EVIDENCE = ("interval", "outcome", "gain")  # conditions that a person may overrule; memory and cost are none
 CARDS_TOLD = 4  # of those that have room, where the one at hand has none
 
 
@@ -49,7 +48,7 @@ class Gatekeeper:
         self._prepared.storage.write_text(LAYOUT.gate(place), json.dumps(shown, indent=1))
         closed = [one for one in conditions if not one.holds and one.name not in self._options.despite]
         if closed and not self._options.smoke:
-            anyway = f"; --despite {closed[0].name} climbs all the same" if closed[0].name in EVIDENCE else ""
+            anyway = f"; --despite {closed[0].name} climbs all the same" if closed[0].name in get_args(Evidence) else ""
             return f"the gate before {prediction.size} is closed: {closed[0].says}{anyway}"
         if not (self._options.approve or self._options.smoke):
             return f"the gate before {prediction.size} holds and waits: go on with --approve"

@@ -8,10 +8,10 @@ sweep runs, and on a full cluster the sweep would wait for it without end.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
+from sweeps.run.repeating import repeating
 from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
 
@@ -23,21 +23,13 @@ def freeing_orphans() -> Iterator[None]:
     """While it is entered, look for orphaned placement groups of this job from time to time and remove them."""
     import ray.exceptions
 
-    stop = threading.Event()
-
     def look() -> None:
-        while not stop.wait(LOOK_SECONDS):
-            # A head that does not answer for a moment is asked again at the next look.
-            with contextlib.suppress(ray.exceptions.RayError, RuntimeError):
-                remove_orphans()
+        # A head that does not answer for a moment is asked again at the next look.
+        with contextlib.suppress(ray.exceptions.RayError, RuntimeError):
+            remove_orphans()
 
-    thread = threading.Thread(target=look, name="orphans", daemon=True)
-    thread.start()
-    try:
+    with repeating(look, LOOK_SECONDS, "orphans"):
         yield
-    finally:
-        stop.set()
-        thread.join(LOOK_SECONDS)
 
 
 def remove_orphans() -> int:

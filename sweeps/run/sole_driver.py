@@ -7,12 +7,12 @@ import fcntl
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from sweeps.planning.options import OptionsError
+from sweeps.run.repeating import repeating
 from trainables.records.layout import LAYOUT
 from trainables.records.storage import Storage
 
@@ -64,21 +64,16 @@ def _by_signs_of_life(storage: Storage, name: str) -> Iterator[None]:
             time.sleep(BEAT_SECONDS / 2)
         if sign and sign != before:
             raise _is_running(name, _driver(sign))
-    ended = threading.Event()
 
     def live() -> None:
-        while not ended.wait(BEAT_SECONDS):
-            with contextlib.suppress(OSError):  # the next sign may come through
-                _give_sign(storage)
+        with contextlib.suppress(OSError):  # the next sign may come through
+            _give_sign(storage)
 
     _give_sign(storage)
-    living = threading.Thread(target=live, name="signs of life", daemon=True)
-    living.start()
     try:
-        yield
+        with repeating(live, BEAT_SECONDS, "signs of life"):
+            yield
     finally:
-        ended.set()
-        living.join(BEAT_SECONDS)
         with contextlib.suppress(OSError):
             storage.write_text(LAYOUT.driver, "")
 

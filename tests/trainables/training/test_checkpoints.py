@@ -25,7 +25,10 @@ SMALL |= {"num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embedd
 SETTINGS = TrialSettings(
     model="tiny", batch_size=4, micro_batch_size=2, learning_rate=1e-2, sequence_length=32, token_budget=1200, seed=3
 )
-NEEDS_BITSANDBYTES = pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="no bitsandbytes")
+NEEDS_BITSANDBYTES = pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None,
+    reason="no bitsandbytes; .ci/run tries it last",
+)
 FILES = ["model.safetensors", "optimizer.safetensors", "progress.json", "random-0.safetensors"]
 
 

@@ -31,7 +31,10 @@ LEVERS: list[Any] = [
     {"precision": "bf16-amp", "attention": "eager", "gradient_checkpointing": True},
     pytest.param(
         {"optimizer": "adamw-8bit"},
-        marks=pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="needs bitsandbytes"),
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("bitsandbytes") is None,
+            reason="no bitsandbytes; .ci/run tries it last",
+        ),
     ),
 ]
 

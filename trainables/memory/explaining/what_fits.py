@@ -150,9 +150,8 @@ def _processes() -> Iterator[Mapped]:
     with ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), initializer=_begin) as pool:
         try:
             yield pool.map
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C or an error nothing more is begun
 
 
 def _begin() -> None:
