@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
 from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
 from data.errors import UserError
+from data.whole_file import write_whole
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,11 +32,4 @@ def write_page(figure: go.Figure, title: str, path: str) -> None:
     if not path.endswith(".html"):
         raise UserError(f"plot={path}: only .html can be written; name it FILE.html.")
     drawn = figure.to_html(include_plotlyjs=True, full_html=False, config=SHOWN)
-    beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(PAGE.format(title=escape(title), figure=drawn))
-        os.replace(beside, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+    write_whole(path, PAGE.format(title=escape(title), figure=drawn).encode())

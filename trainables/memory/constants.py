@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import importlib.metadata
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from data.whole_file import write_whole
 
 FILE = Path(__file__).with_name("constants.json")
 FEWEST_RUNS = 3  # below that a median says nothing about an odd run
@@ -106,13 +106,8 @@ def store_constants(fitted: Constants, file: Path = FILE) -> None:
         return fit.gpu, fit.torch, fit.driver
 
     fits = [*(fit for fit in load_constants(file) if place(fit) != place(fitted)), fitted]
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    with beside.open("w", encoding="utf-8") as written:
-        json.dump({"fits": [dataclasses.asdict(fit) for fit in fits]}, written, indent=1)
-        written.write("\n")
-        written.flush()
-        os.fsync(written.fileno())
-    os.replace(beside, file)
+    document = json.dumps({"fits": [dataclasses.asdict(fit) for fit in fits]}, indent=1)
+    write_whole(file, f"{document}\n".encode())
     constants_for.cache_clear()
 
 

@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from data.whole_file import write_whole
 
 
 def cache_folder(kind: str) -> Path:
@@ -43,11 +44,6 @@ def load_document(kind: str, key: str) -> dict[str, Any] | None:
 def store_document(kind: str, key: str, text: str) -> None:
     """Keep a document; a reader sees it whole or not at all. A folder that cannot be written to is no error."""
     target = cache_folder(kind) / f"{key}.json"
-    beside = target.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    with contextlib.suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+        write_whole(target, text.encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -19,6 +18,7 @@ from pyarrow import ArrowException
 from pyarrow import fs as arrow_fs
 
 from data.errors import one_line
+from data.whole_file import write_whole
 from trainables.records.places import StorageError, address_of, child_address, is_folder
 
 CHUNK_BYTES = 1 << 20
@@ -105,16 +105,7 @@ class Storage:
                 file.write(content)
             return
         os.makedirs(posixpath.dirname(target), exist_ok=True)
-        beside = f"{target}.{uuid.uuid4().hex[:8]}.tmp"
-        try:
-            with open(beside, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):  # it is gone where it became the target
-                os.unlink(beside)
+        write_whole(target, content)
 
     @patient
     def exists(self, path: str) -> bool:
