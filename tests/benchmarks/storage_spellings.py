@@ -24,7 +24,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from tests.support.object_store import ObjectStore
-from tests.support.storage_spellings import SMALL, SPELLINGS, Spelling, lay_out, serve_board
+from tests.support.storage_spellings import SMALL, SPELLINGS, Spelling, lay_out, wait_for_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM_SECONDS = 1800  # far above what any takes
@@ -78,7 +78,7 @@ def walk(person: Person, storage: str, moved: str, move: object, out: Path) -> l
             sweep = f"{place.rstrip('/')}/mine"
             person.types("analysis/report.py", sweep)
             worked.append("report")
-            assert serve_board(sweep, person.here, person.environment) == int(trials)
+            wait_for_board(sweep, int(trials), person.here, person.environment)
             worked.append("board")
             person.types("analysis/export.py", sweep, "--out", str(out / f"model-{trials}"))
             worked.append("export")

@@ -72,8 +72,11 @@ def lay_out(root: Path) -> None:
     (root / "here" / "link").symlink_to(root / "here" / "real")
 
 
-def serve_board(sweep: str, here: Path, environment: dict[str, str]) -> int:
-    """How many trials the board's program shows of the sweep as written, asked as a browser with the token asks."""
+def wait_for_board(sweep: str, trials: int, here: Path, environment: dict[str, str]) -> None:
+    """Serve the sweep as written, and look as a browser with the token does until the board shows so many trials.
+
+    It reads records a few at a time, so that its first answers may hold fewer. Raises: AssertionError.
+    """
     token = "0123456789abcdef0123456789abcdef"
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "analysis" / "board.py"), sweep],
@@ -90,11 +93,13 @@ def serve_board(sweep: str, here: Path, environment: dict[str, str]) -> int:
         assert found, f"the board did not start: {said}{process.communicate()[1]}"
         request = urllib.request.Request(f"{found[0]}/api/rows", headers={"Authorization": f"Bearer {token}"})
 
-        def rows() -> list[object]:
+        def shows_all() -> bool:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.loads(answer.read() or '{"rows": []}')["rows"]  # nothing at all before its first look
+                rows = json.loads(answer.read() or '{"rows": []}')["rows"]  # nothing at all before its first look
+            assert len(rows) <= trials
+            return len(rows) == trials
 
-        return len(wait_until(rows, "rows on the board", look_seconds=0.5))
+        wait_until(shows_all, f"{trials} rows on the board", seconds=300, look_seconds=0.5)
     finally:
         process.terminate()
         process.communicate()

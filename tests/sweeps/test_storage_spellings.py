@@ -27,7 +27,7 @@ from sweeps.planning.options import parse_options
 from sweeps.run.launch import main
 from sweeps.run.prepare import prepare_new
 from tests.support.object_store import ObjectStore
-from tests.support.storage_spellings import NASTIEST, ROOT, SMALL, SPELLINGS, Spelling, lay_out, serve_board
+from tests.support.storage_spellings import NASTIEST, ROOT, SMALL, SPELLINGS, Spelling, lay_out, wait_for_board
 from tests.support.tuned_trial import train_trial
 from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.record import TrialRecord
@@ -151,7 +151,7 @@ def test_a_sweep_in_a_folder_of_the_nastiest_name_runs_goes_on_and_moves(
 
     def used(place: str, out: Path) -> None:
         typed(sys.executable, str(ROOT / "analysis" / "report.py"), f"{place}/mine")
-        assert serve_board(f"{place}/mine", root / "here", sweep_environment) == 2
+        wait_for_board(f"{place}/mine", 2, root / "here", sweep_environment)
         typed(sys.executable, str(ROOT / "analysis" / "export.py"), f"{place}/mine", "--out", str(out))
         assert (out / "model.safetensors").exists()
 
