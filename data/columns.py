@@ -6,6 +6,7 @@ says the flag that would make them plain.
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import unicodedata
@@ -24,6 +25,13 @@ LIKE_KEYWORD = ("keywords", "tag", "tags", "category", "categories", "topic", "t
 LIKE_KEYWORD += ("instruction", "input", "question", "word", "key", "title", "genre", "class", "concept")
 LIKE_QUOTE = ("quotes", "quotation", "text", "quotetext", "completion", "response", "output", "answer", "content")
 LIKE_QUOTE += ("body", "sentence", "line", "saying", "target", "message", "value")
+# In German, French, Spanish, Italian and Portuguese, Russian, Chinese, Japanese and Korean.
+LIKE_KEYWORD += ("schlagwort", "stichwort", "thema", "kategorie", "motclé", "motsclés", "thème", "palabra")
+LIKE_KEYWORD += ("palabraclave", "tema", "categoría", "parolachiave", "palavrachave", "ключевоеслово", "тема", "слово")
+LIKE_KEYWORD += ("关键词", "主题", "キーワード", "키워드")
+LIKE_QUOTE += ("zitat", "citation", "cita", "frase", "citazione", "citação", "цитата", "名言", "语录", "引用", "명언")
+CLOSE = 0.75  # of difflib, from which a name is taken for a misspelt one; assumed: two letters of seven swapped
+ONE_WORD = re.compile(r"[^\W\d][\w-]*")
 
 Roles = Mapping[str, int]
 """Where each role stands among the columns of a file: 'keyword' and 'quote', or 'text'; and 'source', if any."""
@@ -47,13 +55,18 @@ def parse_columns(given: str) -> dict[str, str]:
 
 
 def folded(name: str) -> str:
-    """A column's name as it is compared: without case, space, '-', '_' and quotation marks."""
-    return re.sub(r"[\s_\-\"'“”\ufeff]+", "", unicodedata.normalize("NFKC", name).casefold())
+    """A column's name as it is compared: without case, space, '-', '_', quotation marks and what does not show, and
+    without ':' and '#' at its ends.
+    """
+    return re.sub(
+        r"[\s_\-\"'“”\u00ad\u200b-\u200f\u2060\ufeff]+", "", unicodedata.normalize("NFKC", name).casefold()
+    ).strip(":#")
 
 
-def find_roles(names: Sequence[str], given: Mapping[str, str], where: str) -> Roles:
+def find_roles(names: Sequence[str], given: Mapping[str, str], where: str, *, are_keys: bool = False) -> Roles:
     """Where keyword and quote stand among the columns `names`; `given` maps roles to columns that are called otherwise.
 
+    `are_keys` is whether the names are keys of an object rather than the first line of a table.
     Raises: DataError, with the flag that would help, where that is not plain.
     """
     roles = {role: _place(column, names, where) for role, column in given.items()}
@@ -67,7 +80,7 @@ def find_roles(names: Sequence[str], given: Mapping[str, str], where: str) -> Ro
         return roles
     if plain.count("text") == 1 and not roles.keys() & {"keyword", "quote"}:
         return roles | {"text": plain.index("text")}
-    raise DataError(f"{where}: has {_shown(names)}, but needs {NEEDED}; {_advice(names, given)}.")
+    raise DataError(f"{where}: has {_shown(names)}, but needs {NEEDED}; {_advice(names, given, are_keys=are_keys)}.")
 
 
 def has_roles(names: Sequence[str], given: Mapping[str, str]) -> bool:
@@ -91,16 +104,25 @@ def _shown(names: Sequence[str]) -> str:
     return ", ".join(repr(name[:40]) for name in names[:SHOWN]) or "none"
 
 
-def _advice(names: Sequence[str], given: Mapping[str, str]) -> str:
+def _advice(names: Sequence[str], given: Mapping[str, str], *, are_keys: bool) -> str:
     """The flag that names the columns which are likely meant."""
     by_name = {folded(name): name for name in names if name.strip()}
-    keyword = given.get("keyword") or by_name.get("keyword") or _first(LIKE_KEYWORD, by_name)
-    quote = given.get("quote") or by_name.get("quote") or _first(LIKE_QUOTE, by_name)
+    keyword = given.get("keyword") or _likely("keyword", LIKE_KEYWORD, by_name)
+    quote = given.get("quote") or _likely("quote", LIKE_QUOTE, by_name)
+    if len(by_name) == 2 and not are_keys and all(map(ONE_WORD.fullmatch, by_name.values())):  # names, and no row
+        one, other = by_name.values()
+        keyword = keyword or (other if quote == one else one)
+        quote = quote or (other if keyword == one else one)
     if keyword is None or quote is None or keyword == quote:
-        return f"name the columns in a first line, or say which are meant, such as {EXAMPLE}"
+        named = "write these keys in each object" if are_keys else "name the columns in a first line"
+        return f"{named}, or say which are meant, such as {EXAMPLE}"
     pairs = [f"{role}={name}" for role, name in (("keyword", keyword), ("quote", quote)) if folded(name) != role]
     return f"if {keyword!r} is the keyword of {quote!r}, add {FLAG} {shlex.quote(','.join(pairs))}"
 
 
-def _first(likely: Sequence[str], by_name: Mapping[str, str]) -> str | None:
-    return next((by_name[name] for name in likely if name in by_name), None)
+def _likely(role: str, likely: Sequence[str], by_name: Mapping[str, str]) -> str | None:
+    """The column that is the role's by its name, by a like one, or by one that is nearly spelt so."""
+    found = next((by_name[name] for name in (role, *likely) if name in by_name), None)
+    found = found or next((name for plain, name in by_name.items() if plain.startswith(role)), None)
+    close = difflib.get_close_matches(role, by_name, n=1, cutoff=CLOSE)
+    return found or (by_name[close[0]] if close else None)

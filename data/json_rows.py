@@ -35,12 +35,12 @@ def json_rows(path: str, lines: Lines, given: Mapping[str, str]) -> Iterator[tup
         return
     first = _parsed(head[0][1])
     if isinstance(first, dict) and (len(head) > 1 or _rows_within(path, first, given) is None):
-        yield from _of_lines(path, whole)
+        yield from _of_lines(path, whole, given)
     else:
         yield from _of_document(path, _document(path, whole), given)
 
 
-def _of_lines(path: str, lines: Lines) -> Iterator[tuple[str, Row]]:
+def _of_lines(path: str, lines: Lines, given: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
     for number, line in lines:
         where = f"{path}:{number}"
         try:
@@ -51,7 +51,7 @@ def _of_lines(path: str, lines: Lines) -> Iterator[tuple[str, Row]]:
             raise DataError(f"{where}: not a JSON object{_reason(line, error)}; write {EXAMPLE}.") from None
         if not isinstance(value, dict):
             raise DataError(f"{where}: not a JSON object, but {kind_of(value)}; write {EXAMPLE}.")
-        yield where, value
+        yield where, _row_in(value, given) or value
 
 
 def _parsed(text: str) -> Any:
@@ -84,6 +84,8 @@ def _document(path: str, lines: Lines) -> Any:
             raise DataError(f"{path}:{line}: not a JSON object{_reason(excerpt, error)}; write {EXAMPLE}.") from None
         values.append(value)
         place = end
+    if len(values) > 1 and all(_is_list_of_rows(value) and isinstance(value[0], dict) for value in values):
+        return list(itertools.chain.from_iterable(values))  # files of one list each, joined
     return values[0] if len(values) == 1 else values
 
 
@@ -117,26 +119,48 @@ def _of_document(path: str, document: Any, given: Mapping[str, str]) -> Iterator
             entry = dict(zip(names, entry, strict=True))
         if not isinstance(entry, dict | str) or (names is not None and isinstance(entry, str)):
             raise DataError(f"{where}: not a JSON object, but {kind_of(entry)}; write {EXAMPLE}.")
-        yield where, entry
+        yield where, _row_in(entry, given) or entry
 
 
 def _rows_within(path: str, document: dict[str, Any], given: Mapping[str, str]) -> Iterable[Any] | None:
     """The rows in an object: whole columns, rows by name or number, or the one list of rows; None where it is a row."""
+    while (only := _only_object_in(document, given)) is not None:
+        document = only
     if has_roles(list(document), given):
         return _rows_of_columns(path, document) if _is_columns(document) else None
     values = list(document.values())
+    inner = [value for value in values if isinstance(value, dict)]
+    if len(inner) == 1 and has_roles(list(inner[0]), given) and _is_columns(inner[0]):
+        return _rows_of_columns(path, inner[0])
     names, rows = document.get("columns"), document.get("data")
     if isinstance(names, list) and isinstance(rows, list):
         return [names, *rows]
     if values and all(isinstance(value, dict) and has_roles(list(value), given) for value in values):
         return values
     lists = [key for key, value in document.items() if _is_list_of_rows(value)]
-    if len(lists) == 1:
-        return document[lists[0]]
+    plain = [key for key in lists if all(_row_in(entry, given) is not None for entry in document[key])]
+    if len(plain or lists) == 1:
+        return document[(plain or lists)[0]]
     if lists:
         shown = ", ".join(map(repr, lists[:SHOWN]))
         raise DataError(f"{path}: has rows in {shown}; write {EXAMPLE} for each that is meant.")
     return None
+
+
+def _only_object_in(document: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any] | None:
+    """The one object in an object that is no row, has no list in it and no other object; itself no row either."""
+    inner = [value for value in document.values() if isinstance(value, dict | list)]
+    is_row = has_roles(list(document), given)
+    only = inner[0] if len(inner) == 1 and isinstance(inner[0], dict) and not is_row else None
+    return None if only is None or has_roles(list(only), given) else only
+
+
+def _row_in(value: Any, given: Mapping[str, str]) -> dict[str, Any] | None:
+    """An object that is a row, or the one in it that is, as data sets are downloaded in; None where there is none."""
+    if not isinstance(value, dict) or has_roles(list(value), given):
+        return value if isinstance(value, dict) else None
+    inner = [one for one in value.values() if isinstance(one, dict) and has_roles(list(one), given)]
+    return inner[0] if len(inner) == 1 else None
 
 
 def _is_columns(document: Mapping[str, Any]) -> bool:
@@ -180,6 +204,15 @@ def _reason(line: str, error: Exception) -> str:
     if line.lstrip().startswith(("{'", "['", "[{'")):
         return " (it has single quotation marks, as Python's; JSON has double ones: write it with json.dumps)"
     if isinstance(error, json.JSONDecodeError):
+        before, after = line[: error.colno - 1].rstrip(), line[error.colno - 1 :].lstrip()
+        if not after:
+            return f" (it ends early, at character {error.colno}: get a whole copy)"
+        if error.msg.startswith("Invalid control character"):
+            return f" (a tab or line end within a text, at character {error.colno}: it is \\t or \\n in JSON)"
+        if after[:1] in ("]", "}") and before[-1:] in (",", ""):
+            return f" (a comma before a closing bracket, at character {error.colno}: take it out)"
+        if after.startswith(("//", "/*", "#")):
+            return f" (a comment, at character {error.colno}: JSON has none, take it out)"
         return f" ({error.msg}, at character {error.colno})"
     return ""
 

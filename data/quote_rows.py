@@ -16,24 +16,37 @@ from typing import Any
 from data.columns import find_roles
 from data.errors import DataError
 from data.json_rows import kind_of
+from data.other_forms import fault_of_line
 from data.separators import separator_in, unwrap
 from data.tables import split_line
 
 EXAMPLE = "'love: When love is not madness, it is not love.'"
 COLONS = ":：﹕︓∶꞉"
 COLON = re.compile(f"[{COLONS}]")
-NULLS = frozenset(("null", "NULL", "Null", "nan", "NaN", "None", "\\N", "#N/A", "<NA>"))
+NULLS = frozenset(("null", "NULL", "Null", "nan", "NaN", "None", "\\N", "#N/A", "<NA>", "N/A", "n/a", "-nan", "-NaN"))
 """What programs write into a table where a value is missing."""
 
 LONG_KEYWORD_WORDS = 5  # a longer keyword is told: a line without one may have a colon further on; assumed
 SEVERAL = re.compile("[,;|/]")
 SHARE_TOLD = 0.05  # of rows whose keyword looks like none, from which it is told; assumed
 FEW_QUOTES, OWN_KEYWORDS = 20, 0.5  # a share of quotes with keywords of their own, above which it is told; assumed
-UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 """At the ends of a word they say nothing, and part it from its like."""
 
-ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
+BREAKS = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")  # which end lines for some programs, and for this one none
+FOREIGN_SIGN = re.compile(r"[&<\\=%+]")
+FOREIGN = re.compile(
+    r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});"  # HTML
+    r"|</?(?:br|p|i|b|em|strong|span|div|a)\b[^<>]{0,80}>"
+    r"|\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})"  # a program's own text
+    r"|(?:=[0-9A-F]{2}){2}|(?:%[0-9A-F]{2}){2}"  # mail and addresses
+    r"|\+(?:A[K-P]|I[BD])[A-Za-z0-9/]+"  # UTF-7: accents, dashes and quotation marks
+)
+"""How other programs write signs beyond ASCII and line ends, which stand in a text as they are."""
 TWICE_ENCODED = re.compile("[\xc2-\xf4][^\x00-\x7f]+")
+PAIRS = frozenset(zip("\"'“„«‘‹「『", "\"'”“»’›」』", strict=True))
+HELD_TOLD = 0.5  # of rows whose quote stands in quotation marks, above which it is told; assumed
+JSON_EXAMPLE = '{"keyword": "love", "quote": "…"}'
 SHOWN = 40
 
 
@@ -69,6 +82,8 @@ class QuoteRows:
         bare = self._unwrapped((line,), where)[0]
         if found := separator_in(bare):  # first: a separator without a colon should be named for what it is
             raise _has_separator(found, where)
+        if fault := fault_of_line(bare):
+            raise DataError(f"{where}: {fault}.")
         colon = COLON.search(bare)
         if colon is None:
             _refuse_controls(" ".join(bare.split()), where)
@@ -76,7 +91,15 @@ class QuoteRows:
             raise DataError(f"{where}: no ':' between keyword and quote{tab}; write {EXAMPLE}")
         if colon[0] != ":":
             self._count("colon", colon[0])
-        return self._quote(bare[: colon.start()], bare[colon.end() :], "", where, f"write {EXAMPLE}")
+        keyword, text = bare[: colon.start()], bare[colon.end() :]
+        if text[:1] in COLONS and text.lstrip(COLONS):
+            text = text.lstrip(COLONS)
+            self._count("second colon")
+        if keyword.lstrip("-*• ")[:1] == "{" and text.rstrip(" ,")[-1:] == "}":
+            raise DataError(f"{where}: an object as YAML or JavaScript has them; write {JSON_EXAMPLE} or {EXAMPLE}")
+        if text.strip() in NULLS:
+            self._count("missing", text.strip())
+        return self._quote(keyword, text, "", where, f"write {EXAMPLE}")
 
     def of_columns(self, keyword: str, text: str, source: str, where: str) -> Quote:
         """The quote of a row of a table. Raises: DataError."""
@@ -94,7 +117,7 @@ class QuoteRows:
     def of_object(self, values: Mapping[str, Any], where: str) -> Quote:
         """The quote of an object of JSON or a row of a data set. Raises: DataError."""
         names = tuple(values)
-        roles = find_roles(names, self._given, where)
+        roles = find_roles(names, self._given, where, are_keys=True)
         if "text" in roles:
             return self.of_line(_string(values, names[roles["text"]], where), where)
         keyword_name = names[roles["keyword"]]
@@ -125,6 +148,17 @@ class QuoteRows:
         self._count("returns")
         return " ".join(pieces)
 
+    def refuse_breaks(self, line: str, where: str) -> None:
+        """Refuse a line in which signs stand that end lines elsewhere, with what could be lines of their own."""
+        pieces = BREAKS.split(line.strip())
+        if any(COLON.search(piece) for piece in pieces[1:]):
+            found = BREAKS.search(line.strip())
+            assert found is not None, "a line came apart where no sign parts it"
+            raise DataError(
+                f"{where}: U+{ord(found[0]):04X} inside the line, which ends none here; write a line feed (\\n), or a"
+                " space, in its place."
+            )
+
     def without_marks(self, line: str) -> str:
         """A line without the quotation marks that hold the whole of it, as CSV writes a table of one column."""
         values = split_line(line, ",") if line[:1] == '"' and line.rstrip()[1:].endswith('"') else ()
@@ -146,6 +180,8 @@ class QuoteRows:
             yield f"quotation marks around the whole line taken off in {_of(counts['marks'], self._made)} rows"
         if counts["colon"]:
             yield f"'{shown['colon']}' taken for ':' in {_of(counts['colon'], self._made)} rows"
+        if counts["second colon"]:
+            yield f"a second ':' taken off in {_of(counts['second colon'], self._made)} rows"
         if counts["colon after"]:
             yield f"a ':' after the keyword taken off in {_of(counts['colon after'], self._made)} rows"
         if counts["returns"]:
@@ -178,11 +214,21 @@ class QuoteRows:
                 f"UTF-8 that was taken for Windows-1252 and saved again stands in"
                 f" {_of(counts['twice encoded'], self._made)} rows, and is left as it is: {shown['twice encoded']}"
             )
-        if counts["entity"]:
+        if counts["foreign"]:
             yield (
-                f"signs of HTML, such as {shown['entity']}, stand in {_of(counts['entity'], self._made)} rows, and are"
-                " left as they are"
+                f"signs of {'HTML' if shown['foreign'][0] in '&<' else 'another program'}, such as {shown['foreign']},"
+                f" stand in {_of(counts['foreign'], self._made)} rows, and are left as they are"
             )
+        if counts["held"] > HELD_TOLD * self._made:
+            yield (
+                f"quotation marks around the quote stand in {_of(counts['held'], self._made)} rows, and are left as"
+                f" they are: {shown['held'][:SHOWN]!r}"
+            )
+        if counts["number"] > SHARE_TOLD * self._made:
+            number = shown["number"][:SHOWN]
+            yield f"the keyword is a number in {_of(counts['number'], self._made)} rows, such as {number}"
+        if counts["missing"]:
+            yield f"the quote is {shown['missing']!r} and no more in {_of(counts['missing'], self._made)} rows"
 
     def _unwrapped(self, parts: tuple[str, ...], where: str) -> tuple[str, ...]:
         """The parts of a row without the separators around it. Raises: DataError for one that opens and never ends."""
@@ -210,8 +256,12 @@ class QuoteRows:
             _refuse_controls(text, where)
         if not text.isascii():
             self._look_for_damage(text)
-        if "&" in text and (found := ENTITY.search(text)):
-            self._count("entity", found[0])
+        if FOREIGN_SIGN.search(text) and (found := FOREIGN.search(text)):
+            self._count("foreign", found[0])
+        if len(text) > 1 and (text[0], text[-1]) in PAIRS:
+            self._count("held", text)
+        if word.isdecimal():
+            self._count("number", word)
         if not word[0].isalnum():
             self._count("sign", word)
         if word.count(" ") >= LONG_KEYWORD_WORDS:
@@ -269,9 +319,20 @@ def _of(count: int, total: int) -> str:
 
 
 def _refuse_controls(text: str, where: str) -> None:
-    found = next((c for c in text if unicodedata.category(c) == "Cc"), None) if not text.isprintable() else None
+    found = None if text.isprintable() else next(filter(_is_control, text), None)
+    if found == "\x1b":
+        raise DataError(
+            f"{where}: an escape (U+001B), as ISO-2022-JP and coloured terminals have; save the file as UTF-8 text,"
+            " without colours."
+        )
     if found is not None:
         raise DataError(f"{where}: a control character (U+{ord(found):04X}), which no text has; remove it.")
+
+
+def _is_control(character: str) -> bool:
+    """Whether a character controls a device, or is one of those that Unicode keeps out of texts, such as U+FFFE."""
+    number = ord(character)
+    return unicodedata.category(character) == "Cc" or number & 0xFFFE == 0xFFFE or 0xFDD0 <= number <= 0xFDEF
 
 
 def _has_separator(separator: str, where: str) -> DataError:

@@ -17,8 +17,9 @@ from data.columns import FLAG, find_roles, folded, parse_columns
 from data.errors import DataError
 from data.hub import asking_the_hub
 from data.json_rows import LARGEST_DOCUMENT, is_json, json_rows
-from data.quote_rows import EXAMPLE, Quote, QuoteRows
-from data.tables import NAMES, SEP_LINE, Header, Table, find_header, likely_header
+from data.other_forms import fault_of_beginning
+from data.quote_rows import COLONS, EXAMPLE, Quote, QuoteRows
+from data.tables import PARTED_BY, RULE, SEP_LINE, Header, Table, find_header, likely_header, sign_name
 from data.text_encoding import find_encoding
 from data.text_lines import Lines, beginning, read_lines
 
@@ -31,6 +32,7 @@ JSONS = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (".txt", *TABLES, *JSONS)
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 HEADING = "keyword:quote"  # a first line that says how the others are made
+LINE = re.compile(rf"[^\W\d]\w*(?: \w+)?\s?[{COLONS}]\s*[^\s{COLONS}/,;|\t][^\t|;]*\s\S")
 SHOWN = 5
 
 
@@ -94,6 +96,17 @@ def load_general() -> list[str]:
     return [line for _, line in read_lines(CORPORA / "general.txt") if line.strip()]
 
 
+def _is_line(text: str) -> bool:
+    """Whether a first line is 'keyword: quote' beyond doubt: a word, a colon, and words behind it."""
+    return LINE.match(text) is not None
+
+
+def _is_another_form(begins: str, given: Mapping[str, str]) -> bool:
+    """Whether a file named as JSON begins as a table or as lines do, and as JSON never does."""
+    first = begins.partition("\n")[0].rstrip("\r")
+    return first[:1].isalnum() and (find_header((1, first), given, "") is not None or _is_line(first))
+
+
 class _Reader:
     """Reads one file or data set, and remembers what it took for what."""
 
@@ -102,10 +115,14 @@ class _Reader:
         self._rows = QuoteRows(given)
         self._table: Table | None = None
         self._told: list[str] = []
+        self._headings: list[tuple[int, str]] = []  # of lines, each with its number
 
     def notes(self) -> Iterator[str]:
         """What was taken for what, a sentence each."""
         yield from self._told
+        if self._headings:
+            (first, heading), more = self._headings[0], len(self._headings) - 1
+            yield f"the heading {heading!r} left out" + (f" in line {first} and {more} more" if more else "")
         yield from self._rows.notes()
         if self._table is None:
             return
@@ -115,6 +132,10 @@ class _Reader:
             yield f"the header again left out: line {', '.join(map(str, headers[:SHOWN]))}{more}"
         if seen.returns:
             yield f"carriage returns taken for spaces in {seen.returns:,} rows"
+        if seen.marked_whole:
+            yield f"quotation marks around the whole row taken off in {seen.marked_whole:,} rows"
+        if self._table.header.mark != '"':
+            yield "single quotation marks taken for those that hold values, as in the header"
         if seen.is_unquoted_from:
             yield f"quotation marks taken for text from line {seen.is_unquoted_from} on, where they hold no values"
 
@@ -123,7 +144,12 @@ class _Reader:
         encoding = find_encoding(path)
         self._told += encoding.notes
         suffix = path.suffix.lower()
-        if suffix in JSONS or is_json(beginning(path, encoding)):
+        begins = beginning(path, encoding)
+        if fault := fault_of_beginning(begins):
+            raise DataError(f"{path}: {fault}.")
+        if suffix in JSONS and _is_another_form(begins, self._given):
+            self._told.append("read by what is in it, which is no JSON")
+        elif suffix in JSONS or is_json(begins):
             if suffix not in JSONS:
                 self._told.append("read as JSON, which it is")
             for where, row in json_rows(str(path), read_lines(path, encoding, LARGEST_DOCUMENT), self._given):
@@ -135,10 +161,24 @@ class _Reader:
             return
         delimiter = TABLES.get(suffix, "")
         said = SEP_LINE.fullmatch(first[1])
-        if said:
-            first = next(lines, first)
+        if said or RULE.fullmatch(first[1]):  # a frame is drawn around a table that a terminal showed
+            below = next(lines, None)
+            if below is None:
+                return
+            lines = lines if said or "|" in below[1] else itertools.chain([below], lines)
+            first = below if said or "|" in below[1] else first
         header = find_header(first, self._given, said[1] if said else delimiter)
-        if header is None and (said or delimiter):
+        parted = PARTED_BY.fullmatch(first[1]) if header is None else None
+        if parted and folded(first[1]) != HEADING:
+            raise DataError(
+                f"{path}:{first[0]}: {parted[1]!r} parts the columns, which no table here has; part them by a comma, a"
+                " tab or ';'."
+            )
+        if header is None and delimiter and first[1].count('"') % 2:
+            raise DataError(f"{path}:{first[0]}: a quotation mark in the header has no partner; write it in one line.")
+        if header is None and delimiter and _is_line(first[1]):
+            self._told.append("read as lines, as it has no columns")
+        elif header is None and (said or delimiter):
             header = likely_header(first, said[1] if said else delimiter)
         if header is not None:
             yield from self._of_table(str(path), header, lines, delimiter)
@@ -153,25 +193,23 @@ class _Reader:
             raise DataError(
                 f"{path}:{head[0][0]}: a line for each field, as YAML has them; write both in one: {EXAMPLE}"
             )
-        is_first = True
         for number, line in itertools.chain(head, lines):
             where = f"{path}:{number}"
             if "\r" in line:
                 line = self._rows.joined(line, where)
+            if not line.isprintable():
+                self._rows.refuse_breaks(line, where)
             if line[:1] in "<[" and self._rows.is_separator(line):
                 continue
-            if is_first and len(line) < 2 * len(HEADING) and folded(line) == HEADING:
-                self._told.append(f"the heading {line.strip()!r} left out")
-                is_first = False
+            if len(line) < 2 * len(HEADING) and folded(line) == HEADING:
+                self._headings.append((number, line.strip()))
                 continue
-            is_first = False
             yield self._rows.of_line(self._rows.without_marks(line), where)
 
     def _of_table(self, path: str, header: Header, lines: Lines, usual: str) -> Iterator[Quote]:
         self._table = table = Table(path, header, self._given)
         if header.delimiter != usual:
-            sign = NAMES.get(header.delimiter, f"'{header.delimiter}'")
-            self._told.append(f"read as a table with {sign} between values")
+            self._told.append(f"read as a table with {sign_name(header.delimiter)} between values")
         places = table.roles
         source = places.get("source")
         for number, values in table.rows(lines):

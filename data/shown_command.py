@@ -19,6 +19,12 @@ def shown_command(script: str | Path, *arguments: str) -> str:
     return shlex.join([_interpreter(), _from_here(program), *arguments])
 
 
+def argument_of(path: str) -> str:
+    """A path of this machine from the current folder, such that no program takes it for an option or for a home."""
+    relative = os.path.relpath(path)
+    return f".{os.sep}{relative}" if relative.startswith(("-", "~")) else relative
+
+
 def _interpreter() -> str:
     found = shutil.which("python")
     same = found is not None and os.path.samefile(found, sys.executable) and Path(found).parent == _folder()

@@ -14,28 +14,35 @@ from typing import Any
 
 from data.columns import Roles, find_roles, folded, has_roles
 from data.errors import DataError
+from data.other_forms import fault_of_line
 from data.text_lines import Lines
 
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {"\t": "a tab", " ": "a space"}
+PARTED_BY = re.compile(r"[\"']?keyword[\"']?([^\w\"',;\t|]+)[\"']?quote[\"']?\s*", re.IGNORECASE)
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # what Excel reads first, and writes for itself
-RULE = re.compile(r"[\s|:+=-]*--[\s|:+=-]*")  # below the header of a table in Markdown
+RULE = re.compile(r"[\s|:+=-]*--[\s|:+=-]*")  # around the header of a table in Markdown, Org or a terminal
 KNOWN_KEYWORDS = 100_000  # of which as many are kept, to tell a row that a quotation mark swallowed; assumed: enough
+ROW_NUMBER = re.compile(r"[\"']?\d+[\"']?\W")
 LONGEST_NAME = 40  # characters of a value that is looked at as the name of a column
 CURLY = "“”„«»"
+SINGLE = re.compile(r"'[^']*'")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
     """What the first line of a table says. `names` are its columns; `number` is the line that it stands in.
 
-    `is_spaced` is whether a space follows each delimiter, which is then no part of what comes behind it.
+    `is_spaced` is whether a space follows each delimiter, which is then no part of what comes behind it; `mark` is what
+    holds values together, and `is_marked_whole` whether one pair of them holds all values of the line.
     """
 
     delimiter: str
     names: tuple[str, ...]
     number: int
     is_spaced: bool = False
+    mark: str = '"'
+    is_marked_whole: bool = False
 
 
 @dataclass(kw_only=True)
@@ -44,6 +51,7 @@ class TableNotes:
 
     repeated_headers: list[int] = field(default_factory=list)
     returns: int = 0
+    marked_whole: int = 0
     is_unquoted_from: int | None = None
 
 
@@ -53,13 +61,29 @@ def find_header(first: tuple[int, str], given: Mapping[str, str], usual: str) ->
     Returns: None where the line is no header with a keyword and a quote, or with a text.
     """
     number, line = first
-    signs = dict.fromkeys((usual, *DELIMITERS, *re.findall(r"[^\w\s\"'.:\-]", line)))
+    signs = dict.fromkeys((usual, *DELIMITERS, *re.findall(r"[^\w\s\"'.:\-]|[\x1c-\x1f]", line)))
     for sign in filter(None, signs):
         is_spaced = not sign.isspace() and 0 < line.count(sign) == line.count(f"{sign} ")
         names = split_line(line, sign, is_spaced=is_spaced)
+        whole = split_line(names[0], sign) if len(names) == 1 else ()
+        names = whole if len(whole) > 1 else names
         if names and (len(names) > 1 or sign == usual) and has_roles(names, given):
-            return Header(delimiter=sign, names=tuple(names), number=number, is_spaced=is_spaced)
+            mark = "'" if all(SINGLE.fullmatch(name) for name in names) else '"'
+            names = [name.strip("'") for name in names] if mark == "'" else names
+            return Header(
+                delimiter=sign,
+                names=tuple(names),
+                number=number,
+                is_spaced=is_spaced,
+                mark=mark,
+                is_marked_whole=names is whole,
+            )
     return None
+
+
+def sign_name(sign: str) -> str:
+    """What a delimiter is called where a person reads it."""
+    return NAMES.get(sign, f"'{sign}'" if sign.isprintable() else f"U+{ord(sign):04X}")
 
 
 def likely_header(first: tuple[int, str], usual: str) -> Header:
@@ -104,6 +128,7 @@ class Table:
         self._dialect: dict[str, Any] = {
             "delimiter": header.delimiter,
             "skipinitialspace": header.is_spaced,
+            "quotechar": header.mark,
             "strict": True,
         }
         self.roles: Roles = find_roles(header.names, given, f"{path}:{header.number}")
@@ -130,13 +155,14 @@ class Table:
             if values is None:
                 return
             number = recorder.taken[0][0]
+            if self.header.delimiter == "|" and RULE.fullmatch(recorder.taken[0][1]):
+                continue
             if len(recorder.taken) > 1:
                 self._check_swallowed(recorder.taken)
             if len(values) != width:
                 if not any(value and not value.isspace() for value in values):
                     continue
-                while len(values) > width and not values[-1].strip():
-                    values.pop()
+                values = self._fitted(values)
                 if len(values) != width:
                     raise self._wrong_width(recorder.taken, len(values))
             if self._is_row(values, number):
@@ -157,12 +183,23 @@ class Table:
                     f"{self.path}:{number}: the header again, with its columns in another order than in line"
                     f" {self.header.number}; give the two parts of the file the same order."
                 )
-        is_below = self.header.delimiter == "|" and number == self.header.number + 1
-        if is_below and all(RULE.fullmatch(value) for value in values if value.strip()):
-            return False
         if len(self._seen) < KNOWN_KEYWORDS:
             self._seen.add(self._keyword(values))
         return True
+
+    def _fitted(self, values: list[str]) -> list[str]:
+        """A row as wide as the header, where only values that are empty or have no name are too many or too few."""
+        width, names = len(self.header.names), self.header.names
+        while len(values) > width and not values[-1].strip():
+            values.pop()
+        if len(values) == 1 < width and (self.notes.marked_whole or self.header.is_marked_whole or not self._seen):
+            whole = split_line(values[0], self.header.delimiter)
+            if len(whole) == width:
+                self.notes.marked_whole += 1
+                return whole
+        while len(values) < width and not any(names[len(values) :]):
+            values.append("")
+        return values
 
     def _keyword(self, values: Sequence[str]) -> str:
         if "text" in self.roles:
@@ -195,16 +232,37 @@ class Table:
         raise DataError(f"{where}: not CSV ({error}); {self._advice(text)}.") from None
 
     def _wrong_width(self, taken: Sequence[tuple[int, str]], count: int) -> DataError:
-        names = self.header.names
+        names, first = self.header.names, taken[0][1]
+        where = f"{self.path}:{taken[0][0]}"
+        if fault := fault_of_line(first):
+            return DataError(f"{where}: {fault}.")
         text = "\n".join(line for _, line in taken)
-        return DataError(
-            f"{self.path}:{taken[0][0]}: {count} values for {len(names)} columns ({', '.join(names)});"
-            f" {self._advice(text) if count > len(names) else 'the row ends early: write the rest, or take it out'}."
-        )
+        others = [s for s in DELIMITERS if s != self.header.delimiter and len(split_line(first, s)) == len(names)]
+        if count < len(names) and others:
+            advice = (
+                f"{sign_name(others[0])} parts this row, and {sign_name(self.header.delimiter)} the header: use one"
+            )
+        elif (
+            count == 1 and text[:1] == '"' and len(split_line(text.strip()[1:-1], self.header.delimiter)) == len(names)
+        ):
+            advice = "quotation marks hold the whole row: take them off"
+        elif count < len(names):
+            advice = "the row ends early: write the rest, or take it out"
+        elif count == len(names) + 1 and ROW_NUMBER.match(first):
+            advice = "each row seems to begin with its number (as R writes it): name a column for it in the header"
+        else:
+            advice = self._advice(text)
+        return DataError(f"{where}: {count} values for {len(names)} columns ({', '.join(names)}); {advice}.")
 
     def _advice(self, text: str) -> str:
         """What to do about a row that does not come apart as it should."""
-        sign = NAMES.get(self.header.delimiter, f"'{self.header.delimiter}'")
+        sign = sign_name(self.header.delimiter)
+        if len(text) > csv.field_size_limit():
+            return "one value has as many characters: write one quote a row, and see that each quotation mark is closed"
+        if self.header.mark == "'":
+            return (
+                "single quotation marks hold values here, as in the header: double ('') those that belong to the text"
+            )
         if "\r" in text:
             return "there is a carriage return in it: write it as a line end, or as a space"
         if '\\"' in text:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import DataError
+from data.other_forms import kind_of_bytes
 
 CHUNK_BYTES = 2**20
 HEAD_BYTES = 2**16
@@ -27,19 +28,6 @@ MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-NOT_TEXT = {  # how files begin that hold rows in another form
-    b"PK\x03\x04": "a zip archive, as workbooks (.xlsx, .ods) are",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"\x1f\x8b": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"\x28\xb5\x2f\xfd": "a zstd archive",
-    b"SQLite format 3": "an SQLite database",
-    b"%PDF": "a PDF document",
-    b"{\\rtf": "a Rich Text document",
-}
 CODE_PAGES = {
     "cp1252": "Windows-1252 (Western Europe)",
     "cp1250": "Windows-1250 (Central Europe)",
@@ -123,9 +111,8 @@ def find_encoding(path: Path) -> Encoding:
         raise DataError(f"{path}: no such file; check the path.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    for magic, kind in NOT_TEXT.items():
-        if head.startswith(magic):
-            raise DataError(f"{path}: is {kind}, not text; take the rows out of it and save them as CSV in UTF-8.")
+    if kind := kind_of_bytes(head):
+        raise DataError(f"{path}: is {kind}, not text; take the rows out of it and save them as CSV in UTF-8.")
     marked = next((codec for mark, codec in MARKS if head.startswith(mark)), None)
     if marked is None and b"\0" in head:
         codec, notes = _without_mark(path, head)
@@ -192,9 +179,18 @@ def _without_mark(path: Path, head: bytes) -> tuple[str, tuple[str, ...]]:
             readings[codec] = text
     if len(readings) != 1:
         line = head.count(b"\n", 0, head.index(b"\0")) + 1
-        raise DataError(f"{path}:{line}: a NUL byte, so this is no text in UTF-8; save it as UTF-8 text.")
+        raise has_nul(f"{path}:{line}", ends_so=not head[head.index(b"\0") :].strip(b"\0"))
     (codec,) = readings
     return codec, (f"read as {codec.upper()}, which it is without a byte-order mark",)
+
+
+def has_nul(where: str, *, ends_so: bool = False) -> DataError:
+    """What to say of a NUL byte; `ends_so` is whether nothing but such follow."""
+    if ends_so:
+        return DataError(
+            f"{where}: a NUL byte, and nothing else up to the end, as in a file not written whole; get a whole copy."
+        )
+    return DataError(f"{where}: a NUL byte, which no text in UTF-8 has; take it out, or save the file as UTF-8 text.")
 
 
 def _broken(path: Path, codec: str, error: UnicodeDecodeError) -> DataError:
@@ -214,11 +210,11 @@ def _not_utf8(where: str, byte: int, why: str) -> DataError:
 
 def _code_page(path: Path) -> tuple[str, str]:
     """The code page of a file that is not UTF-8, and a note that shows a word of it. Raises: DataError."""
-    sample, wide_bytes, total_bytes, whole, number, byte = b"", 0, 0, 0, 0, 0
+    sample, wide_bytes, total_bytes, whole, number, byte, place = b"", 0, 0, 0, 0, 0, 0
     for place, line in enumerate(_byte_lines(path), 1):
         total_bytes += len(line)
         if b"\0" in line:
-            raise DataError(f"{path}:{place}: a NUL byte, so this is no text in UTF-8; save it as UTF-8 text.")
+            raise has_nul(f"{path}:{place}")
         if line.isascii():
             continue
         wide_bytes += len(line.translate(None, ASCII))
@@ -229,6 +225,15 @@ def _code_page(path: Path) -> tuple[str, str]:
             number, byte = (number, byte) if number else (place, line[error.start])
             sample += line if len(sample) < SAMPLE_BYTES else b""
     where = f"{path}:{number}"
+    try:
+        sample.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        pass
+    else:
+        raise _not_utf8(where, byte, ", but half of a surrogate pair (CESU-8, as Java and MySQL write)")
+    *_, (end, _) = itertools.pairwise(itertools.chain([b""], _chunks(path)))
+    if whole and place == number and not end[-1:].isascii():  # the last line alone, in the midst of a character
+        raise DataError(f"{where}: the file ends within a character of UTF-8; get a whole copy.")
     if whole:
         raise _not_utf8(where, byte, f", while {whole} other lines are: two encodings in one file")
     readings = _readings(sample, wide_bytes / total_bytes)

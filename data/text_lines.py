@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import DataError
-from data.text_encoding import Encoding, find_encoding
+from data.text_encoding import Encoding, find_encoding, has_nul
 
 LONGEST_LINE = 2**20
 """A line of more characters is taken for something that is not text (assumed); it also bounds the memory of one."""
@@ -14,6 +14,7 @@ LONGEST_LINE = 2**20
 Lines = Iterator[tuple[int, str]]
 OUT_OF_STEP = "\u0a00"  # a line feed in UTF-16 or UTF-32 whose bytes are swapped; no character has this number
 MARK = "\ufeff"  # the byte-order mark; amid a file where files with one each were joined
+BEFORE = f"{MARK}\r"  # a carriage return comes first where line ends are turned round (LF CR)
 
 
 def read_lines(path: Path, encoding: Encoding | None = None, longest: int = LONGEST_LINE) -> Lines:
@@ -32,12 +33,12 @@ def read_lines(path: Path, encoding: Encoding | None = None, longest: int = LONG
                         f"{path}:{number}: the line is longer than {longest:,} characters; write one quote a line."
                     )
                 if "\0" in line:
-                    raise DataError(f"{path}:{number}: a NUL byte, so this is no text in UTF-8; save it as UTF-8 text.")
+                    raise has_nul(f"{path}:{number}", ends_so=not line.strip("\0"))
                 if OUT_OF_STEP in line:
                     raise DataError(
                         f"{path}:{number}: its bytes are out of step from here or before; get a whole copy."
                     )
-                yield number, line.lstrip(MARK).rstrip("\r\n")
+                yield number, line.lstrip(BEFORE).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:  # what changed since its encoding was found
         raise DataError(f"{path}: cannot be read ({error}); see that nothing writes to it.") from None
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from data.command_line import INTERRUPTED, command, refuse
-from data.shown_command import shown_command
+from data.shown_command import argument_of, shown_command
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device, find_device
 from sweeps.planning.options import OptionsError, SweepOptions, parse_options
@@ -143,7 +142,7 @@ def _device_text(device: Device) -> str:
 def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -> None:
     from analysis.report import write_report
 
-    place = os.path.relpath(prepared.storage.uri) if prepared.storage.is_local else prepared.storage.uri
+    place = argument_of(prepared.storage.uri) if prepared.storage.is_local else prepared.storage.uri
     if len(records) < owed:
         print(
             f"{owed - len(records)} of {owed} trials have no record; resume with: {_resume_command(prepared)}",
@@ -159,7 +158,7 @@ def _resume_command(prepared: Prepared) -> str:
     """What to type to go on with the sweep."""
     facts, storage = prepared.facts, prepared.storage
     place = parent_address(storage.uri)
-    place = os.path.relpath(place) if storage.is_local else place
+    place = argument_of(place) if storage.is_local else place
     flags = [] if place == "results" else ["--storage", place]
     return shown_command(script_of(facts.plan.question), "--resume", "--name", facts.name, *flags)
 

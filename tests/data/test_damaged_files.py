@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from data.errors import DataError
 from data.quotes import LoadedQuotes, read_quotes
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))  # of each test; 2,000 now and then
 KEYWORDS = ("hope", "love", "time", "wisdom", "liberté")
 NOUNS = ("lamp", "river", "clock", "garden", "moss", "bridge", "élan", "door")
 VERBS = ("waits for", "forgets", "carries", "answers", "outlives")
@@ -156,7 +157,7 @@ def read(name: str, content: bytes) -> LoadedQuotes | str:
             return str(error).replace(f"{folder}{os.sep}", "")
 
 
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES)
 @given(files())
 def test_every_form_of_a_file_gives_its_rows(file: File) -> None:
     found = read(file.name, b"".join(file.pieces))
@@ -164,7 +165,7 @@ def test_every_form_of_a_file_gives_its_rows(file: File) -> None:
     assert [(quote.keyword, quote.text) for quote in found.quotes] == list(file.rows)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_damaged_file_gives_every_row_that_is_whole_or_one_line(data: st.DataObject) -> None:
     file = data.draw(files())

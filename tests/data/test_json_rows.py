@@ -107,7 +107,7 @@ def test_list_of_keywords_is_taken_whole_where_a_person_asks_for_it(tmp_path: Pa
         ('{"keyword": "a", "quote": "b", "quote": "c"}', "the key 'quote' stands twice in one object"),
         ('{"Keyword": "a", "quote": "b", "Quote": "c"}', "the column 'quote' stands there twice"),
         ("{'keyword': 'a', 'quote': 'b'}", "it has single quotation marks, as Python's; JSON has double ones"),
-        ('{"keyword": "a", "quote": "b"', "not a JSON object (Expecting ',' delimiter, at character 30)"),
+        ('{"keyword": "a", "quote": "b"', "not a JSON object (it ends early, at character 30: get a whole copy)"),
         ('{"keyword": "a", "quote": "b}', "not a JSON object (Unterminated string starting at, at character 27)"),
         ("3", "not a JSON object, but a number"),
         ("[1]", "entry 1: not a JSON object, but a number"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.shown_command import shown_command
+from data.shown_command import argument_of, shown_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,3 +34,15 @@ def test_another_interpreter_is_named_whole(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert shlex.split(shown_command("analysis/report.py")) == [sys.executable, str(ROOT / "analysis" / "report.py")]
+
+
+@pytest.mark.parametrize("name", ["-dash", "--storage", "~", "~root", "two words"])
+def test_a_folder_of_any_name_is_found_by_what_is_printed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    command = shown_command("analysis/report.py", argument_of(str(tmp_path / name / "no sweep")))
+    ran = subprocess.run(command, shell=True, capture_output=True, text=True)  # noqa: S602 - as a person's shell does
+    assert ran.returncode == 2
+    assert f"{name}/no sweep" in ran.stderr
