@@ -134,6 +134,7 @@ def _apply(change: Change, blocks: dict[int, Block], phase: str) -> int:
 
 PHASE = "phase:"
 HISTORY_ENTRIES = 1_000_000  # assumed: far more than a step of the largest model makes
+EXCHANGE = "exchange"  # between workers
 # Wrappers that only ask for memory: what counts is the operation that called them.
 PLAIN = ("aten::empty", "aten::empty_strided", "aten::empty_like", "aten::zeros", "aten::resize_")
 
@@ -141,25 +142,33 @@ PLAIN = ("aten::empty", "aten::empty_strided", "aten::empty_like", "aten::zeros"
 def profiled_changes(profile: torch.profiler.profile) -> tuple[list[Change], list[Span]]:
     """The changes and phases in a CPU profile taken with `profile_memory=True` and `record_shapes=True`.
 
+    What exchanging with other workers takes is left out: Gloo's copies, of which more or fewer are there by chance,
+    and on a GPU none. It makes them in `c10d` operations and in threads of its own.
     Source: kineto's event tree, whose allocation events hold address and bytes, below 0 for a free; torch 2.13.
     """
     results: Any = profile.profiler.kineto_results  # type: ignore[union-attr]
-    changes: list[Change] = []
+    changes: list[tuple[int, Change]] = []
     spans: list[Span] = []
+    training_threads: set[int] = set()
     stack: list[tuple[Any, tuple[Any, ...]]] = [(e, (None, False, None, ())) for e in results.experimental_event_tree()]
     while stack:
         event, made_by = stack.pop()
         if event.name == "[memory]":
             fields = event.extra_fields
-            changes.append(Change(event.start_time_ns, fields.ptr, fields.alloc_size, *made_by))
+            if fields.alloc_size < 0 or made_by[0] != EXCHANGE:
+                change = Change(event.start_time_ns, fields.ptr, fields.alloc_size, *made_by)
+                changes.append((event.start_tid, change))
         elif event.name.startswith(PHASE):
             spans.append(Span(event.start_time_ns, event.end_time_ns, event.name.removeprefix(PHASE)))
-        elif event.name.startswith(("aten::", "torch_nn::")) and event.name not in PLAIN:
+            training_threads.add(event.start_tid)
+        elif event.name.startswith("c10d::"):
+            made_by = (EXCHANGE, *made_by[1:])
+        elif made_by[0] != EXCHANGE and event.name.startswith(("aten::", "torch_nn::")) and event.name not in PLAIN:
             # Autograd numbers the operations that it records; those of a plain backward pass have none.
             is_forward = made_by[1] or event.extra_fields.sequence_number >= 0
             made_by = (event.name.split("::", 1)[1], is_forward, *_tensors_read(event.extra_fields.inputs))
         stack.extend((child, made_by) for child in event.children)
-    return changes, spans
+    return [change for thread, change in changes if change.size_bytes < 0 or thread in training_threads], spans
 
 
 def history_changes(trace: Sequence[dict[str, Any]]) -> list[Change]:

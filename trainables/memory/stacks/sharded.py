@@ -1,77 +1,18 @@
-"""One of several cards that share a model, as FSDP itself does it: torch's own code on fake tensors and a fake group.
-
-Collectives exchange nothing; what they read and write is allocated by the code that calls them. Freed blocks count as
-free at once, as `allocated` does on CUDA, where streams that still read them keep them from others only.
-Source: free, c10/cuda/CUDACachingAllocator.cpp (allocated_bytes decreases before the events of other streams).
-"""
+"""How other stacks spread a model over cards: which units FSDP gathers, in which types, and what checkpoints them."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainables.memory.stacks.description import StackRun
 from trainables.memory.tracing.recorder import Recorder
-
-COLLECTIVES = ("all_gather_into_tensor", "reduce_scatter_tensor", "all_reduce", "broadcast", "_broadcast_coalesced")
-
-
-class _Done:
-    """What a collective gives back that is over at once."""
-
-    def wait(self, *_: Any) -> bool:
-        return True
-
-
-@contextlib.contextmanager
-def fake_world(recorder: Recorder, cards: int) -> Iterator[None]:
-    """A process group of `cards` of which this process is the first; storages that are resized are recorded."""
-    from torch.distributed.fsdp import _flat_param, _runtime_utils
-    from torch.testing._internal.distributed.fake_pg import FakeStore
-
-    def nothing(*_: Any, **__: Any) -> _Done:
-        return _Done()
-
-    def resize(function: Any, tensor: Tensor, *args: Any) -> None:
-        function(tensor, *args)
-        recorder.resized(tensor)
-
-    cut_up = _flat_param.FlatParamHandle.shard
-
-    def cut(handle: Any) -> None:
-        cut_up(handle)
-        recorder.forget_emptied()
-
-    at_end = _runtime_utils._post_backward_final_callback
-
-    def finish_backward(*args: Any) -> None:
-        with recorder.working_on(-1):
-            at_end(*args)
-
-    dist.init_process_group("fake", rank=0, world_size=cards, store=FakeStore())
-    try:
-        with contextlib.ExitStack() as patches, warnings.catch_warnings():
-            # FSDP compares addresses to see whether somebody replaced a weight; those of fake tensors are all alike.
-            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor", UserWarning)
-            for name in COLLECTIVES:
-                patches.enter_context(mock.patch.object(dist, name, nothing))
-            for name in ("_alloc_storage", "_free_storage"):
-                resizing = functools.partial(resize, getattr(_flat_param, name))
-                patches.enter_context(mock.patch.object(_flat_param, name, resizing))
-            patches.enter_context(mock.patch.object(_flat_param.FlatParamHandle, "shard", cut))
-            patches.enter_context(mock.patch.object(_runtime_utils, "_post_backward_final_callback", finish_backward))
-            yield
-    finally:
-        dist.destroy_process_group()
 
 
 def shard(recorder: Recorder, run: StackRun, whole: nn.Module, model: Any, layers: list[nn.Module]) -> nn.Module:

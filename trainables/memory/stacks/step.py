@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from trainables.memory.stacks.description import Adapters, StackRun
 from trainables.memory.stacks.kernels import FLASH, fused_kernels, use_flash_attention
 from trainables.memory.stacks.losses import LOSSES, chunked_loss
-from trainables.memory.stacks.sharded import fake_world, shard
+from trainables.memory.stacks.sharded import shard
 from trainables.memory.tracing.cache import cache_key, load_trace, store_trace
+from trainables.memory.tracing.fake_world import fake_world
 from trainables.memory.tracing.layers import FEW_LAYERS, LayersDifferError
 from trainables.memory.tracing.own_step import (
     EightBitStates,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from trainables.memory.tracing.timeline import Allocation
 
 FEW_LAYERS = 6  # two middle ones to compare, each with a neighbour on both sides that is neither first nor last
-MIDDLE = 2  # the layer that is repeated; the next must have done the same
+FEW_SHARDED_LAYERS = 8  # FSDP2 gathers a layer ahead, so that those next to the first and last differ as well
 
 UNKNOWN_OWNER = -1  # of a block made of no other: it goes with the next that has one, as a step count with its moments
 
@@ -57,22 +57,28 @@ class _Stretch:
     events: list[tuple[bool, Name]]
 
 
-def repeat_layers(few: LayeredEvents, layers: int) -> tuple[list[Allocation], list[int]]:
-    """Allocations and events of the same work with `layers` layers in place of `FEW_LAYERS`.
+def middle_of(layers: int) -> int:
+    """The layer of so many that is repeated; the next must have done the same."""
+    return layers // 2 - 1
+
+
+def repeat_layers(few: LayeredEvents, traced: int, layers: int) -> tuple[list[Allocation], list[int]]:
+    """Allocations and events of the same work with `layers` layers in place of `traced`.
 
     Raises: LayersDifferError where a middle layer does not stand for the others.
     """
     names = list(_names(few.owners))
     stretches = list(_stretches(few, names))
     by_name = dict(zip(names, few.allocations, strict=True))
-    _check_alike(stretches, by_name)
-    more = layers - FEW_LAYERS
+    middle = middle_of(traced)
+    _check_alike(stretches, by_name, middle)
+    more = layers - traced
     grown = {names[index]: size * more for index, size in few.growth.items()}
     allocations: list[Allocation] = []
     events: list[int] = []
     made: dict[Name, int] = {}
     for position, stretch in enumerate(stretches):
-        for shift in _shifts(stretches, position, more):
+        for shift in _shifts(stretches, position, middle, more):
             for is_made, (owner, number) in stretch.events:
                 name = (_shifted(owner, stretch.place, shift), number)
                 if is_made:
@@ -87,7 +93,7 @@ def repeat_layers(few: LayeredEvents, layers: int) -> tuple[list[Allocation], li
     kept: dict[int | None, set[int]] = defaultdict(set)
     for owner, number in made:
         kept[owner].add(number)
-    if any(kept[MIDDLE] != kept[layer] for layer in range(MIDDLE, MIDDLE + more + 2)):
+    if any(kept[middle] != kept[layer] for layer in range(middle, middle + more + 2)):
         raise LayersDifferError("what a middle layer makes is kept in one layer and freed in another.")
     return allocations, events
 
@@ -106,17 +112,15 @@ def _stretches(few: LayeredEvents, names: list[Name]) -> Iterator[_Stretch]:
 
 
 def _places_in_order(few: LayeredEvents) -> Iterator[tuple[int | None, int]]:
-    """(place, event); frees in no layer belong to the block's own, and come by age, as they are put in order later."""
+    """(place, event); frees with nothing between them come by age, those in no layer as of the block's own."""
     kinds = zip(few.events, few.places, strict=True)
-    for is_loose_free, run in itertools.groupby(kinds, key=lambda pair: pair[0] < 0 and pair[1] is None):
-        if is_loose_free:
-            yield from ((few.owners[~event], event) for event in sorted((event for event, _ in run), reverse=True))
-            continue
-        for event, place in run:
-            yield (few.owners[event] if place is None and event >= 0 else place), event
+    for (is_free, place), run in itertools.groupby(kinds, key=lambda pair: (pair[0] < 0, pair[1])):
+        events = [event for event, _ in run]
+        for event in sorted(events, reverse=True) if is_free else events:
+            yield (few.owners[event if event >= 0 else ~event] if place is None else place), event
 
 
-def _check_alike(stretches: Iterable[_Stretch], by_name: dict[Name, Allocation]) -> None:
+def _check_alike(stretches: Iterable[_Stretch], by_name: dict[Name, Allocation], middle: int) -> None:
     def relative(layer: int) -> list[list[tuple[bool, int | None, int, Allocation]]]:
         return [
             [
@@ -128,25 +132,25 @@ def _check_alike(stretches: Iterable[_Stretch], by_name: dict[Name, Allocation])
         ]
 
     stretches = list(stretches)
-    first, second = relative(MIDDLE), relative(MIDDLE + 1)
+    first, second = relative(middle), relative(middle + 1)
     if not first or first != second:
         raise LayersDifferError("two middle layers of the model differ in what they do to memory.")
     if any(owner is None and is_made for stretch in first for is_made, owner, *_ in stretch):
         raise LayersDifferError("a middle layer makes blocks that are no layer's.")
 
 
-def _shifts(stretches: list[_Stretch], position: int, more: int) -> Iterable[int]:
+def _shifts(stretches: list[_Stretch], position: int, middle: int, more: int) -> Iterable[int]:
     """By how many layers each copy of a stretch lies above the traced one, in the order in which they come."""
     place = stretches[position].place
-    if place is None or place < MIDDLE:
+    if place is None or place < middle:
         return (0,)
-    if place > MIDDLE:
+    if place > middle:
         return (more,)
     before = stretches[position - 1].place if position else None
     after = stretches[position + 1].place if position + 1 < len(stretches) else None
-    if before == MIDDLE - 1 or after == MIDDLE + 1:
+    if before == middle - 1 or after == middle + 1:
         return range(more + 1)
-    if before == MIDDLE + 1 or after == MIDDLE - 1:
+    if before == middle + 1 or after == middle - 1:
         return range(more, -1, -1)
     raise LayersDifferError("the middle layer was at work with no neighbour before or after it.")
 

@@ -11,10 +11,12 @@ from unittest import mock
 import torch
 
 from data.batches import Batch
-from trainables.memory.tracing.layers import FEW_LAYERS, LayersDifferError
+from trainables.memory.tracing.fake_world import fake_world
+from trainables.memory.tracing.layers import FEW_LAYERS, FEW_SHARDED_LAYERS, LayersDifferError
 from trainables.memory.tracing.recorder import CUBLAS_WORKSPACE_BYTES, Device, Recorder, trace
 from trainables.memory.tracing.timeline import MemoryTrace, Shapes
 from trainables.model.models import ModelError, apply_levers
+from trainables.model.parallel import spread
 from trainables.model.step import CausalLoss, make_optimizer, make_scaler, make_schedule, training_step
 from trainables.records.settings import TrialSettings
 
@@ -31,20 +33,22 @@ EIGHT_BIT_MINIMUM = 4096
 def trace_trial(settings: TrialSettings, config: PretrainedConfig, *, device: Device = "cuda") -> MemoryTrace:
     """The memory events of one worker's first two optimizer steps, model loading included.
 
+    With `parallel` "fsdp" it is the first of `workers` that share the model, by torch's own FSDP2.
     Of many layers a few are traced and repeated, which gives the same events; where they differ, all are traced.
     Raises: trainables.model.models.ModelError for a LoRA rank above the width.
     """
     layers = config.num_hidden_layers
-    if layers > FEW_LAYERS:
+    few = FEW_SHARDED_LAYERS if settings.parallel == "fsdp" else FEW_LAYERS
+    if layers > few:
         with contextlib.suppress(LayersDifferError):
-            return trace_layers(settings, with_layers(config, FEW_LAYERS), device=device, layers=layers)
+            return trace_layers(settings, with_layers(config, few), device=device, layers=layers)
     return trace_layers(settings, config, device=device)
 
 
 def trace_layers(
     settings: TrialSettings, config: PretrainedConfig, *, device: Device, layers: int | None = None
 ) -> MemoryTrace:
-    """The same with every layer of `config` traced; with `layers`, for a model of so many in place of `FEW_LAYERS`.
+    """The same with every layer of `config` traced; with `layers`, for a model of so many in place of `config`'s.
 
     Raises: LayersDifferError where a middle layer does not stand for the others; ModelError as `trace_trial`.
     """
@@ -80,11 +84,31 @@ def _train(recorder: Recorder, settings: TrialSettings, config: PretrainedConfig
     model = fake_model(config, dtype=dtype, attention=settings.attention)
     model.config.use_cache = False
     recorder.forget()  # the head's own weights among it, which tying dropped
+    loss_module = CausalLoss(model, settings.loss)
+    if settings.parallel == "fsdp":
+        with fake_world(recorder, settings.workers):
+            _place_shards(recorder, settings, loss_module, model)
+            _train_steps(recorder, settings, loss_module, model)
+        return
     recorder.watch(decoder_layers(model))
     with recorder.phase("load"), adapters_by_layer(recorder) if settings.lora_rank else contextlib.nullcontext():
         apply_levers(model, settings)
         recorder.place(model)
-    loss_module = CausalLoss(model, settings.loss)
+    _train_steps(recorder, settings, loss_module, model)
+
+
+def _place_shards(recorder: Recorder, settings: TrialSettings, loss_module: CausalLoss, model: PreTrainedModel) -> None:
+    """Count a worker's parts of the weights. On their way each unit is whole for a moment, as it is in each step."""
+    layers = decoder_layers(model)
+    with recorder.phase("load"):
+        apply_levers(model, settings)
+        spread(loss_module, model, "fsdp", torch.device("cpu"))
+        recorder.forget()
+        recorder.watch(layers)
+        recorder.place(loss_module)
+
+
+def _train_steps(recorder: Recorder, settings: TrialSettings, loss_module: CausalLoss, model: PreTrainedModel) -> None:
     optimizer = _make_optimizer(model, settings)
     schedule = make_schedule(optimizer, total_steps=10)
     scaler = make_scaler(settings.precision, torch.device("cpu"))

@@ -18,11 +18,12 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.memory.tracing.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
 from trainables.memory.tracing.fake_tensors import counting_as_tensors
-from trainables.memory.tracing.layers import MIDDLE, UNKNOWN_OWNER, LayeredEvents, repeat_layers
+from trainables.memory.tracing.layers import UNKNOWN_OWNER, LayeredEvents, middle_of, repeat_layers
 from trainables.memory.tracing.timeline import CHUNKED, CUDA_BLOCK_BYTES, Allocation, MemoryTrace, Shapes, component_of
 
 Device = Literal["cpu", "cuda"]
@@ -47,7 +48,7 @@ def trace(
     with "cuda", CPU fake tensors stand for CUDA's and operations choose what CUDA would choose. `shapes` helps to tell
     logits and attention matrices from other tensors. `workspace_bytes` is what the matrix library keeps for each thread
     that multiplies: one runs the forward pass, another the backward pass. With `layers`, the model that `work` builds
-    has `FEW_LAYERS` and the trace is that of one with so many.
+    has only a few and the trace is that of one with so many.
     Raises: LayersDifferError where a middle layer does not stand for the others.
     """
     rules = cuda_rules() if device == "cuda" else contextlib.nullcontext()
@@ -70,6 +71,7 @@ class Recorder(TorchDispatchMode):
         self._lone = holders_of_a_lone_gradient()
         self._phase = "load"
         self._chunk_tokens = 0  # of the fused loss, while it is at work
+        self._counted_as: str | None = None  # the component of all that is made, where one is told
         self._layers: list[nn.Module] = []  # those watched
         self._layer: int | None = None  # the one at work
         self._seen = LayeredEvents()
@@ -88,7 +90,7 @@ class Recorder(TorchDispatchMode):
             yield
         finally:
             if name == "backward":
-                self.label("gradients", (p.grad for p in self._parameters if p.grad is not None))
+                self.label("gradients", (_held(p.grad) for p in self._parameters if p.grad is not None))
             if name == "optimizer":
                 alive = (index for index, _ in self._live.values() if index >= first)
                 self._labels.update((index, "optimizer_states") for index in alive if index not in self._labels)
@@ -109,7 +111,8 @@ class Recorder(TorchDispatchMode):
         """Note from now on which of a model's layers is at work, forwards and backwards."""
         self._layers = list(layers)
         for number, layer in enumerate(self._layers):
-            layer.register_forward_pre_hook(functools.partial(self._layer_begins, number), with_kwargs=True)
+            begins = functools.partial(self._layer_begins, number)
+            layer.register_forward_pre_hook(begins, with_kwargs=True, prepend=True)  # before FSDP's own
             layer.register_forward_hook(functools.partial(self._layer_ends, number))
 
     def _layer_begins(self, number: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -150,7 +153,7 @@ class Recorder(TorchDispatchMode):
         self._layer = next((i for i, layer in enumerate(self._layers) if layer is module), outer)
         for child in module.children():
             self.place(child)
-        own = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+        own = [_held(t) for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         for tensor in own:
             self._see(tensor, "to", component="weights")
         self._parameters.extend(p for p in module._parameters.values() if p is not None)
@@ -164,6 +167,15 @@ class Recorder(TorchDispatchMode):
             if entry is not None:
                 self._labels[entry[0]] = component
 
+    @contextlib.contextmanager
+    def counting_as(self, component: str) -> Iterator[None]:
+        """Count what the enclosed work makes as that component."""
+        before, self._counted_as = self._counted_as, component
+        try:
+            yield
+        finally:
+            self._counted_as = before
+
     def resized(self, tensor: Tensor) -> None:
         """Count a storage that was given room, or had it taken away, without an operation."""
         storage = tensor.untyped_storage()
@@ -172,6 +184,7 @@ class Recorder(TorchDispatchMode):
             self._note(~entry[0], self._layer)
         if storage.nbytes():
             self._watch(storage, self._allocate(storage.nbytes(), "resize", "gathered", self._layer))
+            self._parameter_storages.add(storage._cdata)
 
     def forget_emptied(self) -> None:
         """Count storages as freed whose room was taken away by other code than calls `resized`."""
@@ -190,7 +203,9 @@ class Recorder(TorchDispatchMode):
         for index, component in self._labels.items():
             seen.allocations[index] = seen.allocations[index]._replace(component=component)
         seen.name_owners()
-        allocations, events = (seen.allocations, seen.events) if layers is None else repeat_layers(seen, layers)
+        allocations, events = seen.allocations, seen.events
+        if layers is not None:
+            allocations, events = repeat_layers(seen, len(self._layers), layers)
         return MemoryTrace(
             allocations=tuple(allocations),
             events=tuple(_frees_in_order(events)),
@@ -202,6 +217,8 @@ class Recorder(TorchDispatchMode):
         return False  # nothing is compiled here, and the guard against it would run at each operation
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if DTensor in types:
+            return NotImplemented  # it does the same to its part, which is seen then
         if func is DEVICE_OF:
             return args[0].fake_device  # most of what is dispatched asks only this
         if func is torch.ops.aten._local_scalar_dense.default:
@@ -222,11 +239,11 @@ class Recorder(TorchDispatchMode):
         if name == "lift_fresh" and self.device == "cuda":
             return out  # made from a Python number: such a tensor stays on the CPU
         from_weight = name == "_to_copy" and args[0].untyped_storage()._cdata in self._parameter_storages
-        component = "autocast_copies" if from_weight and self._phase == "forward" else None
+        component = "autocast_copies" if from_weight and self._phase == "forward" else self._counted_as
         if isinstance(out, Tensor):
             self._see(out, name, component, made_of=_first_of(args))
-            if name in ("cat", "stack") and self._phase == "optimizer" and self._layers:
-                self._note_growth(out, args[0])
+            if self._phase == "optimizer" and self._layers:
+                self._note_growth(out, name, args[0] if args else None)
         elif isinstance(out, (tuple, list)):
             # CUDA's dropout makes its mask first. Source: dropout_cuda, ATen/native/cuda/Dropout.cu.
             order = reversed(range(len(out))) if name == "native_dropout" else range(len(out))
@@ -273,12 +290,21 @@ class Recorder(TorchDispatchMode):
         entry = None if tensor is None else self._live.get(tensor.untyped_storage()._cdata)
         return None if entry is None else self._seen.owners[entry[0]]
 
-    def _note_growth(self, out: Tensor, parts: Sequence[Tensor]) -> None:
-        """A stack of one number for each weight is longer where there are more layers."""
+    def _note_growth(self, out: Tensor, name: str, made_of: Any) -> None:
+        """A stack of one number for each weight is longer where there are more layers, and so is what is made of it."""
         entry = self._live.get(out.untyped_storage()._cdata)
-        of_a_layer = sum(self._owner(part) == MIDDLE for part in parts)
-        if entry is not None and of_a_layer:
-            self._seen.growth[entry[0]] = out.untyped_storage().nbytes() // len(parts) * of_a_layer
+        if entry is None:
+            return
+        growth, size_bytes = self._seen.growth, out.untyped_storage().nbytes()
+        if name in ("cat", "stack"):
+            middle = middle_of(len(self._layers))
+            of_a_layer = sum(self._owner(part) == middle for part in made_of)
+            if of_a_layer:
+                growth[entry[0]] = size_bytes // len(made_of) * of_a_layer
+        elif isinstance(made_of, Tensor) and entry[0] not in growth:
+            source = self._live.get(made_of.untyped_storage()._cdata)
+            if source is not None and source[0] in growth and made_of.untyped_storage().nbytes() == size_bytes:
+                growth[entry[0]] = growth[source[0]]
 
     def _watch(self, storage: torch.UntypedStorage, index: int) -> None:
         key = storage._cdata
@@ -324,6 +350,11 @@ def _frees_in_order(events: list[int]) -> Iterator[int]:
     for is_made, run in itertools.groupby(events, key=lambda event: event >= 0):
         together = list(run)
         yield from together if is_made else sorted(together, reverse=True)
+
+
+def _held(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor, which of a sharded one is a part."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _first_of(args: tuple[Any, ...], position: int = 0) -> Tensor | None:

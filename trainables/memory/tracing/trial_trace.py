@@ -85,6 +85,7 @@ def trial_facts(settings: TrialSettings, card: Card) -> dict[str, Any]:
     config = Path(source.location) / "config.json"
     return {
         "settings": {name: getattr(settings, name) for name in MEMORY_FIELDS},
+        "shards": settings.workers if settings.parallel == "fsdp" else 1,
         "micro_batches": min(settings.accumulation_steps, 2),
         "config": config.read_text(encoding="utf-8") if source.is_local and config.is_file() else source.location,
         "device": card.device,

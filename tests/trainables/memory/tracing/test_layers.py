@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from trainables.memory.tracing.layers import FEW_LAYERS, LayeredEvents, LayersDifferError, repeat_layers
+from trainables.memory.tracing.layers import (
+    FEW_LAYERS,
+    FEW_SHARDED_LAYERS,
+    LayeredEvents,
+    LayersDifferError,
+    repeat_layers,
+)
 from trainables.memory.tracing.own_step import trace_layers, with_layers
 from trainables.memory.tracing.timeline import Allocation
 from trainables.records.settings import TrialSettings
@@ -70,6 +76,14 @@ def test_few_layers_repeated_are_the_whole_trace(changes: dict[str, Any]) -> Non
     assert few.allocations == whole.allocations
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16-amp"])
+def test_layers_of_a_sharded_step_repeat(precision: str) -> None:
+    sharded = settings(precision=precision, gradient_checkpointing=True, workers=4, batch_size=8, parallel="fsdp")
+    whole = trace_layers(sharded, opt_config(FEW_SHARDED_LAYERS + 1), device="cuda")
+    few = trace_layers(sharded, opt_config(FEW_SHARDED_LAYERS), device="cuda", layers=FEW_SHARDED_LAYERS + 1)
+    assert few == whole
+
+
 def test_grouped_heads_repeat_on_a_cpu_too() -> None:
     alone = settings(batch_size=2)
     whole = trace_layers(alone, llama_config(DEEP), device="cpu")
@@ -78,7 +92,7 @@ def test_grouped_heads_repeat_on_a_cpu_too() -> None:
 
 def test_layers_of_two_kinds_are_not_repeated() -> None:
     with pytest.raises(LayersDifferError, match="two middle layers"):
-        repeat_layers(layered([(0, 512), (1, 512), (2, 512), (3, 1024), (4, 512), (5, 512)]), DEEP)
+        repeat_layers(layered([(0, 512), (1, 512), (2, 512), (3, 1024), (4, 512), (5, 512)]), FEW_LAYERS, DEEP)
 
 
 def layered(made: list[tuple[int, int]]) -> LayeredEvents:
@@ -95,6 +109,6 @@ def test_layers_that_free_downwards_are_repeated_downwards() -> None:
     up = layered([(layer, 512) for layer in range(FEW_LAYERS)])
     up.events += [~index for index in reversed(range(FEW_LAYERS))]
     up.places += list(reversed(range(FEW_LAYERS)))
-    allocations, events = repeat_layers(up, 8)
+    allocations, events = repeat_layers(up, FEW_LAYERS, 8)
     assert len(allocations) == 8
     assert events == [0, 1, 2, 3, 4, 5, 6, 7, ~7, ~6, ~5, ~4, ~3, ~2, ~1, ~0]
