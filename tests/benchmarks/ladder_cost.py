@@ -70,19 +70,23 @@ class Bench:
         self.known = {(trial.arm, trial.seed, trial.number): trial for trial in trials}
 
     def trial(self, arm: str, seed: int, number: int, model: str, rate: float, batch: float) -> Trial:
-        """The trial of that number, run where it has not been."""
+        """The trial of that number, run where it has not been. Raises: SystemExit where it ran with other settings."""
+        size, rate = workable_batch(batch, 1), float(f"{rate:.3g}")
         if found := self.known.get((arm, seed, number)):
+            if (found.model, found.learning_rate, found.batch_size) != (model, rate, size):
+                raise SystemExit(
+                    f"{self.results}: trial {number} of {arm}, seed {seed}, was placed by other code: begin anew"
+                )
             return found
-        size = workable_batch(batch, 1)
         began = time.process_time()
-        loss = train(model, float(f"{rate:.3g}"), size, seed)
+        loss = train(model, rate, size, seed)
         spent = time.process_time() - began
         made = Trial(
             arm=arm,
             seed=seed,
             number=number,
             model=model,
-            learning_rate=float(f"{rate:.3g}"),
+            learning_rate=rate,
             batch_size=size,
             loss=loss,
             core_seconds=round(spent, 3),
