@@ -90,8 +90,14 @@ class Tuning:
 
     @property
     def concurrent(self) -> int:
-        """How many trials run at the same time."""
-        return self.options.max_concurrent or self.device.most_trials(self.plan.workers)
+        """How many trials run at the same time.
+
+        One after the other on a CPU in a smoke run: the processes of a second trial take longer to start than it does.
+        """
+        if self.options.max_concurrent:
+            return self.options.max_concurrent
+        is_tiny = self.options.smoke and not self.plan.on_cuda
+        return 1 if is_tiny else self.device.most_trials(self.plan.workers)
 
     def _search(self) -> RecordSearch | LadderSearch:
         """What proposes trials, and knows of those that have ended."""

@@ -60,7 +60,7 @@ class Person:
 def walk(person: Person, storage: str, moved: str, move: object, out: Path) -> list[str]:
     """Run, resume, report, board, export; move; and again. Returns: what worked, up to the first failure, told last."""
     worked: list[str] = []
-    flags = ("--name", "mine", "--wandb", "disabled", "--max-concurrent", "1")
+    flags = ("--name", "mine", "--wandb", "disabled")
     try:
         said = person.types("sweeps/batch_memory.py", *flags, "--storage", storage, "--trials", "1", *SMALL)
         worked.append("run")

@@ -62,6 +62,7 @@ NASTIEST = SPELLINGS[-1]
 SMALL = (
     *("--model-sizes", "nano-0.3m", "--batch-sizes", "8", "--micro-batch-sizes", "4", "--sequence-length", "48"),
     *("--learning-rates", "3e-3", "1e-3", "3e-4", "--token-budget", "1500", "--samples-per-prompt", "2", "--seed", "3"),
+    *("--max-concurrent", "1"),
 )
 
 
