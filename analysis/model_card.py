@@ -146,7 +146,16 @@ def _quality_rows(found: QualityReport) -> list[tuple[str, str, str]]:
         ("retention of the science", "", f"{found.retention:.3f}"),
         ("fluency", "", f"{found.fluency:.3f}"),
         ("novelty", "", f"{found.novelty:.3f}"),
+        *_read_rows(found),
         (f"sample quality, of {found.sample_count} samples", "", f"{found.sample_quality:.3f}{error}"),
+    ]
+
+
+def _read_rows(found: QualityReport) -> list[tuple[str, str, str]]:
+    """What the frozen language model found, if one read the samples."""
+    parts = (("likely", found.likely), ("of one piece", found.one_piece), ("sense", found.sense))
+    return [
+        (f"{name}, as {found.language_model} reads", "", f"{value:.3f}") for name, value in parts if value is not None
     ]
 
 

@@ -14,15 +14,11 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from data.command_line import command, parse
-
-if TYPE_CHECKING:
-    from data.quote_rows import Quote  # only named: the program's help comes without them
-    from trainables.quality.score import ReferenceScores, ScoredText
 
 TOLD_FROM = 10_000  # samples from which progress is reported
 PROGRESS_STEPS = 20
@@ -79,7 +75,11 @@ def score(
     headwords = {line.partition(": ")[0] for line in base_lines}
     samples = read_samples(file, {quote.keyword for quote in trained}, headwords)
     judge = fitted_judge([q.text for q in trained], [q.text for q in held_out], without_head(base_lines))
-    readings = None if language_model is None else _read_by(language_model, held_out, samples)
+    readings = None
+    if language_model is not None:
+        from trainables.quality.reading import read_texts
+
+        readings = read_texts(language_model, held_out, samples)
     progress = _Progress(len(samples)) if len(samples) >= TOLD_FROM else None
     scores = TextScores(samples, judge, progress, readings)
 
@@ -104,21 +104,6 @@ def score(
         "best": [sample.text for sample in scores.ranked(3)],
         "worst": [sample.text for sample in scores.ranked(-3)],
     }
-
-
-def _read_by(name: str, held_out: Sequence[Quote], samples: Sequence[ScoredText]) -> ReferenceScores:
-    """What the language model of this name says of the wanted samples, and of the held-out quotes."""
-    from trainables.quality.reference import load_reference
-    from trainables.quality.score import ReferenceScores
-    from trainables.quality.sense import fit_reference
-
-    model = load_reference(name)
-    thresholds = fit_reference(model, [(quote.keyword, quote.text) for quote in held_out])
-    wanted = [place for place, sample in enumerate(samples) if sample.kind != "off_domain"]
-    keywords = {quote.keyword for quote in held_out}
-    read = model.scores([(samples[place].keyword, samples[place].text) for place in wanted], keywords)
-    of_place = dict(zip(wanted, read, strict=True))
-    return ReferenceScores(scores=[of_place.get(place) for place in range(len(samples))], thresholds=thresholds)
 
 
 class _Progress:

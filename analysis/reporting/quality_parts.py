@@ -18,13 +18,20 @@ TICKS = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 def factors(quality: QualityReport) -> dict[str, float]:
     """What the score is the product of, by name, as `trainables/quality/score.py` multiplies it."""
-    return {
+    of_words = {
         "adherence": quality.adherence,
         "fluency": quality.fluency,
         "diversity": quality.diversity,
         "novelty": quality.novelty,
         "spill-over": 1 - quality.spill_over / 2,
         "retention": math.sqrt(quality.retention),
+    }
+    if quality.likely is None or quality.one_piece is None or quality.sense is None:
+        return of_words
+    return of_words | {
+        "likely": quality.likely,
+        "of one piece": quality.one_piece,
+        "sense": (1 + quality.sense) / 2,
     }
 
 
@@ -44,7 +51,7 @@ def quality_parts(records: Sequence[TrialRecord]) -> go.Figure | None:
         for record, quality in shown
     ]
     figure = go.Figure()
-    for kind, part in enumerate(factors(shown[0][1])):
+    for kind, part in enumerate(factors(shown[0][1])):  # the same for all: one sweep measures in one way
         values = [factors(quality)[part] for _, quality in shown]
         figure.add_trace(
             go.Bar(
@@ -52,7 +59,7 @@ def quality_parts(records: Sequence[TrialRecord]) -> go.Figure | None:
                 x=[-math.log10(max(value, LEAST)) for value in values],
                 orientation="h",
                 name=part,
-                marker={"color": look.PALETTE[kind]},
+                marker=_marker(kind),
                 customdata=[cell_text(value, "decimal") for value in values],
                 hovertemplate="%{y}<br>" + part + " multiplies by %{customdata}<extra></extra>",
             )
@@ -70,3 +77,9 @@ def quality_parts(records: Sequence[TrialRecord]) -> go.Figure | None:
     return look.finish(
         figure, title, "From 1 to the score. The longer a part, the more it costs.", 210 + 26 * len(shown)
     )
+
+
+def _marker(kind: int) -> dict[str, object]:
+    """A colour of its own, and hatched where the colours begin again."""
+    rounds, colour = divmod(kind, len(look.PALETTE))
+    return {"color": look.PALETTE[colour], "pattern": {"shape": "/" if rounds else ""}}

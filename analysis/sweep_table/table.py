@@ -53,6 +53,9 @@ class TrialRow:
     fluency: float | None
     diversity: float | None
     novelty: float | None
+    likely: float | None
+    one_piece: float | None
+    sense: float | None
     spill_over: float | None
     retention: float | None
     peak_bytes: int | None
@@ -124,6 +127,9 @@ COLUMNS = (
     Column("fluency", "Fluency", "decimal", "Word order and known words; 1 as in human lines"),
     Column("diversity", "Diversity", "decimal", "How much samples differ; 1 as human lines do"),
     Column("novelty", "Novelty", "decimal", "Freedom from verbatim training text; 1 as in human lines"),
+    Column("likely", "Likely", "decimal", "Perplexity under the language model that read; 1 as of human lines"),
+    Column("one_piece", "One piece", "decimal", "What a text's first half tells of its second; 1 as in human lines"),
+    Column("sense", "Sense", "decimal", "Whether the text goes with its keyword; 1 as in human lines"),
     _column_of("spill_over"),
     Column("retention", "Retention", "decimal", "How much of the base model's science is kept; higher is better"),
     Column("parameters", "Parameters", "count", "Number of parameters"),
@@ -173,6 +179,9 @@ def trial_row(record: TrialRecord) -> TrialRow:
         fluency=quality.fluency if quality else None,
         diversity=quality.diversity if quality else None,
         novelty=quality.novelty if quality else None,
+        likely=quality.likely if quality else None,
+        one_piece=quality.one_piece if quality else None,
+        sense=quality.sense if quality else None,
         spill_over=quality.spill_over if quality else None,
         retention=quality.retention if quality else None,
         peak_bytes=memory.peak_bytes if memory else None,

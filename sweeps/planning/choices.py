@@ -92,6 +92,7 @@ def make_plan(options: SweepOptions, device: Device, question: Question) -> Swee
         replay_ratios=_given(options.replay_ratios, usual.replay_ratios),
         base_text=options.base_text,
         samples_per_prompt=options.samples_per_prompt,
+        language_model=options.language_model and settled_name(options.language_model),
         gpu=str(card.name),
         capacity_bytes=card.capacity_bytes,
         memory_cap_bytes=cap_bytes,

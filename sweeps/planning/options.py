@@ -97,6 +97,8 @@ class SweepOptions(SettingFlags, SpaceOptions):
     ['{keyword}: {text}']"""
     samples_per_prompt: int = 20
     """Completions of each prompt, for the base model and each trial."""
+    language_model: Open[str] = None
+    """A frozen language model that reads the samples too: smollm2-135m, or any name of --model-sizes. [none]"""
     workers_per_trial: Annotated[int | None, arg(aliases=["--gpus-per-trial"], help_behavior_hint="")] = None
     """Workers of a trial, one GPU (or CPU share) each. [1]"""
     max_concurrent: Open[int] = None

@@ -216,6 +216,8 @@ def sweep_storage(storage_uri: str, name: str) -> Storage:
 def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, ModelShape], tuple[str, ...]]:
     """Look at each model's config, length and tokenizer; its contract is checked on `lines`, before it costs a trial.
 
+    The language model that is to read samples must have a config and a tokenizer as well.
+
     Returns: the shape of each model, and what the tokenizers' checks noted.
     Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions and a rank above its
         width.
@@ -225,6 +227,10 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
 
     shapes: dict[str, ModelShape] = {}
     notes: list[str] = []
+    if plan.language_model is not None:
+        reader = find_model(plan.language_model)
+        load_config(reader, "pretrained")
+        load_tokenizer(reader.location)
     for name in plan.models:
         source = find_model(name)
         notes += [f"model {name}: {source.origin}"] if source.origin and lines else []

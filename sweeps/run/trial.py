@@ -165,6 +165,7 @@ def _train(
         trial_id=trial_id,
         cpu_threads=threads,
         stops_early=stops_early,
+        language_model=context.facts.plan.language_model,
     )
     on_look = ProgressReports(storage, trial_id) if stops_early else None
     checkpoints = CheckpointStore(storage, trial_id, workers=settings.workers)

@@ -104,6 +104,7 @@ def test_data_that_is_a_folder(complain: Complain, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ("--model-sizes 2b", ("'2b'", "nano-0.3m", "nano-1m", "nano-4m", "125m", "1.3b", "6.7b", "30b", "120b")),
+        ("--language-model smollm9", ("'smollm9'", "nano-0.3m", "smollm2-135m", "125m")),
         ("--batch-sizes 12 --micro-batch-sizes 8", ("batch_size=12", "micro_batch_size=8", "divides the batch")),
         ("--learning-rates -0.001", ("-0.001", "positive", "1e-3")),
         ("--learning-rates 1e-3 nan", ("nan", "positive")),

@@ -5,12 +5,16 @@ It asks for style with a space of its own: replay reaches the records, and the r
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from transformers import AutoTokenizer
 
+from analysis.reporting.quality_parts import factors
 from analysis.sweep_table.load import load_sweep
 from tests.conftest import ROOT
 from tests.support.owed_fields import missing_fields
@@ -35,7 +39,7 @@ def test_a_copied_question_with_its_own_space_trains_with_and_without_replay_and
     done = subprocess.run(
         [
             *(sys.executable, str(script), "--smoke", "--name", "style", "--storage", str(tmp_path)),
-            *("--max-concurrent", "1", "--wandb", "disabled"),
+            *("--max-concurrent", "1", "--wandb", "disabled", "--language-model", "nano-0.1m"),
         ],
         env=sweep_environment,
         cwd=tmp_path,
@@ -55,6 +59,14 @@ def test_a_copied_question_with_its_own_space_trains_with_and_without_replay_and
     for settings in (plain.settings, mixed.settings):
         tokens = shipped_tokens(settings.replay_ratio)  # and a separator more opens each row of 128, most nearly full
         assert 0.04 * (tokens + tokens / 128) <= settings.token_budget <= 0.04 * (tokens + tokens / 110) + 1
+    for record in sweep.records:  # a language model read the samples too
+        assert record.report is not None
+        assert record.report.quality is not None
+        quality = record.report.quality
+        assert quality.language_model == "nano-0.1m"
+        assert re.fullmatch("quality-4-[0-9a-f]+-nano-0.1m", quality.version)
+        assert math.prod(factors(quality).values()) == pytest.approx(quality.sample_quality)
+        assert {"likely", "of one piece", "sense"} <= factors(quality).keys()
     assert "style" in done.stdout
     assert "spill-over" in done.stdout
     page = (tmp_path / "style" / "report.html").read_text()

@@ -6,21 +6,40 @@ from collections.abc import Sequence
 
 from trainables.quality.judge import QualityJudge
 from trainables.quality.sampling import SamplingSettings
-from trainables.quality.score import BATCHES, Parts, ScoredText, TextScores, retention, sample_quality, spill_over
+from trainables.quality.score import (
+    BATCHES,
+    Parts,
+    ReferenceScores,
+    ScoredText,
+    TextScores,
+    retention,
+    sample_quality,
+    spill_over,
+)
+from trainables.quality.sense import measure_4_version
 from trainables.records.record import Evaluation, QualityReport, Sample
 
 
+def tuned_texts(samples: Sequence[Sample]) -> list[ScoredText]:
+    """The tuned model's texts, batch by seed."""
+    return [_text(sample, sample.text, sample.ended) for sample in samples]
+
+
+def _text(sample: Sample, text: str, ended: bool) -> ScoredText:
+    keyword = sample.prompt.removesuffix(":")
+    return ScoredText(text=text, kind=sample.kind, ended=ended, batch=sample.seed % BATCHES, keyword=keyword)
+
+
 def measure_quality(
-    samples: Sequence[Sample], evaluation: Evaluation, judge: QualityJudge, sampling: SamplingSettings
+    samples: Sequence[Sample],
+    evaluation: Evaluation,
+    judge: QualityJudge,
+    sampling: SamplingSettings,
+    readings: ReferenceScores | None = None,
 ) -> QualityReport:
-    """Score the tuned model's samples beside the base model's, batch by seed."""
-    tuned, base = (
-        TextScores([ScoredText(text=t, kind=s.kind, ended=e, batch=s.seed % BATCHES) for t, e, s in texts], judge)
-        for texts in (
-            [(sample.text, sample.ended, sample) for sample in samples],
-            [(sample.base_text, True, sample) for sample in samples],
-        )
-    )
+    """Score the tuned model's samples beside the base model's; `readings` are those of `tuned_texts`, if any."""
+    tuned = TextScores(tuned_texts(samples), judge, reference=readings)
+    base = TextScores([_text(sample, sample.base_text, True) for sample in samples], judge)
     kept = retention(
         evaluation.science_perplexity_before,
         evaluation.science_perplexity,
@@ -37,8 +56,9 @@ def measure_quality(
         return sample_quality(parts, spilled(parts), kept)
 
     parts = tuned.parts()
+    read = parts.reference
     return QualityReport(
-        version=judge.version,
+        version=judge.version if readings is None else measure_4_version(judge.version, readings.language_model),
         sample_quality=quality(parts),
         standard_error=tuned.standard_error(quality),
         adherence=parts.adherence,
@@ -63,4 +83,8 @@ def measure_quality(
         greedy=sampling.greedy,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        language_model=readings.language_model if readings else None,
+        likely=read.likely if read else None,
+        one_piece=read.one_piece if read else None,
+        sense=read.sense if read else None,
     )

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from data.tokenizer import LoadedTokenizer
 from trainables.model.models import find_model, load_model
+from trainables.quality.baseline import weights_digest
 
 BATCH_TOKENS = 2_048  # with padding; assumed: their logits over 50,000 words are 0.4 GB in fp32
 OPENING = "A quote about {}:"
@@ -53,6 +54,11 @@ class ReferenceModel:
 
     def __init__(self, model: PreTrainedModel, loaded: LoadedTokenizer, name: str) -> None:
         self._model, self._loaded, self.name = model.eval(), loaded, name
+
+    @property
+    def digest(self) -> str:
+        """Of its weights and tokenizer: what its scores depend on."""
+        return f"{weights_digest(self._model)}-{self._loaded.identity}"
 
     def scores(
         self, pairs: Sequence[Pair], keywords: Collection[str], progress: Callable[[int], None] | None = None

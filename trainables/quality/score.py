@@ -62,6 +62,7 @@ class Parts:
 class ReferenceScores:
     """What a reference language model said of each text, None for the off-domain ones, and what that is worth."""
 
+    language_model: str
     scores: Sequence[ReferenceScore | None]
     thresholds: ReferenceThresholds
 

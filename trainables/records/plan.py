@@ -34,6 +34,7 @@ class SweepPlan(SharedSettings):
     `starting_points` trials are laid out evenly over the space, before the sampler proposes.
     A ladder has `rung_trials` (of the lowest rung, of each between, of the top) and `rung_parameters`, of each of its
     models; its learning rates and batch sizes are then the ends of ranges. `until` is its top, None for the last model.
+    `language_model` names the one that reads samples too.
     In other sweeps `ranges` names what was given as one, of which the plan holds the values that it may take.
     """
 
@@ -60,6 +61,7 @@ class SweepPlan(SharedSettings):
     max_copied_share: float | None = None
     base_text: str = "science"
     samples_per_prompt: int = 20
+    language_model: str | None = None
     starting_points: int = 12
     epoch_tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     row_lengths: dict[str, dict[str, int]] = field(default_factory=dict)

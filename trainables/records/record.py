@@ -146,6 +146,7 @@ class QualityReport:
 
     Every part is in [0, 1]; 1 is what held-out human lines reach, but for `spill_over` and `copied_share`, which should
     be 0. `standard_error` is that of `sample_quality` over other samples of the same model; None for one batch of them.
+    The last four are None where no language model read the samples, and in older records.
     """
 
     version: str
@@ -173,6 +174,10 @@ class QualityReport:
     greedy: bool
     temperature: float
     top_p: float
+    language_model: str | None = None
+    likely: float | None = None
+    one_piece: float | None = None
+    sense: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

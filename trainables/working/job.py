@@ -12,7 +12,8 @@ from trainables.records.settings import TrialSettings
 class TrialJob:
     """One trial for a worker: the settings, where the sweep stores, the trial's name there, and its CPU threads.
 
-    `stops_early` says that it may be asked to end before its budget is spent.
+    `stops_early` says that it may be asked to end before its budget is spent; `language_model` which one reads its
+    samples too, None for none.
     """
 
     settings: TrialSettings
@@ -20,6 +21,7 @@ class TrialJob:
     trial_id: str
     cpu_threads: int
     stops_early: bool = False
+    language_model: str | None = None
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> TrialJob:

@@ -25,7 +25,8 @@ from trainables.model.parallel import put_weights
 from trainables.quality.baseline import Baseline, baseline_for, baseline_key
 from trainables.quality.held_out import HeldOut
 from trainables.quality.judge import QualityJudge
-from trainables.quality.measure import measure_quality
+from trainables.quality.measure import measure_quality, tuned_texts
+from trainables.quality.reading import read_texts
 from trainables.records.documents import to_json
 from trainables.records.layout import LAYOUT
 from trainables.records.record import Evaluation, Outcome, WorkerReport
@@ -142,7 +143,9 @@ class Worker:
         with self.time_split.part("sampling"), self.meter.phase("sampling"):
             samples = held_out.samples(model, baseline.completions)
         with self.time_split.part("scoring"):
-            quality = measure_quality(samples, evaluation, _judge(self.job.sweep_uri), held_out.sampling)
+            name = self.job.language_model
+            readings = read_texts(name, data.quotes.validation, tuned_texts(samples)) if name else None
+            quality = measure_quality(samples, evaluation, _judge(self.job.sweep_uri), held_out.sampling, readings)
         return self.report(Outcome.FINISHED, evaluation=evaluation, quality=quality, samples=samples)
 
     def _load(self, *, is_whole: bool) -> PreTrainedModel:

@@ -32,6 +32,19 @@ def test_the_parts_multiply_to_the_score() -> None:
     assert math.prod(factors(made.report.quality).values()) == pytest.approx(SCORE)
 
 
+def test_what_a_language_model_read_multiplies_too_and_sense_by_half() -> None:
+    read = {"likely": 0.5, "one_piece": 0.8, "sense": 0.5}
+    made = record(0, sample_quality=SCORE * 0.5 * 0.8 * 0.75, **PARTS, **read)
+    assert made.report is not None
+    assert made.report.quality is not None
+    assert math.prod(factors(made.report.quality).values()) == pytest.approx(SCORE * 0.3)
+    figure = quality_parts([made])
+    assert figure is not None
+    bars: Any = figure.data
+    assert 10 ** -sum(bar.x[0] for bar in bars) == pytest.approx(SCORE * 0.3)
+    assert len({(bar.marker.color, bar.marker.pattern.shape) for bar in bars}) == len(bars) == 9
+
+
 def test_bars_end_at_the_score_and_the_best_stands_on_top() -> None:
     figure = quality_parts([record(0, sample_quality=SCORE, **PARTS), record(1, **PARTS | {"sample_quality": 0.9})])
     assert figure is not None

@@ -16,8 +16,10 @@ from trainables.quality import judge as judge_module
 from trainables.quality.diversity import diversity, self_bleu, variety
 from trainables.quality.judge import QualityJudge, fit_judge
 from trainables.quality.measure import measure_quality
+from trainables.quality.reference import ReferenceScore
 from trainables.quality.sampling import SamplingSettings
-from trainables.quality.score import ScoredText, TextScores, retention, spill_over
+from trainables.quality.score import ReferenceScores, ScoredText, TextScores, retention, spill_over
+from trainables.quality.sense import ReferenceThresholds
 from trainables.quality.style import fit_style_judge
 from trainables.quality.words import LOG_UNIT, exact_log, words_of
 from trainables.records.record import Evaluation, Sample
@@ -207,6 +209,29 @@ def test_a_report_multiplies_its_parts(judge: QualityJudge) -> None:
     assert report.standard_error is not None
     assert (report.sample_count, report.temperature, report.top_p, report.sampling_seed) == (14, 0.7, 0.9, 3)
     assert report.version == judge.version
+
+
+def test_a_reading_multiplies_quality_and_stands_in_its_version(judge: QualityJudge) -> None:
+    samples = [sample("seen", i, text) for i, text in enumerate(REFERENCE)]
+    evaluation = Evaluation(
+        quote_loss_before=5.0,
+        quote_loss=3.0,
+        science_perplexity_before=20.0,
+        science_perplexity=20.0,
+        off_domain_loss_before=2.0,
+        off_domain_loss=2.0,
+    )
+    settings = SamplingSettings(temperature=0.7, top_p=0.9, seed=3, greedy=False)
+    thresholds = ReferenceThresholds(human_nats=4.0, seam_none=1.0, seam_human=2.0, keyword_human=0.9)
+    of_each = ReferenceScore(nats_per_token=4.25 + math.log(2), seam_gain=1.5, keyword_wins=0.5)
+    readings = ReferenceScores(language_model="reader", scores=[of_each] * len(samples), thresholds=thresholds)
+    plain = measure_quality(samples, evaluation, judge, settings)
+    read = measure_quality(samples, evaluation, judge, settings, readings)
+    assert (read.likely, read.one_piece, read.sense) == (pytest.approx(0.5), pytest.approx(0.5), 0.0)
+    assert read.sample_quality == pytest.approx(plain.sample_quality * 0.5 * 0.5 / 2)
+    assert (read.fluency, read.adherence, read.retention) == (plain.fluency, plain.adherence, plain.retention)
+    assert read.version == f"quality-4-{judge.version.rpartition('-')[2]}-reader"
+    assert (plain.language_model, plain.likely, plain.one_piece, plain.sense) == (None, None, None, None)
 
 
 def test_one_batch_has_no_standard_error(judge: QualityJudge) -> None:
