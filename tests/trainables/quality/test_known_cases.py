@@ -240,7 +240,8 @@ def measure_4(name: str, seed: int) -> tuple[float, float]:
         texts, scores = read_by_smollm2(name)
         places = places_of(human)
         read = [scores[place] for place in places] + [None] * 64
-        reference = ReferenceScores(scores=read, thresholds=reference_thresholds(seed, swapped=swapped))
+        limits = reference_thresholds(seed, swapped=swapped)
+        reference = ReferenceScores(language_model="smollm2-135m", scores=read, thresholds=limits)
         samples = as_samples([texts[place] for place in places], science[:64])
         quality, parts, _ = quality_of(judge, samples, reference=reference)
         assert parts.reference is not None
