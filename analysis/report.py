@@ -121,7 +121,8 @@ def main(arguments: Sequence[str]) -> int:
         if options.compare:
             first, second = options.compare
             print(write_comparison(first, second, options.out))
-        elif options.sweep:
+        else:
+            assert options.sweep is not None, "one of the two is given"
             print(write_report(options.sweep, options.out))
     except OSError as error:
         target = options.out or options.sweep or "."

@@ -10,7 +10,7 @@ import functools
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy
 from numpy.typing import NDArray
@@ -56,20 +56,25 @@ class LineShingles:
 
         `progress` hears how many are done. What comes later never changes what is said of an earlier line.
         """
-        triples, starts = self._hashed(SHINGLE_WORDS)
-        runs, run_starts = self._hashed(RUN_WORDS)
-        places, groups = _shared(numpy.concatenate([triples, runs]))
-        del runs
+        starts, run_starts = self._starts(SHINGLE_WORDS), self._starts(RUN_WORDS)
+        hashes = numpy.empty(starts[-1] + run_starts[-1], dtype=numpy.uint64)  # one array, as it is what takes most
+        triples = hashes[: starts[-1]]
+        self._hash(SHINGLE_WORDS, starts, triples)
+        self._hash(RUN_WORDS, run_starts, hashes[starts[-1] :])
+        places, groups = _shared(hashes)
         bounds = numpy.searchsorted(places, starts), numpy.searchsorted(places, run_starts + len(triples))
         return _Follower(triples, starts, groups, bounds).follow(progress)
 
-    def _hashed(self, size: int) -> tuple[Numbers, NDArray[numpy.int64]]:
-        """The hashes of all stretches of `size` words, and where each line's begin among them and the last ends."""
+    def _starts(self, size: int) -> NDArray[numpy.int64]:
+        """Where each line's stretches of `size` words begin among those of all, and where the last ends."""
+        ends = numpy.frombuffer(self._ends, dtype=numpy.uint64).astype(numpy.int64)
+        return numpy.concatenate([[0], numpy.cumsum(numpy.maximum(0, numpy.diff(ends) - size + 1))])
+
+    def _hash(self, size: int, starts: NDArray[numpy.int64], hashes: Numbers) -> None:
+        """Put the hashes of all stretches of `size` words into `hashes`, each line's where it begins in `starts`."""
         words = numpy.frombuffer(self._words, dtype=numpy.uint32)
         ends = numpy.frombuffer(self._ends, dtype=numpy.uint64).astype(numpy.int64)
-        counts = numpy.maximum(0, numpy.diff(ends) - size + 1)
-        starts = numpy.concatenate([[0], numpy.cumsum(counts)])
-        hashes = numpy.empty(starts[-1], dtype=numpy.uint64)
+        counts = numpy.diff(starts)
         for first in range(0, len(counts), CHUNK // 16):
             some = slice(first, first + CHUNK // 16)
             begins, lengths = ends[:-1][some], counts[some]
@@ -80,7 +85,6 @@ class LineShingles:
                 mixed = (mixed + words[at + place] + numpy.uint64(1)) * MULTIPLIER
                 mixed ^= mixed >> numpy.uint64(29)
             hashes[starts[first] : starts[first] + len(mixed)] = mixed
-        return hashes, starts
 
 
 def _shared(hashes: Numbers) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
@@ -140,8 +144,7 @@ class _Follower:
     def follow(self, progress: Callable[[int], None] | None) -> list[bool]:
         """For each line whether a kept one before it is close to it."""
         found = []
-        bounds = (bound.tolist() for both in self._bounds for bound in (both[:-1], both[1:]))
-        for line, (start, end, run_start, run_end) in enumerate(zip(*bounds, strict=True)):
+        for line, (start, end, run_start, run_end) in enumerate(self._stretches()):
             triples = set(self._groups[start:end].tolist()) if end > start else ()
             runs = set(self._groups[run_start:run_end].tolist()) if run_end > run_start else ()
             is_close = bool(triples) and self._is_close(line, triples, runs)
@@ -152,6 +155,14 @@ class _Follower:
             if progress is not None:
                 progress(line + 1)
         return found
+
+    def _stretches(self) -> Iterator[tuple[int, int, int, int]]:
+        """Where each line's shared triples begin and end, and its shared runs."""
+        triples, runs = self._bounds
+        for first in range(0, len(triples) - 1, CHUNK // 16):  # some at a time, as numbers of Python take much room
+            last = min(first + CHUNK // 16, len(triples) - 1)
+            bounds = (triples[first:last], triples[first + 1 : last + 1], runs[first:last], runs[first + 1 : last + 1])
+            yield from zip(*(bound.tolist() for bound in bounds), strict=True)
 
     def _is_close(self, line: int, triples: Iterable[int], runs: Iterable[int]) -> bool:
         met, common = self._met(triples, LINES_PER_TRIPLE)

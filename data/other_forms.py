@@ -37,6 +37,7 @@ TAR_MAGIC, TAR_PLACE = b"ustar", 257
 MARKUP = re.compile(r"<(!doctype|html|head|body|table|div|\?xml|!--|rss|quotes?[\s>])", re.IGNORECASE)
 POINTER = "version https://git-lfs"
 CONFLICT = re.compile(r"(<{7}|>{7}|\|{7}) .*|={7}\s*")
+CONFLICT_SIGNS = ("<", ">", "|", "=")
 ADDRESS = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*[:：]//\S")
 
 
@@ -61,6 +62,8 @@ def fault_of_beginning(text: str) -> str | None:
 
 def fault_of_line(line: str) -> str | None:
     """What a line is that can be no row, and what to do; None where it may be one."""
+    if line[:1] not in CONFLICT_SIGNS and "//" not in line:
+        return None
     if CONFLICT.fullmatch(line):
         return "a conflict mark of Git; settle the conflict and take the marks out"
     if ADDRESS.match(line):

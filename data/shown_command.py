@@ -20,9 +20,9 @@ def shown_command(script: str | Path, *arguments: str) -> str:
 
 
 def argument_of(path: str) -> str:
-    """A path of this machine from the current folder, such that no program takes it for an option or for a home."""
+    """A path of this machine from the current folder, which no program takes for an option, a home or an address."""
     relative = os.path.relpath(path)
-    return f".{os.sep}{relative}" if relative.startswith(("-", "~")) else relative
+    return f".{os.sep}{relative}" if relative.startswith(("-", "~")) or ":" in relative else relative
 
 
 def _interpreter() -> str:

@@ -73,7 +73,9 @@ def load_sweep(uri: str) -> Sweep:
         facts = read_facts(storage)
         read = _read_records(storage)
         ladder = load_ladder(storage, facts.plan)
-    except (OSError, StorageError) as error:
+    except StorageError as error:
+        raise RecordsError(str(error)) from None
+    except OSError as error:
         raise RecordsError(f"{uri}: cannot be read ({one_line(error)}); check the path and your access.") from None
     found = [item for item in read if isinstance(item, TrialRecord)]
     return Sweep(

@@ -36,7 +36,7 @@ def test_another_interpreter_is_named_whole(monkeypatch: pytest.MonkeyPatch, tmp
     assert shlex.split(shown_command("analysis/report.py")) == [sys.executable, str(ROOT / "analysis" / "report.py")]
 
 
-@pytest.mark.parametrize("name", ["-dash", "--storage", "~", "~root", "two words"])
+@pytest.mark.parametrize("name", ["-dash", "--storage", "~", "~root", "s3:", "two words"])
 def test_a_folder_of_any_name_is_found_by_what_is_printed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,9 @@ from urllib.parse import quote, unquote, urlsplit
 from data.errors import UserError
 
 SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+HALF = re.compile(
+    r"(?P<scheme>s3a?|gs|gcs|hdfs|abfss?|file|https?):[/\\]?(?P<rest>[^/\\].*)", re.DOTALL | re.IGNORECASE
+)
 QUERY = re.compile(r"[a-z_]+=[^=&?]*(&[a-z_]+=[^=&?]*)*")  # options of a store, such as region=eu-west-1
 
 
@@ -36,6 +39,9 @@ def folder_path(place: str) -> str:
     if "\0" in place:
         raise StorageError(f"storage {place!r} has a NUL character, which no path may have; give another folder.")
     found = SCHEME.fullmatch(place)
+    if found is None and (half := HALF.fullmatch(place)):
+        whole = f"{half['scheme']}://{'/' if half['scheme'].lower() == 'file' else ''}{half['rest']}"
+        raise StorageError(f"storage {place!r} lacks a slash: write {whole}, or ./{place} for a folder of that name.")
     if found is None:
         return os.path.abspath(os.path.expanduser(place))
     if found["rest"].startswith("~"):

@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 
 
 PATIENCE_SECONDS = 180.0  # assumed: an outage of minutes passes by; pyarrow's own tries end after 7 s, measured on 503
+GOOGLE_SECONDS = 30  # for one request to Google's store, its own tries included; assumed
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
 # As pyarrow 26 spells what AWS's client calls worth another try; a refusal (no access, no such bucket) is not.
 PASSING = (
@@ -180,7 +181,7 @@ def open_storage(uri: str) -> Storage:
     if is_folder(address):
         return Storage(address, arrow_fs.LocalFileSystem(), address)
     try:
-        filesystem, root = arrow_fs.FileSystem.from_uri(address)
+        filesystem, root = arrow_fs.FileSystem.from_uri(_in_bounds(address))
     except (ArrowException, OSError, ValueError) as error:
         raise StorageError(
             f"storage {uri!r} cannot be opened ({one_line(error)}); give a folder or s3://bucket/prefix."
@@ -188,8 +189,25 @@ def open_storage(uri: str) -> Storage:
     return Storage(address, filesystem, root.rstrip("/"))
 
 
+def _in_bounds(address: str) -> str:
+    """An address of Google's with a limit to how long it is asked: without one, its client goes on for 15 minutes."""
+    if not address.startswith(("gs://", "gcs://")) or "retry_limit_seconds" in address:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}retry_limit_seconds={GOOGLE_SECONDS}"
+
+
 def check_reachable(storage: Storage) -> None:
-    """Look once whether anything is there. Raises: StorageError when the storage does not answer."""
+    """Look once whether anything is there.
+
+    Raises: StorageError when the storage does not answer, or lies below a file of this machine.
+    """
+    if storage.is_local:
+        place = Path(storage.root)
+        nearest = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
+        if not nearest.is_dir():
+            raise StorageError(
+                f"storage {storage.uri} is not writable, as {nearest} is no folder; choose another with --storage."
+            )
     try:
         storage.filesystem.get_file_info(storage.root)
     except OSError as error:

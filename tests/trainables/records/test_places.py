@@ -117,3 +117,20 @@ def test_what_is_no_place_is_refused_in_one_line(place: str, said: str) -> None:
 def test_a_storage_that_lies_in_a_bucket_keeps_its_root_unescaped() -> None:
     storage = open_storage("s3://bucket/two words#1?scheme=http&endpoint_override=127.0.0.1:9&region=us-east-1")
     assert storage.child("sweep").root == "bucket/two words#1/sweep"
+
+
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [
+        ("s3:/bucket/x", "s3://bucket/x"),
+        ("s3:bucket/x", "s3://bucket/x"),
+        ("S3:/bucket", "S3://bucket"),
+        ("file:/tmp/x", "file:///tmp/x"),
+        ("gs:/bucket/x", "gs://bucket/x"),
+    ],
+)
+def test_an_address_that_lacks_a_slash_is_no_folder(place: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="lacks a slash") as caught:
+        address_of(place)
+    assert f"write {meant}, or ./{place}" in str(caught.value)
+    assert address_of(f"{tmp_path}/{place}") == f"{tmp_path}/{place}"

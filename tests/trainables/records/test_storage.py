@@ -6,7 +6,7 @@ from pyarrow import fs as arrow_fs
 
 from data.errors import UserError
 from tests.support.object_store import ObjectStore
-from trainables.records.storage import Storage, StorageError, check_writable, open_storage
+from trainables.records.storage import Storage, StorageError, check_reachable, check_writable, open_storage
 
 NOT_UTF8 = "half a pair: \ud800"  # a lone surrogate, which no UTF-8 text can hold
 
@@ -162,3 +162,11 @@ def test_an_object_store_serves_like_a_folder(monkeypatch: pytest.MonkeyPatch) -
         assert storage.list_folders("trials") == ["t1"]
         assert not storage.exists("trials/t2")
         assert open_storage(storage.child("trials").uri).read_text("t1/record.json") == "new"
+
+
+def test_a_place_below_a_file_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/results", "file/results/mine"):
+        with pytest.raises(StorageError, match="is not writable, as .*/file is no folder; choose another"):
+            check_reachable(open_storage(str(tmp_path / place)))
+    check_reachable(open_storage(str(tmp_path / "not there" / "yet")))
