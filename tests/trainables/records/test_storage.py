@@ -167,6 +167,6 @@ def test_an_object_store_serves_like_a_folder(monkeypatch: pytest.MonkeyPatch) -
 def test_a_place_below_a_file_is_told_before_anything_is_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in ("file", "file/results", "file/results/mine"):
-        with pytest.raises(StorageError, match="is not writable, as .*/file is no folder; choose another"):
+        with pytest.raises(StorageError, match=r"is not writable, as .*/file is no folder; choose another"):
             check_reachable(open_storage(str(tmp_path / place)))
     check_reachable(open_storage(str(tmp_path / "not there" / "yet")))
