@@ -29,7 +29,7 @@ def test_the_report_lies_in_the_sweep_or_where_it_is_told_to(
     assert load_sweep(uri).unreadable == ()
 
 
-@pytest.mark.parametrize("place", ["missing", ".", "file.txt", "carrier-pigeon://coop/one", "broken"])
+@pytest.mark.parametrize("place", ["missing", ".", "", "s3:/b/one", "file.txt", "carrier-pigeon://coop/one", "broken"])
 def test_a_place_without_sweep_is_one_line_and_exit_code_two(
     tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from pyarrow import fs as arrow_fs
 
 from data.errors import UserError
 from tests.support.object_store import ObjectStore
+from trainables.records import storage as module
 from trainables.records.storage import Storage, StorageError, check_reachable, check_writable, open_storage
 
 NOT_UTF8 = "half a pair: \ud800"  # a lone surrogate, which no UTF-8 text can hold
@@ -170,3 +172,13 @@ def test_a_place_below_a_file_is_told_before_anything_is_written(tmp_path: Path)
         with pytest.raises(StorageError, match=r"is not writable, as .*/file is no folder; choose another"):
             check_reachable(open_storage(str(tmp_path / place)))
     check_reachable(open_storage(str(tmp_path / "not there" / "yet")))
+
+
+def test_googles_store_is_asked_for_seconds_and_not_for_its_quarter_of_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "GOOGLE_SECONDS", 2)
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="does not answer"):
+        check_reachable(open_storage("gs://bucket/prefix?scheme=http&endpoint_override=127.0.0.1:9"))
+    assert time.monotonic() - began < 60
