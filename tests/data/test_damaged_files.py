@@ -37,6 +37,19 @@ PIECES = (
     b"</s>",
     b"<|endoftext|>",
 )
+PIECES += (
+    b"\xc2\x85",
+    b"\xe2\x80\xa8",
+    b"\x0c",
+    b"\x1b",
+    b"://",
+    b"::",
+    b"||",
+    b"|--|\n",
+    b"<<<<<<< a\n",
+    b"keyword: quote\n",
+    b"</b>",
+)
 PIECES += (b"keyword,quote\n", b"\xef\xbb\xbf", b"null", b"\xc3", b"a: b\n", b'"\n', b"'")
 
 Row = tuple[str, str]
@@ -64,10 +77,10 @@ def rows_of_quotes(draw: st.DrawFn) -> tuple[Row, ...]:
     )
 
 
-def table_row(values: Sequence[str], end: str, delimiter: str, *, all_quoted: bool) -> str:
+def table_row(values: Sequence[str], end: str, delimiter: str, mark: str, *, all_quoted: bool) -> str:
     file = io.StringIO()
     quoting = csv.QUOTE_ALL if all_quoted else csv.QUOTE_MINIMAL
-    csv.writer(file, delimiter=delimiter, lineterminator=end, quoting=quoting).writerow(values)
+    csv.writer(file, delimiter=delimiter, lineterminator=end, quoting=quoting, quotechar=mark).writerow(values)
     return file.getvalue()
 
 
@@ -85,7 +98,9 @@ def files(draw: st.DrawFn) -> File:
         texts, suffix = [f"{before}{keyword}: {text}{after}{end}" for keyword, text in rows], "txt"
     elif kind == "table":
         delimiter, all_quoted = draw(st.sampled_from([",", ";", "\t", "|"])), draw(st.booleans())
-        first, *texts = [table_row(r, end, delimiter, all_quoted=all_quoted) for r in (("Keyword", "Quote"), *rows)]
+        mark = draw(st.sampled_from("\"'")) if all_quoted else '"'
+        whole = (("Keyword", "Quote"), *rows)
+        first, *texts = [table_row(row, end, delimiter, mark, all_quoted=all_quoted) for row in whole]
         suffix = draw(st.sampled_from(["csv", "tsv", "txt"]))
     else:
         is_array = kind == "JSON array"
