@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from sweeps.planning.options import parse_options
 from sweeps.run.launch import main
 from sweeps.run.prepare import prepare_resumed
 from tests.support.record_factory import default_facts, make_record, provenance, write_sweep
+from tests.support.storage_spellings import SMALL
 from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.storage import open_storage
 from trainables.records.sweep_folder import store_facts, store_proposal
@@ -116,3 +118,45 @@ def test_a_copy_of_another_users_sweep_goes_on_and_theirs_is_one_line(results: P
     assert refused.stderr.count("\n") == 1, refused.stderr
     assert "not writable" in refused.stderr
     assert listing(results) == before
+
+
+@pytest.mark.slow
+def test_a_copied_sweep_goes_on_whatever_became_of_its_study(
+    sweep_environment: dict[str, str], sweep_command: list[str], tmp_path: Path
+) -> None:
+    def typed(place: Path, trials: int, *more: str) -> subprocess.CompletedProcess[str]:
+        flags = ["--storage", str(place), "--name", "mine", "--wandb", "disabled", "--trials", str(trials), *more]
+        done = subprocess.run(
+            [*sweep_command, *flags],
+            env=sweep_environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    begun, copy, moved = (tmp_path / name for name in ("begun", "a copy", "moved #2"))
+    assert typed(begun, 1, *SMALL).returncode == 0
+    shutil.copytree(begun, copy)
+    study = copy / "mine" / "study.db"
+    study.write_bytes(study.read_bytes()[:3_000])
+    assert typed(copy, 2, "--resume").returncode == 0  # made anew from the record
+    assert len(list(study.parent.glob("study.db.unreadable-*"))) == 1
+    shutil.move(copy, moved)
+    study = moved / "mine" / "study.db"
+    other = sqlite3.connect(study, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        refused = typed(moved, 3, "--resume")
+    finally:
+        other.close()
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "database is locked" in refused.stderr
+    study.unlink()
+    assert typed(moved, 3, "--resume").returncode == 0
+    records = [path.read_bytes() for path in sorted((moved / "mine" / "trials").glob("*/record.json"))]
+    assert [json.loads(record)["outcome"] for record in records] == ["finished"] * 3
+    (first,) = (begun / "mine" / "trials").glob("*/record.json")
+    assert records[0] == first.read_bytes()
