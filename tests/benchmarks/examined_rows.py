@@ -33,6 +33,13 @@ QWEN_NAMES = {
 }
 
 
+# Matrices that are one in these models. Source: modeling_phi3.py.
+MERGED = {
+    "phi3": dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj")
+    | dict.fromkeys(("gate_proj", "up_proj"), "gate_up_proj"),
+}
+
+
 class NotExpressibleError(Exception):
     """A row asks for something that no stack here can be told; the message says what."""
 
@@ -46,14 +53,11 @@ def stack_run(row: dict[str, Any], configs: Path) -> StackRun:
         "micro_batch_size": row["micro_batch_size"],
         "sequence_length": row["sequence_length"],
         "accumulation": row["accumulation"],
-        "weights": "fp32" if row["weights"].startswith("fp32") else "bf16",
+        "weights": _weights(row),
         "autocast": "autocast" in row["compute"],
         "gradient_checkpointing": row["gradient_checkpointing"],
-        "optimizer": "adamw-8bit" if "8bit" in row["optimizer"].replace("-", "") else "adamw",
-        "implementation": "fused" if "fused" in row["optimizer"] else "foreach",
+        **_optimizer(row),
     }
-    if "one weight at a time" in row["optimizer"]:
-        common["implementation"] = "for-loop"
     if framework.startswith("litgpt"):
         return StackRun(**common, **_litgpt(row))
     if framework.startswith("the book"):
@@ -61,6 +65,31 @@ def stack_run(row: dict[str, Any], configs: Path) -> StackRun:
     if "Trainer" in framework:
         return StackRun(**common, **_trainer(row, config))
     return StackRun(**common, **_loop(row, config))
+
+
+def _weights(row: dict[str, Any]) -> str:
+    """The type that weights are held in; fp16 takes as much as bf16. Raises: NotExpressibleError for quantised ones."""
+    told = row["weights"]
+    if told.startswith("fp32"):
+        return "fp32"
+    if told.startswith(("bf16", "fp16")):
+        return "bf16"
+    raise NotExpressibleError(f"weights {told}.")
+
+
+def _optimizer(row: dict[str, Any]) -> dict[str, str]:
+    """Which optimizer, in which of torch's implementations; foreach is torch's default on CUDA.
+
+    Raises: NotExpressibleError for one that no stack here has, such as Adafactor or one with paged states.
+    """
+    told = row["optimizer"].lower().replace("-", "")
+    implementation = "fused" if "fused" in told else "for-loop" if "one weight at a time" in told else "foreach"
+    is_adam = told.startswith("adam") and not told.startswith(("adamax", "adamini", "adam_mini"))
+    if is_adam and "paged" not in told and "4bit" not in told:
+        return {"optimizer": "adamw-8bit" if "8bit" in told else "adamw", "implementation": implementation}
+    if told.startswith("sgd") and "momentum" not in told:
+        return {"optimizer": "sgd", "implementation": implementation}
+    raise NotExpressibleError(f"optimizer {row['optimizer']}.")
 
 
 @functools.cache
@@ -75,7 +104,14 @@ def _attention(row: dict[str, Any], config: Any) -> dict[str, Any]:
     if told.startswith("flash"):
         repeated = repeats_keys(config.model_type, version_of(row["transformers"]))
         return {"attention": "flash-attn", "repeats_keys": repeated}
-    return {"attention": "eager" if told.startswith(("eager", "own")) else "sdpa"}
+    return {"attention": "eager" if told.startswith(("eager", "own")) or not _has_sdpa(config) else "sdpa"}
+
+
+def _has_sdpa(config: Any) -> bool:
+    """Whether the model may use torch's own attention; one that may not, as Gemma 2 may not, falls back to eager."""
+    from transformers import AutoModelForCausalLM
+
+    return bool(AutoModelForCausalLM._model_mapping[type(config)]._supports_sdpa)
 
 
 def _loss(row: dict[str, Any], config: Any) -> str:
@@ -86,7 +122,7 @@ def _loss(row: dict[str, Any], config: Any) -> str:
     return loss_of(config.model_type, version_of(row["transformers"]), kernel)
 
 
-def _adapters(row: dict[str, Any]) -> Adapters | None:
+def _adapters(row: dict[str, Any], config: Any) -> Adapters | None:
     told = row["lora"]
     if not told:
         return None
@@ -95,6 +131,8 @@ def _adapters(row: dict[str, Any]) -> Adapters | None:
     else:
         wanted = told["targets"].split(",")
         names = tuple(n for name in wanted for n in QWEN_NAMES.get(name, adapter_names(name)))
+        merged = MERGED.get(config.model_type, {})
+        names = tuple(dict.fromkeys(merged.get(name, name) for name in names))
     return Adapters(rank=told["rank"], targets=names, dropout=told["dropout"], is_fp32=told["adapter_dtype"] == "fp32")
 
 
@@ -103,7 +141,7 @@ def _trainer(row: dict[str, Any], config: Any) -> dict[str, Any]:
     return {
         "stack": "trl" if "SFTTrainer" in row["framework"] else "hf-trainer",
         "loss": _loss(row, config),
-        "adapters": _adapters(row),
+        "adapters": _adapters(row, config),
         "has_fused_kernels": fused,
         "sharding": _sharding(row),
         **trainer_defaults(config, version_of(row["transformers"])),
@@ -116,7 +154,7 @@ def _loop(row: dict[str, Any], config: Any) -> dict[str, Any]:
     return {
         "stack": "loop",
         "loss": _loss(row, config),
-        "adapters": _adapters(row),
+        "adapters": _adapters(row, config),
         "keeps_outputs": True,
         "clips": row["sharding"] != "none",
         "sharding": _sharding(row),
