@@ -1,4 +1,7 @@
-"""How far a long piece of work has come, told on stderr: nothing of what takes a few seconds."""
+"""How far a long piece of work has come, told on stderr: nothing of what takes a few seconds.
+
+Where the program tells what it is doing anyway (data/doing.py), how far it has come is part of that.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from data.doing import doing, is_told
 
 QUIET_SECONDS = 3.0  # before anything is told
 REDRAW_SECONDS, LOG_SECONDS = 0.5, 30.0  # between two tellings: on a terminal, in a log
@@ -23,6 +28,16 @@ def progress(what: str, unit: str = "lines", look_every: int = LOOK_EVERY) -> It
 
     A terminal shows it on one line that goes when the work ends; a log gets a line every half minute.
     """
+    if is_told():
+        so_far = 0
+
+        def keep(done: int) -> None:
+            nonlocal so_far
+            so_far = done
+
+        with doing(lambda: f"{what}: {so_far:,} {unit}" if so_far else what):
+            yield keep
+        return
     begun = time.monotonic()
     is_terminal = sys.stderr.isatty()
     pause = REDRAW_SECONDS if is_terminal else LOG_SECONDS

@@ -97,6 +97,9 @@ def running_row(trial_id: str, proposal: dict[str, Any], progress: dict[str, Any
         "cards": {},
         "step": progress.get("step"),
         "total_steps": progress.get("total_steps"),
+        "part": progress.get("part"),  # of its worker's work, and how many pieces of it are done
+        "done": progress.get("done"),
+        "of": progress.get("of"),
         "curve": [[point["tokens"], point["loss"]] for point in curve],
     }
 

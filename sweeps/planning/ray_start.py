@@ -22,6 +22,9 @@ ANSWER_SECONDS = 5.0  # for a cluster's head to answer its port
 # Source: ray 2.60, ray._private.node and validate_socket_filename; the longest name is dash_<module>.
 LONGEST_FOLDER = 30
 FOLDER_VARIABLES = ("RAY_TMPDIR", "TMPDIR")  # the second for the sockets of its dashboard's processes
+# Of what Ray's daemons publish, this asks nothing of a person: a sweep's own actors are many, and mostly wait. It
+# stands in Ray's raylet.out all the same. Source: ray 2.60, WarnAboutSize in src/ray/raylet/worker_pool.cc.
+ASKS_NOTHING = "worker processes have been started on node"
 LEAST_FREE_BYTES = 200 * 2**20  # for logs and spilled objects; assumed
 
 
@@ -127,10 +130,27 @@ def _trouble(**options: Any) -> Exception | None:
         # What goes wrong is told in one line; afterwards errors show again.
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
         logging.getLogger("ray").setLevel(logging.ERROR)
+        _sift_messages()
     except Exception as error:  # noqa: BLE001 - Ray raises bare Exceptions too, and each means that it is not up
         ray.shutdown()
         return error
     return None
+
+
+def _sift_messages() -> None:
+    """Have Ray print of its daemons' messages those that may ask something of a person: it has no setting for it."""
+    from ray._private import worker
+
+    told = worker.print_to_stdstream
+    if hasattr(told, "sifted"):
+        return
+
+    def sifted(data: dict[str, Any], *rest: Any, **more: Any) -> None:
+        if not any(ASKS_NOTHING in line for line in data["lines"]):
+            told(data, *rest, **more)
+
+    sifted.sifted = True  # pyright: ignore[reportFunctionMemberAccess]
+    worker.print_to_stdstream = sifted
 
 
 def _line(error: Exception, folder: str, start_seconds: float) -> str:

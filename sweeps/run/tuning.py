@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.ladder.climb import Climb
 from analysis.ladder.ladder_files import load_rungs
+from data.doing import doing
 from sweeps.planning.device import Device
 from sweeps.planning.options import LadderOptions, SweepOptions
 from sweeps.planning.ray_start import join_ray, local_ray
@@ -23,6 +24,8 @@ from sweeps.run.orphans import freeing_orphans, withdraw_requests
 from sweeps.run.prepare import Prepared
 from sweeps.search.limits import Limits
 from sweeps.watch.gauges import Gauges
+from sweeps.watch.live_table import LiveTable
+from sweeps.watch.outlook import Outlook
 from trainables.records.plan import SweepPlan
 from trainables.records.record import TrialRecord
 from trainables.records.storage import Storage, StorageError
@@ -60,6 +63,8 @@ class Tuning:
     board: Board
     gauges: Gauges
     interrupt: Interrupt
+    table: LiveTable
+    outlook: Outlook
 
     def run(self) -> str | None:
         """Run what is owed and has no record yet.
@@ -76,8 +81,15 @@ class Tuning:
         # What Tune may fail to save of its own state when it is stopped is scratch to us, and no news to a person.
         logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
         with _ray(self.prepared, self.device, self.board), _shut_down_quietly(self.prepared.storage):
-            search, scheduler = self._search(), self._scheduler()
-            with self.gauges, freeing_orphans(), tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+            with doing("setting up the search, predicting memory"):
+                search, scheduler = self._search(), self._scheduler()
+            with (
+                self.gauges,
+                freeing_orphans(),
+                tempfile.TemporaryDirectory(prefix="sweep-") as scratch,
+                doing(self.outlook.text),
+                self.table,
+            ):
                 self._tuner(search, scheduler, owed, scratch).fit()
         if search.storage_error:
             raise StorageError(f"what trials read or write fails ({search.storage_error})")
@@ -219,7 +231,8 @@ def _shut_down_quietly(storage: Storage) -> Iterator[None]:
         # references in it, Ray ends the whole process: "accesses the Ray's worker after it is shutdown" (ray 2.60).
         gc.collect()
         gc.disable()
-        ray.shutdown()
+        with doing("stopping Ray"):
+            ray.shutdown()
         gc.enable()
         with contextlib.suppress(OSError):  # what Ray Train wrote of worker groups; no one reads it again
             storage.delete_folder("workers")
@@ -231,16 +244,22 @@ def _ray(prepared: Prepared, device: Device, board: Board) -> Iterator[None]:
 
     Raises: RayStartError.
     """
-    import ray
+    with doing("importing Ray"):
+        import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        join_ray(**job_options(prepared))
+        with doing("joining the Ray cluster"):
+            join_ray(**job_options(prepared))
         print(f"Board: {board.address}", flush=True)
         yield
         return
     board.announce()
-    local = local_ray(num_cpus=device.cpus, include_dashboard=True, dashboard_host="127.0.0.1", **job_options(prepared))
-    with local:
+    with contextlib.ExitStack() as stack:
+        with doing("starting Ray"):
+            options = job_options(prepared)
+            stack.enter_context(
+                local_ray(num_cpus=device.cpus, include_dashboard=True, dashboard_host="127.0.0.1", **options)
+            )
         dashboard = f"http://{ray.get_runtime_context().worker.node.webui_url}"
         board.allow(dashboard)
         print(f"Ray dashboard: {dashboard}\nBoard: {board.address}, also in the dashboard's Metrics tab", flush=True)

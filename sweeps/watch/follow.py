@@ -27,8 +27,8 @@ class Listener:
     def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
         """A trial has come further; `curve` is all of it so far."""
 
-    def doing(self, trial_id: str, part: str) -> None:
-        """A trial's worker begins with a part of its work, such as "base_figures" or "sampling"."""
+    def doing(self, trial_id: str, part: str, done: int, of: int) -> None:
+        """A trial's worker is at a part of its work, such as "sampling"; `done` of `of` pieces, 0 of 0 where none."""
 
     def ended(self, record: TrialRecord) -> None:
         """A trial has its record."""
@@ -44,7 +44,7 @@ class Follower:
         self._started: set[str] = set()
         self._ended: set[str] = set()
         self._steps: dict[str, int] = {}
-        self._parts: dict[str, str] = {}
+        self._parts: dict[str, tuple[str, int, int]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep-follower", daemon=True)
 
@@ -82,10 +82,12 @@ class Follower:
 
     def _look_at(self, trial_id: str) -> None:
         progress = self._read(LAYOUT.trial(trial_id).progress)
-        if progress is not None and progress.get("part") != self._parts.get(trial_id):
-            self._parts[trial_id] = progress["part"]
-            for listener in self._listeners:
-                listener.doing(trial_id, progress["part"])
+        if progress is not None and (part := progress.get("part")):
+            at_work = (part, progress.get("done", 0), progress.get("of", 0))
+            if at_work != self._parts.get(trial_id):
+                self._parts[trial_id] = at_work
+                for listener in self._listeners:
+                    listener.doing(trial_id, *at_work)
         if progress is not None and progress["curve"] and progress["step"] != self._steps.get(trial_id):
             self._steps[trial_id] = progress["step"]
             curve = [CurvePoint(**point) for point in progress["curve"]]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from analysis.sweep_table.front import standing_of
 from analysis.sweep_table.table import MISSING, TrialRow, cell_text, rate_text, trial_row
+from data.doing import leaving_the_terminal
 from data.errors import UserError
 from sweeps.planning.questions import Question
 from sweeps.watch.follow import Listener
+from sweeps.watch.outlook import Outlook
 from trainables.records.objectives import OBJECTIVES, Objective, aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint, TrialRecord
 from trainables.records.settings import SHARED, TrialSettings
 
+MARGIN = 12  # lines of a terminal that are not the table's: its head, bars, and what was printed before
 SETTING_CELLS: dict[str, Callable[[TrialSettings], str]] = {
     "size": lambda settings: settings.model,
     "batch": lambda settings: str(settings.batch_size),
@@ -61,28 +65,33 @@ class _Line:
 class LiveTable(Listener):
     """A table that redraws itself on a terminal; elsewhere, such as in a log file, one line for each ended trial.
 
-    `columns` are keys of `SETTING_CELLS` and `ROW_CELLS` and headings of objectives, after "trial".
+    `columns` are keys of `SETTING_CELLS` and `ROW_CELLS` and headings of objectives, after "trial". On a terminal it
+    is gone when the sweep ends: `print_end` then shows all trials. Of more trials than the terminal has lines, it
+    shows those that run and those that ended last.
     """
 
-    def __init__(self, columns: Sequence[str], console: Console | None = None) -> None:
+    def __init__(self, columns: Sequence[str], console: Console | None = None, outlook: Outlook | None = None) -> None:
         self._columns = columns
         self._console = console or Console(file=sys.stdout)
+        self._outlook = outlook
         self._lines: dict[str, _Line] = {}
-        self._live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
+        self._stack = contextlib.ExitStack()
+        self._is_terminal = self._console.is_terminal and not self._console.is_dumb_terminal
 
     def __enter__(self) -> LiveTable:
-        if self._live:
-            self._live.start()
+        if self._is_terminal:
+            self._stack.enter_context(leaving_the_terminal())
+            self._stack.enter_context(
+                Live(get_renderable=self._picture, console=self._console, refresh_per_second=2, transient=True)
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._stack.close()
 
     def started(self, trial_id: str, settings: TrialSettings) -> None:
         """A row for a new trial."""
         self._lines[trial_id] = _Line(settings=settings)
-        self._draw()
 
     def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
         """The row's loss, and how much of its steps are done."""
@@ -90,25 +99,24 @@ class LiveTable(Listener):
             line = self._lines[trial_id]
             line.loss = curve[-1].loss
             line.progress = f"{100 * curve[-1].step // total_steps}%"
-        self._draw()
 
-    def doing(self, trial_id: str, part: str) -> None:
+    def doing(self, trial_id: str, part: str, done: int, of: int) -> None:
         """What the row's worker does, until it has steps to tell of."""
         self._lines[trial_id].progress = part.replace("_", " ")
-        self._draw()
 
     def ended(self, record: TrialRecord) -> None:
         """The row with everything measured."""
         self._lines[record.trial_id].record = record
-        if self._live is None:
+        if not self._is_terminal:
             cells = _cells(record.trial_id, self._lines[record.trial_id], self._columns)
             print("  ".join(f"{name} {cell}" for name, cell in zip(self._columns, cells, strict=True)), flush=True)
-        self._draw()
 
-    def _draw(self) -> None:
-        if self._live:
-            lines = [_cells(trial_id, line, self._columns) for trial_id, line in sorted(self._lines.items())]
-            self._live.update(_table(lines, self._columns))
+    def _picture(self) -> RenderableType:
+        """The table as it stands, what runs last, and how far all is."""
+        shown = sorted(dict(self._lines).items(), key=lambda line: (line[1].record is None, line[0]))
+        shown = shown[-max(MARGIN, self._console.height - MARGIN) :]
+        table = _table([_cells(trial_id, line, self._columns) for trial_id, line in shown], self._columns)
+        return table if self._outlook is None else Group(table, "", self._outlook.bars())
 
 
 def print_end(

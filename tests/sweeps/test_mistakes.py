@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,6 +38,9 @@ def listing(folder: Path) -> dict[str, bytes | None]:
 
 def check(code: int, out: str, err: str, said: tuple[str, ...]) -> str:
     assert (code, out) == (2, ""), err
+    err = "".join(
+        line for line in err.splitlines(keepends=True) if not re.match(r" *\d+:\d\d  ", line)
+    )  # what it was at
     assert err.endswith("\n")
     assert err.count("\n") == 1, err
     assert err.startswith("error: ")

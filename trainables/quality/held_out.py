@@ -17,7 +17,7 @@ from data.documents import encode_documents
 from data.quotes import Quote
 from data.tokenizer import LoadedTokenizer
 from trainables.model.step import autocast
-from trainables.quality.sampling import Completion, SamplingSettings, sample_completions
+from trainables.quality.sampling import Completion, OnProgress, SamplingSettings, sample_completions
 from trainables.records.record import Sample
 from trainables.records.settings import TrialSettings
 from trainables.records.trial_data import TrialData
@@ -77,13 +77,21 @@ class HeldOut:
         loss = mean_loss(model, rows, batch_size=settings.micro_batch_size, precision=settings.precision)
         return loss.nats_per_token
 
-    def completions(self, model: PreTrainedModel) -> tuple[tuple[Completion, ...], ...]:
+    def completions(
+        self, model: PreTrainedModel, on_progress: OnProgress | None = None
+    ) -> tuple[tuple[Completion, ...], ...]:
         """Completions of every prompt, in the order of the prompts."""
-        texts = self._openings()
-        return tuple(tuple(row) for row in sample_completions(model, self._loaded, texts, self.sampling))
+        drawn = sample_completions(model, self._loaded, self._openings(), self.sampling, on_progress=on_progress)
+        return tuple(map(tuple, drawn))
 
-    def samples(self, model: PreTrainedModel, base: Sequence[Sequence[Completion]]) -> tuple[Sample, ...]:
+    def samples(
+        self,
+        model: PreTrainedModel,
+        base: Sequence[Sequence[Completion]],
+        on_progress: OnProgress | None = None,
+    ) -> tuple[Sample, ...]:
         """The tuned model's completions, each beside the base model's for the same prompt and seed."""
+        drawn = self.completions(model, on_progress)
         return tuple(
             Sample(
                 prompt=f"{prompt.keyword}:",
@@ -93,7 +101,7 @@ class HeldOut:
                 base_text=untuned.text,
                 ended=tuned.ended,
             )
-            for prompt, tuned_row, base_row in zip(self._prompts, self.completions(model), base, strict=True)
+            for prompt, tuned_row, base_row in zip(self._prompts, drawn, base, strict=True)
             for index, (tuned, untuned) in enumerate(zip(tuned_row, base_row, strict=True))
         )
 

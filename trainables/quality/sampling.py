@@ -16,6 +16,9 @@ CUDA_SHARE = 0.7  # of what is free on a card, for keys and values; assumed: a s
 LIKELIEST = 128  # tokens that nucleus sampling sorts first: mostly they hold all of the nucleus
 ENDED_SHARE = 1 / 8  # of a batch's rows, before those that ended are taken out; assumed: taking out copies the cache
 
+OnProgress = Callable[[int, int], None]
+"""Hears how many completions have ended, and of how many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
@@ -48,13 +51,13 @@ def sample_completions(
     settings: SamplingSettings,
     *,
     cap_bytes: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[list[Completion]]:
     """`settings.per_prompt` completions for each prompt, one if greedy, in the order of `prompts`.
 
     Each row has its own chances, drawn beforehand, so what is drawn beside it does not change it. As many rows go at
-    once as their keys and values have room for, on a card within `cap_bytes` in all. `on_progress(done, all)` hears how
-    many rows are finished. The caller's random state and the model's training mode are left as they were.
+    once as their keys and values have room for, on a card within `cap_bytes` in all. `on_progress` hears when
+    more have ended. The caller's random state and the model's training mode are left as they were.
     """
     encoded = [loaded.tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     count = 1 if settings.greedy else settings.per_prompt
@@ -63,28 +66,38 @@ def sample_completions(
     row_bytes = cache_bytes(model.config, max(map(len, encoded), default=0) + settings.max_new_tokens, model.dtype)
     together = max(1, _room_bytes(model.device, cap_bytes) // row_bytes)
     completions: list[list[Completion]] = [[] for _ in prompts]
-    was_training = model.training
+    was_training, told = model.training, 0
     model.eval()
     for start in range(0, len(rows), together):
         chosen = rows[start : start + together]
         chances_BT = chances_NT[start : start + together].to(model.device)
-        drawn = _continue(model, [encoded[index] for index in chosen], chances_BT, loaded.separator_id, settings)
+
+        def tell(ended: int, before: int = start) -> None:
+            nonlocal told
+            if on_progress and before + ended > told:
+                told = before + ended
+                on_progress(told, len(rows))
+
+        drawn = _continue(model, [encoded[index] for index in chosen], chances_BT, loaded.separator_id, settings, tell)
         for index, ids in zip(chosen, drawn, strict=True):
             completions[index].append(_completion(ids, loaded))
-        if on_progress:
-            on_progress(min(start + together, len(rows)), len(rows))
     model.train(was_training)
     return completions
 
 
 def _continue(
-    model: PreTrainedModel, prompts: Sequence[list[int]], chances_BT: Tensor, end_id: int, settings: SamplingSettings
+    model: PreTrainedModel,
+    prompts: Sequence[list[int]],
+    chances_BT: Tensor,
+    end_id: int,
+    settings: SamplingSettings,
+    tell: Callable[[int], None],
 ) -> list[list[int]]:
     """New tokens of each prompt, up to and with `end_id`; `chances_BT` in [0, 1) decide them.
 
     All rows start at position 0 and move on together: where a row still is in its prompt, the prompt's token stands in
     for the drawn one. So nothing is padded, whatever the lengths. A beginning that rows have in common is read once.
-    Rows that have ended leave the batch and the cache.
+    Rows that have ended leave the batch and the cache; `tell` hears how many have, after each token.
     """
     new_tokens: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))  # the rows that the cache holds, in its order
@@ -105,6 +118,7 @@ def _continue(
             elif not _is_over(new_tokens[row], end_id, settings):
                 new_tokens[row].append(chosen_B[place])
         going = [place for place, row in enumerate(alive) if not _is_over(new_tokens[row], end_id, settings)]
+        tell(len(prompts) - len(going))
         if not going:
             return new_tokens
         if len(going) <= len(alive) * (1 - ENDED_SHARE):

@@ -141,7 +141,7 @@ class Worker:
             off_domain_loss=off_domain_loss,
         )
         with self.time_split.part("sampling"), self.meter.phase("sampling"):
-            samples = held_out.samples(model, baseline.completions)
+            samples = held_out.samples(model, baseline.completions, self._tell_drawn)
         with self.time_split.part("scoring"):
             name = self.job.language_model
             readings = read_texts(name, data.quotes.validation, tuned_texts(samples)) if name else None
@@ -192,7 +192,7 @@ class Worker:
         def measure() -> Baseline:
             self._place(model)
             quote_loss, science_perplexity = held_out.losses(model)
-            completions = held_out.completions(model)
+            completions = held_out.completions(model, self._tell_drawn)
             return Baseline(
                 quote_loss=quote_loss.nats_per_token,
                 science_perplexity=science_perplexity,
@@ -264,16 +264,24 @@ class Worker:
 
         What is stored does not grow with the run: a curve has fewer than 2 x CURVE_POINTS points.
         """
-        seconds = PROGRESS_SECONDS if self.storage.is_local else REMOTE_PROGRESS_SECONDS
-        if time.monotonic() - self._progress_at >= seconds or loop.is_done:
+        if self._is_due() or loop.is_done:
             self._store_progress("steps")
+
+    def _tell_drawn(self, done: int, of: int) -> None:
+        """Store how many completions have been drawn."""
+        if self._is_due():
+            self._store_progress(self._progress_told["part"], done, of)
+
+    def _is_due(self) -> bool:
+        seconds = PROGRESS_SECONDS if self.storage.is_local else REMOTE_PROGRESS_SECONDS
+        return time.monotonic() - self._progress_at >= seconds
 
     def _tell_part(self, part: str) -> None:
         """Store what the worker begins to do; a step's own parts are too short to tell."""
         if part not in ("steps", "saving"):
             self._store_progress(part)
 
-    def _store_progress(self, part: str) -> None:
+    def _store_progress(self, part: str, done: int = 0, of: int = 0) -> None:
         if self.rank > 0:
             return
         path = LAYOUT.trial(self.job.trial_id).progress
@@ -282,7 +290,7 @@ class Worker:
                 self._progress_told = json.loads(self.storage.read_text(path))
             except FileNotFoundError:
                 self._progress_told = {"step": 0, "total_steps": None, "curve": []}
-        self._progress_told |= {"part": part, "told_at": time.time()}
+        self._progress_told |= {"part": part, "done": done, "of": of, "told_at": time.time()}
         if self.loop is not None and self.loop.progress.step > 0:
             progress = self.loop.progress
             curve = [dataclasses.asdict(point) for point in progress.curve]

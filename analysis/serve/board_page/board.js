@@ -2,7 +2,7 @@
 import { showDetail } from "./detail.js";
 import { showLadder } from "./ladder.js";
 import { curvePlot, frontPlot, memoryPlot } from "./plots.js";
-import { Table } from "./table.js";
+import { progress, Table } from "./table.js";
 import { bytes, element, figure, words } from "./words.js";
 
 const at = (name) => document.getElementById(name);
@@ -64,7 +64,7 @@ function draw() {
   const onFront = fitting.filter((row) => front.has(row.trial_id)).length;
   at("pareto-words").textContent = `${onFront} on the front of ${sweep.objectives.map((o) => o.heading).join(", ")} (filled). Larger: faster. Colour and shape: ${models.map(words).join(", ")}.`;
   const curves = running.filter((row) => row.curve?.length).map((row) => ({ points: row.curve, name: `trial ${row.number}` }));
-  at("running-words").textContent = running.map((row) => `Trial ${row.number}: ${words(row.model)}, batch ${row.batch_size}`).join("; ");
+  at("running-words").textContent = running.map((row) => `Trial ${row.number}: ${words(row.model)}, batch ${row.batch_size}, ${progress(row)}`).join("; ");
   at("curves").hidden = !curves.length;
   if (curves.length) curvePlot(at("curves"), curves);
   showCards(shown.filter((row) => row.explanation));

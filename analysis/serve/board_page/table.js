@@ -1,7 +1,7 @@
 // A table of any length: only the rows in sight are in the page.
 import { bytes, decimal, element, figure, rate, speed, words } from "./words.js";
 const HEIGHT = 28, SPARE = 8;
-const progress = (row) => (row.outcome !== "running" ? words(row.outcome) : row.step == null ? "starting" : `step ${row.step} of ${row.total_steps}`);
+export const progress = (row) => (row.outcome !== "running" ? words(row.outcome) : row.part && row.part !== "steps" ? words(row.part) + (row.of ? ` ${row.done} of ${row.of}` : "") : row.step ? `step ${row.step} of ${row.total_steps}` : "starting");
 const COLUMNS = [
   ["number", "Trial", (row, { front, best }) => (row.trial_id === best ? "★ " : front.has(row.trial_id) ? "◆ " : "") + row.number, true],
   ["model", "Size", (row) => words(row.model)],

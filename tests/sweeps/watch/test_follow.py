@@ -42,8 +42,8 @@ class Heard(Listener):
     def progressed(self, trial_id: str, curve: Sequence[CurvePoint], total_steps: int) -> None:
         self.events.append(("progressed", trial_id, (len(curve), total_steps)))
 
-    def doing(self, trial_id: str, part: str) -> None:
-        self.events.append(("doing", trial_id, part))
+    def doing(self, trial_id: str, part: str, done: int, of: int) -> None:
+        self.events.append(("doing", trial_id, f"{part} {done} of {of}" if of else part))
 
     def ended(self, record: TrialRecord) -> None:
         self.events.append(("ended", record.trial_id, record.outcome))
@@ -70,8 +70,8 @@ def write_progress(storage: Storage, trial_id: str, step: int) -> None:
     storage.write_text(LAYOUT.trial(trial_id).progress, json.dumps({"step": step, "total_steps": 12, "curve": curve}))
 
 
-def write_part(storage: Storage, trial_id: str, part: str) -> None:
-    document = {"step": 0, "total_steps": None, "curve": [], "part": part}
+def write_part(storage: Storage, trial_id: str, part: str, done: int = 0, of: int = 0) -> None:
+    document = {"step": 0, "total_steps": None, "curve": [], "part": part, "done": done, "of": of}
     storage.write_text(LAYOUT.trial(trial_id).progress, json.dumps(document))
 
 
@@ -88,7 +88,9 @@ def test_what_a_worker_does_is_heard_before_its_first_step(storage: Storage) -> 
         heard.wait(lambda: ("doing", A, "model_load") in heard.events)
         write_part(storage, A, "base_figures")
         heard.wait(lambda: ("doing", A, "base_figures") in heard.events)
-    assert heard.of(A) == ["started", "doing", "doing"]
+        write_part(storage, A, "base_figures", 30, 480)
+        heard.wait(lambda: ("doing", A, "base_figures 30 of 480") in heard.events)
+    assert heard.of(A) == ["started", "doing", "doing", "doing"]
 
 
 def test_a_trial_is_heard_from_start_to_end(storage: Storage) -> None:

@@ -64,7 +64,7 @@ def test_on_a_terminal_a_running_trial_shows_loss_and_percent() -> None:
         table.started("0000-c0ffee", make_record(0).settings)
         table.started("0001-c0ffee", make_record(1, model="nano-4m").settings)
         table.progressed("0001-c0ffee", make_curve(1e-3)[:6], 12)
-    last = screen.getvalue().splitlines()[-3:]
+    last = screen.getvalue().splitlines()[-5:]  # the last picture, and what takes it away
     assert row(last, "0000") == ["0000", "nano-1m", "8", "4", "1e-3", "–", "–", "–", "–", "starting"]
     running = row(last, "0001")
     assert running[:6] == ["0001", "nano-4m", "8", "4", "1e-3", f"{make_curve(1e-3)[5].loss:.3f}"]
