@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from data.command_line import command, parse
+from data.doing import doing, telling_what
 from data.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.sweep_table.load import Sweep
+
+QUIET_SECONDS = 5.0  # before a command that is mostly quicker tells what it does
 
 
 def write_report(uri: str, out: str | None = None) -> str:
@@ -36,11 +39,13 @@ def write_report(uri: str, out: str | None = None) -> str:
     from trainables.records.layout import LAYOUT
     from trainables.records.storage import open_storage
 
-    sweep = load_sweep(uri)
+    with doing("reading the records"):
+        sweep = load_sweep(uri)
     page, rows = render(sweep), [trial_row(record) for record in sweep.records]
     place, name = (uri, LAYOUT.report) if out is None else _split(out)
     storage = open_storage(place)
-    storage.write_text(name, page)
+    with doing("writing the report"):
+        storage.write_text(name, page)
     stem = LAYOUT.table if out is None else name.rpartition(".")[0] or name
     storage.write_text(f"{stem}.csv", csv_text(rows))
     storage.write_bytes(f"{stem}.parquet", parquet_bytes(rows))
@@ -63,7 +68,8 @@ def render(sweep: Sweep) -> str:
         return Section(identity=identity, word=word, heading=heading, content=content)
 
     def drawn(shown: Shown, more: Markup | None = None) -> Section:
-        block = figure_block(shown.identity, shown.draw(sweep), shown.meaning, shown.absent)
+        with doing(f"drawing for the report: {shown.heading.lower()}"):
+            block = figure_block(shown.identity, shown.draw(sweep), shown.meaning, shown.absent)
         return section(shown.identity, shown.word, shown.heading, joined(block, more or Markup("")))
 
     on_card = figure_block("card", anatomy(sweep.records, on_card=True), "The same for the card named: predicted.", "")
@@ -118,15 +124,17 @@ def main(arguments: Sequence[str]) -> int:
     if (options.sweep is None) == (options.compare is None):
         raise UserError("give one sweep, or --compare and two; --help says more.")
     try:
-        if options.compare:
-            first, second = options.compare
-            print(write_comparison(first, second, options.out))
-        else:
-            assert options.sweep is not None, "one of the two is given"
-            print(write_report(options.sweep, options.out))
+        with telling_what(QUIET_SECONDS), doing("importing what draws"):
+            if options.compare:
+                first, second = options.compare
+                page = write_comparison(first, second, options.out)
+            else:
+                assert options.sweep is not None, "one of the two is given"
+                page = write_report(options.sweep, options.out)
     except OSError as error:
         target = options.out or options.sweep or "."
         raise UserError(f"{target}: the report cannot be written ({one_line(error)}); give --out FILE.") from None
+    print(page)
     return 0
 
 

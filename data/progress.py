@@ -6,6 +6,7 @@ Where the program tells what it is doing anyway (data/doing.py), how far it has 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import TypeVar
 from data.doing import doing, is_told
 
 QUIET_SECONDS = 3.0  # before anything is told
-REDRAW_SECONDS, LOG_SECONDS = 0.5, 30.0  # between two tellings: on a terminal, in a log
+REDRAW_SECONDS, LOG_SECONDS = 0.5, 15.0  # between two tellings: on a terminal, in a log
 LOOK_EVERY = 1_024  # quick pieces between looks at the clock
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ Told = Callable[[int], None]
 def progress(what: str, unit: str = "lines", look_every: int = LOOK_EVERY) -> Iterator[Told]:
     """Tells of the work within, such as `reading quotes.txt: 120,000 lines`.
 
-    A terminal shows it on one line that goes when the work ends; a log gets a line every half minute.
+    A terminal shows it on one line that goes when the work ends; a log gets a line four times a minute.
     """
     if is_told():
         so_far = 0
@@ -37,6 +38,9 @@ def progress(what: str, unit: str = "lines", look_every: int = LOOK_EVERY) -> It
 
         with doing(lambda: f"{what}: {so_far:,} {unit}" if so_far else what):
             yield keep
+        return
+    if multiprocessing.parent_process() is not None:  # one of several at work: the one that started them tells
+        yield lambda done: None
         return
     begun = time.monotonic()
     is_terminal = sys.stderr.isatty()

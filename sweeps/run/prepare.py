@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.ladder.rungs import check_sizes
+from data.doing import doing
 from data.domain import Domain, load_base_text, load_prompts, make_domain
 from data.progress import progress, telling
 from data.prompts import Kind, Prompt
@@ -222,9 +223,6 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
     Raises: ModelError, TokenizerError, or OptionsError for rows longer than a model's positions and a rank above its
         width.
     """
-    from data.contract import require_contract
-    from data.tokenizer import load_tokenizer
-
     shapes: dict[str, ModelShape] = {}
     notes: list[str] = []
     if plan.language_model is not None:
@@ -232,23 +230,33 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
         load_config(reader, "pretrained")
         load_tokenizer(reader.location)
     for name in plan.models:
-        source = find_model(name)
-        notes += [f"model {name}: {source.origin}"] if source.origin and lines else []
-        config = load_config(source, plan.weights)
-        loaded = load_tokenizer(tokenizer_location(source, plan.weights))
-        notes += require_contract(name, loaded, lines, config.get_text_config().vocab_size)
-        positions = getattr(config, "max_position_embeddings", None)
-        if positions is not None and plan.sequence_length > positions:
-            raise OptionsError(
-                f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
-            )
-        shapes[name] = model_shape(config)
-        if plan.lora_rank > shapes[name].width:
-            raise OptionsError(
-                f"--lora-rank={plan.lora_rank} is above the width {shapes[name].width} of {name};"
-                f" choose 1 to {shapes[name].width}, or 0 to train every weight."
-            )
+        with doing(f"looking at {name} and its tokenizer"):
+            shapes[name], found = _check_model(name, plan, lines)
+        notes += found
     return shapes, tuple(notes)
+
+
+def _check_model(name: str, plan: SweepPlan, lines: Sequence[str]) -> tuple[ModelShape, list[str]]:
+    from data.contract import require_contract
+    from data.tokenizer import load_tokenizer
+
+    source = find_model(name)
+    notes = [f"model {name}: {source.origin}"] if source.origin and lines else []
+    config = load_config(source, plan.weights)
+    loaded = load_tokenizer(tokenizer_location(source, plan.weights))
+    notes += require_contract(name, loaded, lines, config.get_text_config().vocab_size)
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and plan.sequence_length > positions:
+        raise OptionsError(
+            f"--sequence-length={plan.sequence_length} is longer than the {positions} positions of {name}."
+        )
+    shape = model_shape(config)
+    if plan.lora_rank > shape.width:
+        raise OptionsError(
+            f"--lora-rank={plan.lora_rank} is above the width {shape.width} of {name};"
+            f" choose 1 to {shape.width}, or 0 to train every weight."
+        )
+    return shape, notes
 
 
 def count_epoch_tokens(plan: SweepPlan, data: TrialData) -> dict[str, dict[str, int]]:

@@ -153,7 +153,7 @@ def _print_next(prepared: Prepared, records: Sequence[TrialRecord], owed: int) -
             file=sys.stderr,
         )
     if records:
-        with doing("writing the report"):
+        with doing("making the report"):
             report = write_report(prepared.storage.uri)
         print(f"Report: {report}")
         print(f"Records: {place}/{LAYOUT.trials}/")

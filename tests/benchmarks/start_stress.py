@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from tests.support.storage_spellings import SMALL
+from tests.support.told import complaint
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CASE_SECONDS = 1200
@@ -60,7 +61,7 @@ def start(name: str, here: Path) -> dict[str, object]:
         text=True,
         timeout=CASE_SECONDS,
     )
-    seconds, said = round(time.monotonic() - began), done.stderr.strip()
+    seconds, said = round(time.monotonic() - began), complaint(done.stderr).strip()
     whole = "Traceback" not in done.stdout + said and (done.returncode == 0 or said.count("\n") == 0)
     return {"case": name, "code": done.returncode, "whole": whole, "seconds": seconds, "said": said[-400:]}
 

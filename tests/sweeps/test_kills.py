@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from analysis.sweep_table.load import load_sweep
+from tests.support.told import DOING, complaint
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
@@ -53,8 +54,10 @@ def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on_and_a_second_one_ends_a
         family, told = psutil.Process(sweep.pid).children(recursive=True), []
         for _ in range(times):
             os.killpg(sweep.pid, signal.SIGINT)
-            told.append(sweep.stderr.readline())
-        told += sweep.communicate(timeout=PATIENCE_SECONDS)[1].splitlines()
+            while DOING.match(line := sweep.stderr.readline()):
+                pass
+            told.append(line)
+        told += complaint(sweep.communicate(timeout=PATIENCE_SECONDS)[1]).splitlines()
         assert sweep.returncode == 130
         assert "Traceback" not in "".join(told)
         assert psutil.wait_procs(family, timeout=PATIENCE_SECONDS)[1] == []

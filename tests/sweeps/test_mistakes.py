@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.run.launch import main
 from tests.support.record_factory import make_facts
+from tests.support.told import complaint
 from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.storage import open_storage
 from trainables.records.sweep_folder import store_facts
@@ -38,9 +38,7 @@ def listing(folder: Path) -> dict[str, bytes | None]:
 
 def check(code: int, out: str, err: str, said: tuple[str, ...]) -> str:
     assert (code, out) == (2, ""), err
-    err = "".join(
-        line for line in err.splitlines(keepends=True) if not re.match(r" *\d+:\d\d  ", line)
-    )  # what it was at
+    err = complaint(err)
     assert err.endswith("\n")
     assert err.count("\n") == 1, err
     assert err.startswith("error: ")

@@ -20,6 +20,7 @@ from sweeps.run.launch import main
 from sweeps.run.prepare import prepare_resumed
 from tests.support.record_factory import default_facts, make_record, provenance, write_sweep
 from tests.support.storage_spellings import SMALL
+from tests.support.told import complaint
 from tests.support.waiting import PATIENCE_SECONDS
 from trainables.records.storage import open_storage
 from trainables.records.sweep_folder import store_facts, store_proposal
@@ -62,10 +63,10 @@ def test_a_record_that_cannot_be_read_is_one_line_and_nothing_is_lost(
     before = listing(results)
     flags = ["--storage", str(results), "--name", "old", "--wandb", "disabled"]
     assert main(BATCH_MEMORY, [*flags, "--resume", "--trials", "2"]) == 2
-    complaint = capfd.readouterr().err
-    assert complaint.count("\n") == 1
-    assert said in complaint
-    assert str(record.parent) in complaint
+    told = complaint(capfd.readouterr().err)
+    assert told.count("\n") == 1
+    assert said in told
+    assert str(record.parent) in told
     assert "move that folder out of trials" in complaint
     after = listing(results)
     assert {path: after[path] for path in before if not path.endswith("sweep.json")} == {
@@ -115,7 +116,7 @@ def test_a_copy_of_another_users_sweep_goes_on_and_theirs_is_one_line(results: P
     before = listing(results)
     refused = resumed(results)
     assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1, refused.stderr
+    assert complaint(refused.stderr).count("\n") == 1, refused.stderr
     assert "not writable" in refused.stderr
     assert listing(results) == before
 
@@ -152,7 +153,7 @@ def test_a_copied_sweep_goes_on_whatever_became_of_its_study(
     finally:
         other.close()
     assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
+    assert complaint(refused.stderr).count("\n") == 1
     assert "database is locked" in refused.stderr
     study.unlink()
     assert typed(moved, 3, "--resume").returncode == 0

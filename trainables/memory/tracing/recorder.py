@@ -21,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from data.progress import Told, progress
 from trainables.memory.tracing.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
 from trainables.memory.tracing.fake_tensors import counting_as_tensors
 from trainables.memory.tracing.layers import UNKNOWN_OWNER, LayeredEvents, middle_of, repeat_layers
@@ -30,6 +31,7 @@ Device = Literal["cpu", "cuda"]
 # cuBLAS's workspace of a thread on cards before Hopper.
 # Source: parseChosenWorkspaceSize, ATen/cuda/CublasHandlePool.cpp, torch 2.13.
 CUBLAS_WORKSPACE_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
+TOLD_EVERY = 64  # tensors; one takes a millisecond, and much longer on a busy machine
 DEVICE_OF = torch.ops.prim.device.default
 MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 
@@ -54,7 +56,7 @@ def trace(
     rules = cuda_rules() if device == "cuda" else contextlib.nullcontext()
     recorder = Recorder(device, shapes or Shapes(), workspace_bytes)
     with rules, FakeTensorMode(allow_non_fake_inputs=True), counting_as_tensors(recorder.working_on):
-        with recorder:
+        with progress("tracing the training step", "tensors", look_every=TOLD_EVERY) as recorder.told, recorder:
             work(recorder)
         return recorder.finish(layers)
 
@@ -69,6 +71,7 @@ class Recorder(TorchDispatchMode):
         self._workspace_bytes = workspace_bytes
         self._workspace_phases: set[str] = set()
         self._lone = holders_of_a_lone_gradient()
+        self.told: Told | None = None  # hears how many tensors have been made
         self._phase = "load"
         self._chunk_tokens = 0  # of the fused loss, while it is at work
         self._counted_as: str | None = None  # the component of all that is made, where one is told
@@ -332,6 +335,8 @@ class Recorder(TorchDispatchMode):
         self._seen.allocations.append(Allocation(size_bytes, self._phase, operation, component))
         self._seen.owners.append(self._layer if owner is None else owner)
         self._note(index, self._layer)
+        if self.told:
+            self.told(index)
         return index
 
     def _note(self, event: int, place: int | None) -> None:
