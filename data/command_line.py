@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import io
 import os
 import re
@@ -56,6 +57,8 @@ def command(main: Callable[[Sequence[str]], int]) -> Program:
         try:
             code = main(sys.argv[1:] if arguments is None else arguments)
             sys.stdout.flush()
+            if arguments is None:
+                gc.freeze()  # the process ends: its last look for garbage takes two seconds after a sweep's imports
             return code
         except UserError as error:
             return refuse(error)

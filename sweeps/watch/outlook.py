@@ -73,11 +73,11 @@ class Outlook(Listener):
         """A trial has its record; what never ran tells nothing of how long one takes."""
         self._running.pop(record.trial_id, None)
         self._ended += 1
-        report = record.report
-        if report is not None and report.seconds_by_part.get("steps"):
+        split = (record.report and record.report.seconds_by_part) or {}
+        if split.get("steps"):
             model = record.settings.model
             self._seconds.setdefault(model, []).append(record.seconds)
-            self._after.setdefault(model, []).append(sum(report.seconds_by_part.get(p, 0.0) for p in AFTER_STEPS))
+            self._after.setdefault(model, []).append(sum(split.get(part, 0.0) for part in AFTER_STEPS))
 
     def text(self) -> str:
         """All in one line: "3 of 12 trials ended; 0003 step 9 of 40, 12 s left; about 96 s left in all"."""
