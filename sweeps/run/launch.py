@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from data.command_line import command
 from data.doing import doing, telling_what
+from sweeps.planning.options import parse_options
+from sweeps.planning.sweep_file import with_file
 
 if TYPE_CHECKING:
     from sweeps.planning.questions import Question
 
-ASKS_FOR_WORDS = ("--help", "-h", "--print-config")  # what is answered from the options alone, and at once
+DRY_RUN_SECONDS = 5.0  # that a dry run says nothing for: most have ended by then, with a plan or with one line
 
 
 def main(question: Question, arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +28,9 @@ def main(question: Question, arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(question: Question, arguments: Sequence[str]) -> int:
-    is_quick = set(arguments) & set(ASKS_FOR_WORDS)
-    with contextlib.nullcontext() if is_quick else telling_what():
+    options = parse_options(with_file(arguments, question.options), question.asks, question.options)
+    is_quick = options.print_config  # answered from the options alone, and at once
+    with contextlib.nullcontext() if is_quick else telling_what(DRY_RUN_SECONDS if options.dry_run else 0.0):
         with doing("importing what plans and runs a sweep"):
             from sweeps.run.sweeping import sweep
-        return sweep(question, arguments)
+        return sweep(question, options)

@@ -226,14 +226,21 @@ def check_models(plan: SweepPlan, lines: Sequence[str] = ()) -> tuple[dict[str, 
     shapes: dict[str, ModelShape] = {}
     notes: list[str] = []
     if plan.language_model is not None:
-        reader = find_model(plan.language_model)
-        load_config(reader, "pretrained")
-        load_tokenizer(reader.location)
+        with doing(f"looking at {plan.language_model}, which is to read the samples"):
+            _check_reader(plan.language_model)
     for name in plan.models:
         with doing(f"looking at {name} and its tokenizer"):
             shapes[name], found = _check_model(name, plan, lines)
         notes += found
     return shapes, tuple(notes)
+
+
+def _check_reader(name: str) -> None:
+    from data.tokenizer import load_tokenizer
+
+    source = find_model(name)
+    load_config(source, "pretrained")
+    load_tokenizer(source.location)
 
 
 def _check_model(name: str, plan: SweepPlan, lines: Sequence[str]) -> tuple[ModelShape, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,11 +12,11 @@ from data.doing import doing
 from data.shown_command import argument_of, shown_command
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device, find_device
-from sweeps.planning.options import OptionsError, SweepOptions, parse_options
+from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.questions import Question, script_of
 from sweeps.planning.ray_start import RayStartError
 from sweeps.planning.space import starting_points, to_settings, trials_owed
-from sweeps.planning.sweep_file import config_text, with_file
+from sweeps.planning.sweep_file import config_text
 from sweeps.run.dashboard import Board
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.prepare import Prepared, prepare_new, prepare_resumed
@@ -39,9 +38,8 @@ from trainables.records.settings import TrialSettings
 from trainables.records.sweep_folder import load_history
 
 
-def sweep(question: Question, arguments: Sequence[str]) -> int:
+def sweep(question: Question, options: SweepOptions) -> int:
     """Run the sweep that answers `question`; what it returns and raises is `sweeps.run.launch.main`'s."""
-    options = parse_options(with_file(arguments, question.options), question.asks, question.options)
     if options.wandb_model and choose_mode(options.wandb) == "disabled":
         raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two out.")
     check_columns(question.columns)

@@ -12,6 +12,7 @@ from sweeps.batch_memory import QUESTION as BATCH_MEMORY
 from sweeps.planning.questions import Question
 from sweeps.run.launch import main
 from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
+from tests.support.told import complaint
 from trainables.model.models import NANO_FOLDER
 
 
