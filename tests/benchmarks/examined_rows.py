@@ -34,7 +34,7 @@ QWEN_NAMES = {
 
 
 # Matrices that are one in these models. Source: modeling_phi3.py.
-MERGED = {
+MERGED: dict[str, dict[str, str]] = {
     "phi3": dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj")
     | dict.fromkeys(("gate_proj", "up_proj"), "gate_up_proj"),
 }
@@ -111,7 +111,8 @@ def _has_sdpa(config: Any) -> bool:
     """Whether the model may use torch's own attention; one that may not, as Gemma 2 may not, falls back to eager."""
     from transformers import AutoModelForCausalLM
 
-    return bool(AutoModelForCausalLM._model_mapping[type(config)]._supports_sdpa)
+    model: Any = AutoModelForCausalLM._model_mapping[type(config)]
+    return bool(model._supports_sdpa)
 
 
 def _loss(row: dict[str, Any], config: Any) -> str:

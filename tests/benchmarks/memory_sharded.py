@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import distributed
+from torch._C._distributed_c10d import FileStore
 
 from data.batches import Batch
 from trainables.memory.cards import Card
@@ -84,7 +85,7 @@ def measured_peak(settings: TrialSettings) -> int:
 
 def _one_worker(settings: TrialSettings, store: str, queue: Any, rank: int) -> None:
     size = settings.workers
-    distributed.init_process_group("gloo", store=distributed.FileStore(store, size), rank=rank, world_size=size)
+    distributed.init_process_group("gloo", store=FileStore(store, size), rank=rank, world_size=size)
     source, dtype = find_model(settings.model), weight_type(settings)
     model = load_model(source, weights="random", dtype=dtype, attention=settings.attention, seed=0)
     apply_levers(model, settings)

@@ -67,7 +67,7 @@ def test_a_record_that_cannot_be_read_is_one_line_and_nothing_is_lost(
     assert told.count("\n") == 1
     assert said in told
     assert str(record.parent) in told
-    assert "move that folder out of trials" in complaint
+    assert "move that folder out of trials" in told
     after = listing(results)
     assert {path: after[path] for path in before if not path.endswith("sweep.json")} == {
         path: content for path, content in before.items() if not path.endswith("sweep.json")

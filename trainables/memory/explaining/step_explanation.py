@@ -39,6 +39,7 @@ def explain_step(settings: TrialSettings, card: Card, gpus: int, *, may_fork: bo
 
     @functools.cache
     def traced(size: int) -> MemoryTrace:
+        assert run is not None, "what cannot be shared is left to the formula"
         return trial_trace(with_micro_batch(run, size), card)
 
     traced_step: TracedStep | None = None
