@@ -34,9 +34,14 @@ QWEN_NAMES = {
 
 
 # Matrices that are one in these models. Source: modeling_phi3.py.
-MERGED: dict[str, dict[str, str]] = {
-    "phi3": dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj")
-    | dict.fromkeys(("gate_proj", "up_proj"), "gate_up_proj"),
+MERGED = {
+    "phi3": {
+        "q_proj": "qkv_proj",
+        "k_proj": "qkv_proj",
+        "v_proj": "qkv_proj",
+        "gate_proj": "gate_up_proj",
+        "up_proj": "gate_up_proj",
+    }
 }
 
 
