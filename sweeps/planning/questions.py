@@ -30,7 +30,8 @@ class Space:
     """What a sweep explores by default.
 
     Trials train on `token_budget` tokens each, or, without one, as often as `epochs` says on every document. `levers`
-    are other settings that are searched, such as `{"lora_rank": (0, 8)}`; trainables/records/settings.py has them all.
+    are other settings that are searched, such as `{"lora_rank": (0, 8)}`: those with `tried` values in
+    trainables/records/settings.py.
     A ladder has `rung_trials`, of its lowest rung, each between and its top, which is `until` or the last model; its
     batch sizes and learning rates are the ends of ranges.
     """

@@ -118,7 +118,7 @@ LISTED_CARDS = ("t4", "a10", "l4", "l40s", "rtx4090", "a100-40", "a100-80", "h10
 
 # Words of a full name that do not tell one card from another.
 _IDLE_WORDS = re.compile(
-    r"nvidia|geforce|tesla|[rg]tx|gpu|pcie?|sxm\d*|hbm\d*e?|nvlink|blackwell|server|workstation|edition"
+    r"nvidia|geforce|tesla|[rg]tx|gpu|pcie?|sxm\d*|hbm\d*e?|nvlink|blackwell|server|workstation|edition|generation"
 )
 
 

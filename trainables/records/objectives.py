@@ -1,7 +1,7 @@
 """What a sweep strives for. An objective is declared here, once: sampler, terminal, report, board, export and wandb
 read everything they say or show about it from its declaration.
 
-To add one, add it to `OBJECTIVES`.
+To add one, add it to `_DECLARED`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Kind = Literal["text", "integer", "number", "count", "decimal", "rate", "bytes",
 class Objective:
     """A figure of a trial that a sweep may strive for.
 
-    `measured` reads it from the worker's report; None where it was not measured. `worst` is what the sampler learns of
+    `measured` reads it from the worker's report, but neither from its samples nor from its curve, which who searches
+    and who shows do not load; None where it was not measured. `worst` is what the sampler learns of
     a trial that did not reach one. Figures of different `counter`s are never compared. `heading` stands above the
     terminal's column, `title` and `meaning` above those of report and board; `kind` is the number's format, unit
     included; `phrase` is it in a sentence, and `better` what another trial would have more of.

@@ -16,7 +16,8 @@ from sweeps.planning.device import Device
 from sweeps.planning.options import SweepOptions
 from sweeps.search.objectives import COMPLETED, FITS, verdict
 from tests.support.record_factory import MIB, make_memory, make_quality, make_record
-from trainables.records.objectives import aims_of
+from trainables.records.documents import figures_from_json, to_json
+from trainables.records.objectives import OBJECTIVES, aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import MemoryReport, Outcome, TrialRecord, WorkerReport
 
@@ -193,3 +194,16 @@ def test_optuna_never_counts_an_out_of_memory_trial_among_the_best() -> None:
 
 def test_optuna_has_no_best_trial_when_none_finished() -> None:
     assert study_of([out_of_memory(10, 5), make_record(1, outcome=Outcome.DIVERGED)]).best_trials == []
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_reads_nothing_that_those_who_search_and_show_do_not_load(name: str) -> None:
+    record = make_record(0)
+    assert record.report is not None
+    assert record.report.samples
+    assert record.report.curve
+    figures = figures_from_json(to_json(record))
+    assert figures.report is not None
+    assert not figures.report.samples
+    measured = OBJECTIVES[name].measured
+    assert measured(figures.report) == measured(record.report)
