@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data.command_line import command
 from data.doing import doing, telling_what
+from sweeps.planning.choices import make_plan
+from sweeps.planning.device import find_device
 from sweeps.planning.options import parse_options
 from sweeps.planning.sweep_file import with_file
 
@@ -29,6 +32,8 @@ def main(question: Question, arguments: Sequence[str] | None = None) -> int:
 
 def _main(question: Question, arguments: Sequence[str]) -> int:
     options = parse_options(with_file(arguments, question.options), question.asks, question.options)
+    if not options.resume and not os.environ.get("RAY_ADDRESS"):
+        make_plan(options, find_device(options), question)  # made again below: a mistake in it is one line, and at once
     is_quick = options.print_config  # answered from the options alone, and at once
     with contextlib.nullcontext() if is_quick else telling_what(DRY_RUN_SECONDS if options.dry_run else 0.0):
         with doing("importing what plans and runs a sweep"):

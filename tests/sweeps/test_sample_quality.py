@@ -23,6 +23,7 @@ from sweeps.run.prepare import count_epoch_tokens, find_row_lengths
 from sweeps.sample_quality import QUESTION as SAMPLE_QUALITY
 from sweeps.search.objectives import COMPLETED, verdict
 from tests.support.record_factory import make_facts, make_record, write_sweep
+from tests.support.told import complaint
 from trainables.records.objectives import aims_of
 from trainables.records.plan import SweepPlan
 from trainables.records.record import Outcome, TrialRecord
@@ -155,7 +156,7 @@ def test_mistake_is_one_line_and_exit_code_two(
     given = ["--storage", str(tmp_path), "--wandb", "disabled", "--model-sizes", "nano-0.3m", *arguments.split()]
     assert main(SAMPLE_QUALITY, given) == 2
     out, err = capfd.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
+    assert (out, complaint(err).count("\n")) == ("", 1)
     assert [part for part in said if part not in err] == [], err
 
 
