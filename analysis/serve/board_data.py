@@ -172,7 +172,7 @@ class FollowedSweep:
 
     def _json(self, path: str) -> dict[str, Any]:
         try:
-            found = json.loads(self.storage.read_text(path))
+            found = json.loads(self.storage.read_replaced(path))
         except (FileNotFoundError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

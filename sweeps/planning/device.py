@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from data.doing import doing
 from sweeps.planning.node_kinds import NodeKind, kinds_of_cluster, only_with, read_cluster_file
 from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.ray_start import join_ray
@@ -67,7 +68,9 @@ def find_device(options: SweepOptions) -> Device:
         used.
     """
     if os.environ.get("RAY_ADDRESS"):
-        return _cluster(kinds_of_cluster(_nodes_there(), options.cluster_file, options.gpu))
+        with doing("asking the cluster for its nodes"):
+            nodes = _nodes_there()
+        return _cluster(kinds_of_cluster(nodes, options.cluster_file, options.gpu))
     if options.cluster_file is None:
         return detect_device()
     if not options.dry_run:

@@ -9,6 +9,7 @@ from typing import Any
 from trainables.records.layout import LAYOUT
 from trainables.records.record import FailureKind, Interruption
 from trainables.records.storage import Storage
+from trainables.records.sweep_folder import load_progress
 
 
 class Attempts:
@@ -16,7 +17,7 @@ class Attempts:
 
     def __init__(self, storage: Storage, trial_id: str) -> None:
         self._storage, self._trial_id = storage, trial_id
-        self._all: list[dict[str, Any]] = self._read(LAYOUT.trial(trial_id).attempts) or []
+        self._all = self._earlier()
         for attempt in self._all:
             if attempt["seconds"] is None:
                 attempt |= {"kind": FailureKind.WORKER_LOST, "error": "the trial's driver was lost"}
@@ -58,12 +59,12 @@ class Attempts:
     def _write(self) -> None:
         self._storage.write_text(LAYOUT.trial(self._trial_id).attempts, json.dumps(self._all))
 
-    def _last_sign(self, began_at: float) -> float:
-        progress = self._read(LAYOUT.trial(self._trial_id).progress)
-        return began_at if progress is None else progress["told_at"]
-
-    def _read(self, path: str) -> Any:
+    def _earlier(self) -> list[dict[str, Any]]:
         try:
-            return json.loads(self._storage.read_text(path))
+            return json.loads(self._storage.read_text(LAYOUT.trial(self._trial_id).attempts))
         except FileNotFoundError:
-            return None
+            return []
+
+    def _last_sign(self, began_at: float) -> float:
+        progress = load_progress(self._storage, self._trial_id)
+        return began_at if progress is None else progress["told_at"]

@@ -1,10 +1,11 @@
-"""From a sweep's file to the engine that all sweeps share: first a line that a person sees, and then its imports."""
+"""From a sweep's file to the engine that all sweeps share: the plan, a line that a person sees, then heavy imports.
+
+What is wrong with options or plan is one line, said before anything else is.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from data.doing import doing, telling_what
 from sweeps.planning.choices import make_plan
 from sweeps.planning.device import find_device
 from sweeps.planning.options import parse_options
-from sweeps.planning.sweep_file import with_file
+from sweeps.planning.sweep_file import config_text, with_file
 
 if TYPE_CHECKING:
     from sweeps.planning.questions import Question
@@ -32,10 +33,12 @@ def main(question: Question, arguments: Sequence[str] | None = None) -> int:
 
 def _main(question: Question, arguments: Sequence[str]) -> int:
     options = parse_options(with_file(arguments, question.options), question.asks, question.options)
-    if not options.resume and not os.environ.get("RAY_ADDRESS"):
-        make_plan(options, find_device(options), question)  # made again below: a mistake in it is one line, and at once
-    is_quick = options.print_config  # answered from the options alone, and at once
-    with contextlib.nullcontext() if is_quick else telling_what(DRY_RUN_SECONDS if options.dry_run else 0.0):
+    with telling_what(DRY_RUN_SECONDS if options.dry_run else 0.0):
+        device = find_device(options)
+        plan = None if options.resume else make_plan(options, device, question)
+        if options.print_config:
+            print(config_text(options, plan or make_plan(options, device, question)), end="")
+            return 0
         with doing("importing what plans and runs a sweep"):
             from sweeps.run.sweeping import sweep
-        return sweep(question, options)
+        return sweep(question, options, device, plan)

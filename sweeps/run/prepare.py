@@ -20,7 +20,7 @@ from data.domain import Domain, load_base_text, load_prompts, make_domain
 from data.progress import progress, telling
 from data.prompts import Kind, Prompt
 from data.splits import Split
-from sweeps.planning.choices import changed_by, make_plan, with_epoch_tokens
+from sweeps.planning.choices import changed_by, with_epoch_tokens
 from sweeps.planning.device import Device
 from sweeps.planning.ladder_options import checked_ladder
 from sweeps.planning.options import OptionsError, SweepOptions
@@ -58,14 +58,13 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def prepare_new(question: Question, options: SweepOptions, device: Device) -> Prepared:
-    """Check everything a person can get wrong.
+def prepare_new(plan: SweepPlan, options: SweepOptions, device: Device) -> Prepared:
+    """Check everything that a person can get wrong beside the plan.
 
     Raises: OptionsError, StorageError, DataError, TokenizerError or ModelError, before anything is written.
     """
-    plan = make_plan(options, device, question)
     created_at = datetime.now(UTC)
-    name = options.name or f"{question.name}-{created_at:%Y%m%d-%H%M%S}"
+    name = options.name or f"{plan.question}-{created_at:%Y%m%d-%H%M%S}"
     storage = sweep_storage(options.storage, name)
     check_reachable(storage)
     check_free(storage, name, options.storage)
@@ -91,7 +90,7 @@ def prepare_new(question: Question, options: SweepOptions, device: Device) -> Pr
     provenance = _provenance(quotes.fingerprint, device)
     facts = SweepFacts(
         name=name,
-        question=question.name,
+        question=plan.question,
         token=secrets.token_hex(3),
         created_at=created_at.isoformat(timespec="seconds"),
         plan=plan,

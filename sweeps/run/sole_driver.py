@@ -89,7 +89,7 @@ def _driver(sign: str) -> str:
 def _last_sign(storage: Storage) -> str:
     """The last sign of life; none where nobody drives the sweep."""
     try:
-        return storage.read_text(LAYOUT.driver)
+        return storage.read_replaced(LAYOUT.driver)
     except FileNotFoundError:
         return ""
 

@@ -10,13 +10,11 @@ from pathlib import Path
 from data.command_line import INTERRUPTED, refuse
 from data.doing import doing
 from data.shown_command import argument_of, shown_command
-from sweeps.planning.choices import make_plan
-from sweeps.planning.device import Device, find_device
+from sweeps.planning.device import Device
 from sweeps.planning.options import OptionsError, SweepOptions
 from sweeps.planning.questions import Question, script_of
 from sweeps.planning.ray_start import RayStartError
 from sweeps.planning.space import starting_points, to_settings, trials_owed
-from sweeps.planning.sweep_file import config_text
 from sweeps.run.dashboard import Board
 from sweeps.run.interrupt import Interrupt
 from sweeps.run.prepare import Prepared, prepare_new, prepare_resumed
@@ -38,19 +36,16 @@ from trainables.records.settings import TrialSettings
 from trainables.records.sweep_folder import load_history
 
 
-def sweep(question: Question, options: SweepOptions) -> int:
-    """Run the sweep that answers `question`; what it returns and raises is `sweeps.run.launch.main`'s."""
+def sweep(question: Question, options: SweepOptions, device: Device, plan: SweepPlan | None) -> int:
+    """Run the sweep that answers `question`: a new one of this plan, or, without any, the one that is to go on.
+
+    What it returns and raises is `sweeps.run.launch.main`'s.
+    """
     if options.wandb_model and choose_mode(options.wandb) == "disabled":
         raise OptionsError("--wandb-model has nowhere to go, as wandb is disabled; leave one of the two out.")
     check_columns(question.columns)
-    with doing("looking for GPUs and cluster"):
-        device = find_device(options)
-    if options.print_config:
-        print(config_text(options, make_plan(options, device, question)), end="")
-        return 0
-    prepare = prepare_resumed if options.resume else prepare_new
     with doing("reading data and models"):
-        prepared = prepare(question, options, device)
+        prepared = prepare_resumed(question, options, device) if plan is None else prepare_new(plan, options, device)
     for note in prepared.notes:
         print(note)
     if options.dry_run:

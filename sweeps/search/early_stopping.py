@@ -6,7 +6,6 @@ into the sweep's storage; the worker ends its training loop, the trial writes it
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from trainables.records.layout import LAYOUT
 from trainables.records.plan import SweepPlan
 from trainables.records.record import CurvePoint
 from trainables.records.storage import Storage, open_storage
-from trainables.records.sweep_folder import SweepFacts
+from trainables.records.sweep_folder import SweepFacts, load_progress, load_record
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -100,7 +99,7 @@ class ProgressReports:
     """Reports a trial's tokens and recent loss to Tune when its worker has written down more, looking now and then."""
 
     def __init__(self, storage: Storage, trial_id: str) -> None:
-        self._storage, self._path, self._step = storage, LAYOUT.trial(trial_id).progress, -1
+        self._storage, self._trial_id, self._step = storage, trial_id, -1
         self._pause_seconds = LOOK_SECONDS if storage.is_local else REMOTE_LOOK_SECONDS
         self._looked_at = -math.inf
 
@@ -111,9 +110,8 @@ class ProgressReports:
         if time.monotonic() - self._looked_at < self._pause_seconds:
             return
         self._looked_at = time.monotonic()
-        try:
-            progress = json.loads(self._storage.read_text(self._path))
-        except FileNotFoundError:
+        progress = load_progress(self._storage, self._trial_id)
+        if progress is None:
             return
         curve = [CurvePoint(**point) for point in progress["curve"]]
         if progress["step"] > self._step and curve:
@@ -145,11 +143,8 @@ def refill_rungs(
 
 def _curve(storage: Storage, trial_id: str) -> list[CurvePoint]:
     """The curve in a trial's record, else in what it last told of its progress; empty where there is neither."""
-    for path in (LAYOUT.trial(trial_id).record, LAYOUT.trial(trial_id).progress):
-        try:
-            document = json.loads(storage.read_text(path))
-        except FileNotFoundError:
-            continue
-        report = document["report"] or {} if "report" in document else document
-        return [CurvePoint(**point) for point in report.get("curve", ())]
-    return []
+    record = load_record(storage, trial_id)
+    if record is not None:
+        return list(record.report.curve) if record.report else []
+    progress = load_progress(storage, trial_id)
+    return [CurvePoint(**point) for point in progress["curve"]] if progress else []

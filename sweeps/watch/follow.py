@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from trainables.records.layout import LAYOUT
 from trainables.records.record import CurvePoint, TrialRecord
 from trainables.records.settings import TrialSettings
 from trainables.records.storage import Storage
-from trainables.records.sweep_folder import SweepFacts, load_record
+from trainables.records.sweep_folder import SweepFacts, load_progress, load_proposal, load_record
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 5.0
@@ -60,11 +58,10 @@ class Follower:
     def _run(self) -> None:
         seconds = LOCAL_POLL_SECONDS if self._storage.is_local else REMOTE_POLL_SECONDS
         while not self._stop.wait(seconds):
-            # A storage that does not answer for a moment is asked again at the next look, and so is one that gives
-            # half a document while another is put in its place, as not every stand-in for S3 replaces them whole.
-            with contextlib.suppress(OSError, json.JSONDecodeError):
+            # A storage that does not answer for a moment is asked again at the next look.
+            with contextlib.suppress(OSError):
                 self._look()
-        with contextlib.suppress(OSError, json.JSONDecodeError):
+        with contextlib.suppress(OSError):
             self._look()
 
     def _look(self) -> None:
@@ -72,7 +69,7 @@ class Follower:
             if trial_id in self._ended:
                 continue
             if trial_id not in self._started:
-                proposal = self._read(LAYOUT.trial(trial_id).proposal)
+                proposal = load_proposal(self._storage, trial_id)
                 if proposal is None:
                     continue
                 self._started.add(trial_id)
@@ -82,7 +79,7 @@ class Follower:
             self._look_at(trial_id)
 
     def _look_at(self, trial_id: str) -> None:
-        progress = self._read(LAYOUT.trial(trial_id).progress)
+        progress = load_progress(self._storage, trial_id)
         if progress is not None and (part := progress.get("part")):
             at_work = (part, progress.get("done", 0), progress.get("of", 0))
             if at_work != self._parts.get(trial_id):
@@ -99,9 +96,3 @@ class Follower:
             self._ended.add(trial_id)
             for listener in self._listeners:
                 listener.ended(record)
-
-    def _read(self, path: str) -> dict[str, Any] | None:
-        try:
-            return json.loads(self._storage.read_text(path))
-        except FileNotFoundError:
-            return None

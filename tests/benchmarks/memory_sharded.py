@@ -1,4 +1,4 @@
-"""A worker's traced step against real processes that exchange by Gloo: python tests/benchmarks/memory_sharded.py.
+"""A worker's traced step against real processes that exchange by Gloo: python -m tests.benchmarks.memory_sharded.
 
 Shards by FSDP2, full and LoRA, 2 and 4 workers, with and without checkpointing and autocast: peak bytes
 of live tensors in the first worker's third step, by torch's profiler, beside those of the trace. What Gloo copies to
@@ -20,13 +20,10 @@ import torch
 from torch import distributed
 from torch._C._distributed_c10d import FileStore
 
-from data.batches import Batch
+from tests.support.probed_training import probed_third_step
 from trainables.memory.cards import Card
-from trainables.memory.measuring.probe import PHASE, probed_step, profiled_changes
 from trainables.memory.tracing.trial_trace import trial_trace
 from trainables.model.models import apply_levers, find_model, load_model, weight_type
-from trainables.model.parallel import held, spread
-from trainables.model.step import CausalLoss, make_optimizer, make_schedule, training_step
 from trainables.records.settings import TrialSettings
 
 MODEL, SIZE_BT = "nano-4m", (8, 128)
@@ -89,34 +86,9 @@ def _one_worker(settings: TrialSettings, store: str, queue: Any, rank: int) -> N
     source, dtype = find_model(settings.model), weight_type(settings)
     model = load_model(source, weights="random", dtype=dtype, attention=settings.attention, seed=0)
     apply_levers(model, settings)
-    loss_module = spread(CausalLoss(model, settings.loss), model, settings.parallel, torch.device("cpu"))
-    optimizer = make_optimizer(loss_module.parameters(), settings.learning_rate)
-    schedule = make_schedule(optimizer, total_steps=10)
-    ids_BT = torch.zeros((settings.micro_batch_size, settings.sequence_length), dtype=torch.long)
-    batch = Batch(input_ids_BT=ids_BT, labels_BT=ids_BT.clone())
-
-    def step() -> None:
-        training_step(
-            loss_module,
-            [batch],
-            optimizer,
-            schedule,
-            target_tokens=1.0,
-            precision=settings.precision,
-            phase=lambda name: torch.profiler.record_function(PHASE + name),
-        )
-
-    step()
-    step()
-    cpu = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=cpu, profile_memory=True, record_shapes=True) as profile:
-        step()
+    probed = probed_third_step(model, settings)
     if rank == 0:
-        states = [value for state in optimizer.state.values() for value in state.values()]
-        tensors = [*model.parameters(), *model.buffers(), *states, batch.input_ids_BT, batch.labels_BT]
-        storages = [held(tensor).untyped_storage() for tensor in tensors]
-        live = {storage.data_ptr(): storage.nbytes() for storage in storages}
-        queue.put(probed_step(*profiled_changes(profile), live).peak_bytes)
+        queue.put(probed.peak_bytes)
     distributed.destroy_process_group()
 
 

@@ -22,6 +22,7 @@ from analysis.serve.board_data import FollowedSweep
 from analysis.sweep_table.load import load_sweep
 from sweeps import rebuild_study
 from sweeps.batch_memory import QUESTION as BATCH_MEMORY
+from sweeps.planning.choices import make_plan
 from sweeps.planning.device import Device
 from sweeps.planning.options import parse_options
 from sweeps.run.launch import main
@@ -58,7 +59,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_in(place: str, trained: tuple[Path, TrialRecord]) -> None:
     """Lay a sweep out as its command does, and put the trained trial in for its first."""
     options = parse_options([*FLAGS, "--storage", place, "--trials", "1", *SMALL], "", BATCH_MEMORY.options)
-    prepared = prepare_new(BATCH_MEMORY, options, Device(gpus=0, gpu_bytes=None, cpus=2))
+    machine = Device(gpus=0, gpu_bytes=None, cpus=2)
+    prepared = prepare_new(make_plan(options, machine, BATCH_MEMORY), options, machine)
     prepared.lay_out()
     storage, plan, (checkpoints, record) = prepared.storage, prepared.facts.plan, trained
     trial_id = prepared.facts.trial_id(0)

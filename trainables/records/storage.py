@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 
 
 PATIENCE_SECONDS = 180.0  # assumed: an outage of minutes passes by; pyarrow's own tries end after 7 s, measured on 503
+MOST_READS = 20  # of an object that is being replaced; assumed: a read takes far less than the seconds between writes
 GOOGLE_SECONDS = 30  # for one request to Google's store, its own tries included; assumed
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
 # As pyarrow 26 spells what AWS's client calls worth another try; a refusal (no access, no such bucket) is not.
@@ -89,6 +90,24 @@ class Storage:
         """The UTF-8 text at `path`. Raises: FileNotFoundError."""
         with self.filesystem.open_input_file(self._at(path)) as file:
             return file.read().decode()
+
+    @patient
+    def read_replaced(self, path: str) -> str:
+        """The UTF-8 text at `path`, which another process may replace at this moment: whole, as it was or as it is.
+
+        pyarrow asks an object store how long an object is, and then for so many bytes: of one replaced in between they
+        are cut, or end in bytes of no object. So it is read again until it has the same tag before and after.
+        Raises: FileNotFoundError; OSError where it was replaced during each of `MOST_READS` reads.
+        """
+        if self.is_local:
+            return self.read_text(path)
+        for _ in range(MOST_READS):
+            with self.filesystem.open_input_stream(self._at(path)) as file:
+                before, content = file.metadata(), file.read()
+            with self.filesystem.open_input_stream(self._at(path)) as file:
+                if file.metadata() == before:
+                    return content.decode()
+        raise OSError(f"{path} was replaced during each of {MOST_READS} reads.")
 
     def write_text(self, path: str, text: str) -> None:
         """Write `text` in UTF-8, as `write_bytes` does."""

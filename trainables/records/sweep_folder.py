@@ -114,6 +114,14 @@ def begun_proposal(storage: Storage, trial_id: str) -> dict[str, Any] | None:
     return json.loads(storage.read_text(files.proposal))
 
 
+def load_progress(storage: Storage, trial_id: str) -> dict[str, Any] | None:
+    """How far a trial told last that it had come, its worker replacing that every few seconds; None if it never did."""
+    try:
+        return json.loads(storage.read_replaced(LAYOUT.trial(trial_id).progress))
+    except FileNotFoundError:
+        return None
+
+
 def store_record(storage: Storage, record: TrialRecord) -> None:
     """Write a trial's record: the last thing that a trial does."""
     storage.write_text(LAYOUT.trial(record.trial_id).record, to_json(record))

@@ -31,6 +31,7 @@ from trainables.records.documents import to_json
 from trainables.records.layout import LAYOUT
 from trainables.records.record import Evaluation, Outcome, WorkerReport
 from trainables.records.storage import Storage, open_storage
+from trainables.records.sweep_folder import load_progress
 from trainables.records.trial_data import load_trial_data
 from trainables.training.checkpoint_store import CheckpointStore
 from trainables.training.loop import DivergedError, TrainingLoop
@@ -286,10 +287,8 @@ class Worker:
             return
         path = LAYOUT.trial(self.job.trial_id).progress
         if not self._progress_told:  # an earlier attempt's curve stays until this one has a longer one
-            try:
-                self._progress_told = json.loads(self.storage.read_text(path))
-            except FileNotFoundError:
-                self._progress_told = {"step": 0, "total_steps": None, "curve": []}
+            nothing = {"step": 0, "total_steps": None, "curve": []}
+            self._progress_told = load_progress(self.storage, self.job.trial_id) or nothing
         self._progress_told |= {"part": part, "done": done, "of": of, "told_at": time.time()}
         if self.loop is not None and self.loop.progress.step > 0:
             progress = self.loop.progress

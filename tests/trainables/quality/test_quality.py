@@ -187,19 +187,21 @@ def sample(kind: str, seed: int, text: str, base_text: str = BASE[0]) -> Sample:
     return Sample(prompt="x:", kind=kind, seed=seed, text=text, base_text=base_text, ended=True)  # pyright: ignore[reportArgumentType]
 
 
+EVALUATION = Evaluation(
+    quote_loss_before=5.0,
+    quote_loss=3.0,
+    science_perplexity_before=20.0,
+    science_perplexity=40.0,
+    off_domain_loss_before=2.0,
+    off_domain_loss=2.0,
+)
+SAMPLING = SamplingSettings(temperature=0.7, top_p=0.9, seed=3, greedy=False)
+
+
 def test_a_report_multiplies_its_parts(judge: QualityJudge) -> None:
     samples = [sample("seen" if i % 2 else "unseen", i, text) for i, text in enumerate(REFERENCE)]
     samples += [sample("off_domain", i, (BASE + REFERENCE)[6 + i]) for i in range(6)]  # three of six in the style
-    evaluation = Evaluation(
-        quote_loss_before=5.0,
-        quote_loss=3.0,
-        science_perplexity_before=20.0,
-        science_perplexity=40.0,
-        off_domain_loss_before=2.0,
-        off_domain_loss=2.0,
-    )
-    settings = SamplingSettings(temperature=0.7, top_p=0.9, seed=3, greedy=False)
-    report = measure_quality(samples, evaluation, judge, settings)
+    report = measure_quality(samples, EVALUATION, judge, SAMPLING)
     assert report.style_off_domain == pytest.approx(0.5, abs=0.1)
     assert report.base_style_off_domain == 0.0
     assert report.retention == pytest.approx(math.sqrt(0.5))
@@ -213,20 +215,11 @@ def test_a_report_multiplies_its_parts(judge: QualityJudge) -> None:
 
 def test_a_reading_multiplies_quality_and_stands_in_its_version(judge: QualityJudge) -> None:
     samples = [sample("seen", i, text) for i, text in enumerate(REFERENCE)]
-    evaluation = Evaluation(
-        quote_loss_before=5.0,
-        quote_loss=3.0,
-        science_perplexity_before=20.0,
-        science_perplexity=20.0,
-        off_domain_loss_before=2.0,
-        off_domain_loss=2.0,
-    )
-    settings = SamplingSettings(temperature=0.7, top_p=0.9, seed=3, greedy=False)
     thresholds = ReferenceThresholds(human_nats=4.0, seam_none=1.0, seam_human=2.0, keyword_human=0.9)
     of_each = ReferenceScore(nats_per_token=4.25 + math.log(2), seam_gain=1.5, keyword_wins=0.5)
     readings = ReferenceScores(language_model="reader", scores=[of_each] * len(samples), thresholds=thresholds)
-    plain = measure_quality(samples, evaluation, judge, settings)
-    read = measure_quality(samples, evaluation, judge, settings, readings)
+    plain = measure_quality(samples, EVALUATION, judge, SAMPLING)
+    read = measure_quality(samples, EVALUATION, judge, SAMPLING, readings)
     assert (read.likely, read.one_piece, read.sense) == (pytest.approx(0.5), pytest.approx(0.5), 0.0)
     assert read.sample_quality == pytest.approx(plain.sample_quality * 0.5 * 0.5 / 2)
     assert (read.fluency, read.adherence, read.retention) == (plain.fluency, plain.adherence, plain.retention)

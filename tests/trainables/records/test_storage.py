@@ -1,4 +1,6 @@
+import itertools
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -182,3 +184,38 @@ def test_googles_store_is_asked_for_seconds_and_not_for_its_quarter_of_an_hour(
     with pytest.raises(StorageError, match="does not answer"):
         check_reachable(open_storage("gs://bucket/prefix?scheme=http&endpoint_override=127.0.0.1:9"))
     assert time.monotonic() - began < 60
+
+
+def test_what_is_replaced_while_it_is_read_comes_whole_as_it_was_or_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = (1, 2_000, 30, 700)
+    texts = {str(length): str(length).ljust(length, ".") for length in lengths}
+    with ObjectStore() as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        storage, end = open_storage("s3://bucket/sweeps"), threading.Event()
+
+        def replace() -> None:
+            for length in itertools.cycle(lengths):
+                storage.write_text("progress.json", texts[str(length)])
+                if end.wait(0.002):
+                    return
+
+        storage.write_text("progress.json", texts["1"])
+        writer = threading.Thread(target=replace)
+        writer.start()
+        try:
+            seen = [storage.read_replaced("progress.json") for _ in range(200)]
+        finally:
+            end.set()
+            writer.join()
+    assert all(text == texts[text.rstrip(".")] for text in seen)
+    assert len(set(seen)) > 1
+
+
+def test_what_may_be_replaced_is_read_from_a_folder_as_anything_is(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    storage.write_text("progress.json", "{}")
+    assert storage.read_replaced("progress.json") == "{}"
+    for nowhere in (storage, in_memory()):
+        with pytest.raises(FileNotFoundError):
+            nowhere.read_replaced("not-there.json")

@@ -25,6 +25,7 @@ from data.progress import Told, progress
 from trainables.memory.tracing.cuda_rules import cuda_rules, fused_loss_on_cuda, kernel_temporaries
 from trainables.memory.tracing.fake_tensors import counting_as_tensors
 from trainables.memory.tracing.layers import UNKNOWN_OWNER, LayeredEvents, middle_of, repeat_layers
+from trainables.memory.tracing.lone_gradient import holders, holders_of_a_lone_gradient
 from trainables.memory.tracing.timeline import CHUNKED, CUDA_BLOCK_BYTES, Allocation, MemoryTrace, Shapes, component_of
 
 Device = Literal["cpu", "cuda"]
@@ -326,7 +327,7 @@ class Recorder(TorchDispatchMode):
         if not isinstance(new, Tensor) or old.shape != new.shape or old.dtype != new.dtype:
             return None
         storage = old.untyped_storage()
-        if _holders(old) != self._lone or storage._cdata not in self._live:
+        if holders(old) != self._lone or storage._cdata not in self._live:
             return None
         return self._live[storage._cdata][0]
 
@@ -368,31 +369,6 @@ def _first_of(args: tuple[Any, ...], position: int = 0) -> Tensor | None:
     if isinstance(first, (list, tuple)):
         first = first[position] if position < len(first) else None
     return first if isinstance(first, Tensor) else None
-
-
-def _holders(tensor: Tensor) -> tuple[int, int]:
-    """References to a tensor and to its storage, dispatch's own included."""
-    return tensor._use_count(), torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)  # type: ignore[attr-defined]
-
-
-@functools.cache
-def holders_of_a_lone_gradient() -> tuple[int, int]:
-    """What `_holders` says of a gradient that autograd alone holds, when it adds a second one to it."""
-
-    class Look(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func is torch.ops.aten.add.Tensor:
-                found.append(_holders(args[0]))
-            return func(*args, **(kwargs or {}))
-
-    found: list[tuple[int, int]] = []
-    with FakeTensorMode():
-        leaf = torch.zeros(2, requires_grad=True)
-        doubled = leaf * 2
-        total = torch.mul(doubled * 2, doubled * 3).sum()
-        with Look():
-            total.backward()
-    return found[0]
 
 
 def _fused_loss(device: Device, args: tuple[Any, ...]) -> Any:

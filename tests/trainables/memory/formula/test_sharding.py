@@ -11,17 +11,15 @@ from torch import distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoModelForCausalLM, OPTConfig
 
-from data.batches import Batch
+from tests.support.probed_training import probed_third_step
 from trainables.memory.cards import UNNAMED_GPU, Card
 from trainables.memory.explaining.remedies import remedies
 from trainables.memory.formula.sharding import ShardedStep
 from trainables.memory.formula.sizes import WORKSPACE_BYTES
-from trainables.memory.measuring.probe import PHASE, ProbedStep, probed_step, profiled_changes
+from trainables.memory.measuring.probe import ProbedStep
 from trainables.memory.predict import predict_by_formula
 from trainables.memory.tracing.own_step import trace_layers
 from trainables.model.models import apply_levers, galactica_config, model_shape
-from trainables.model.parallel import held, spread
-from trainables.model.step import CausalLoss, make_optimizer, make_schedule, training_step
 from trainables.records.settings import TrialSettings
 
 # No dropout: its mask is of another size on a CPU than in the formula, which speaks of CUDA.
@@ -62,32 +60,9 @@ def measured_step(settings: TrialSettings, gpus: int) -> ProbedStep:
     apply_levers(model, settings)
     distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=gpus)
     try:
-        loss_module = spread(CausalLoss(model, settings.loss), model, "fsdp", torch.device("cpu"))
-        optimizer = make_optimizer(loss_module.parameters(), settings.learning_rate)
-        schedule = make_schedule(optimizer, total_steps=10)
-        tokens_BT = torch.zeros((settings.micro_batch_size, settings.sequence_length), dtype=torch.long)
-        batch = Batch(input_ids_BT=tokens_BT, labels_BT=tokens_BT.clone())
-
-        def step() -> None:
-            training_step(
-                loss_module,
-                [batch],
-                optimizer,
-                schedule,
-                target_tokens=1.0,
-                precision=settings.precision,
-                phase=lambda name: torch.profiler.record_function(PHASE + name),
-            )
-
-        step()
-        step()
-        activities = [torch.profiler.ProfilerActivity.CPU]
-        with torch.profiler.profile(activities=activities, profile_memory=True, record_shapes=True) as profile:
-            step()
-        states = [value for state in optimizer.state.values() for value in state.values()]
-        storages = [held(t).untyped_storage() for t in (*model.parameters(), *states)]
-        live = {storage.data_ptr(): storage.nbytes() for storage in storages}
-        return probed_step(*profiled_changes(profile), live)
+        return probed_third_step(
+            model, dataclasses.replace(settings, parallel="fsdp", workers=gpus, batch_size=gpus * settings.batch_size)
+        )
     finally:
         distributed.destroy_process_group()
 
